@@ -1,0 +1,2 @@
+//! The majlis program.
+fn main() {}
