@@ -1,0 +1,5 @@
+//! The integration tests of the protocol crate, in one binary: each topic is a folder beside this file.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod purity;
