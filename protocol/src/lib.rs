@@ -1,1 +1,13 @@
-//! The Majlis protocol.
+//! The Majlis protocol: everything that decides, without anything that does.
+//!
+//! This crate has no IO, no clock, no runtime and no randomness of its own: time and random bytes are arguments.
+//! Machines are driven: hand one an input with the time, drain its outputs, come back at its timeout. `SPEC.md`
+//! beside this crate describes every byte; this crate is its reference.
+
+extern crate alloc;
+
+pub mod domain;
+pub mod limits;
+pub mod neighbour;
+pub mod person;
+pub mod signed;

@@ -1,0 +1,95 @@
+//! Every bound the wire knows, each with its reason.
+//!
+//! A bound is part of the protocol: two programs that disagree on one disagree on which rooms exist.
+
+/// Most bytes of one control frame's kind and body. A catch-up batch fills half of it; a neighbour can make
+/// us hold no more than this for one link.
+pub const CONTROL_FRAME: usize = 65_536;
+
+/// Most bytes of entries that one `entries` message carries. Half a frame, so that a batch with its largest
+/// entry always fits.
+pub const ENTRIES_BATCH: usize = 32_768;
+
+/// Most bytes of a genesis. The description is the largest part; larger and it would not fit an announcement.
+pub const GENESIS: usize = 4_096;
+
+/// Most bytes of an action. The reserved group action of private rooms needs this much.
+pub const ACTION: usize = 16_384;
+
+/// Most bytes of a log entry: an action, its signature and the chain around it.
+pub const ENTRY: usize = 20_480;
+
+/// Most bytes of an announcement: a genesis and eight addresses.
+pub const ANNOUNCEMENT: usize = 8_192;
+
+/// Most bytes of a media packet. Two bytes of alias and two of length make 1,104, which fits the first
+/// datagrams of a QUIC connection, before it has found out what its path carries.
+pub const MEDIA_PACKET: usize = 1_100;
+
+/// Most bytes of a datagram between two members; the smallest packet that QUIC demands of every path.
+pub const DATAGRAM: usize = 1_200;
+
+/// Most primary frames in one media packet: 60 ms. More would cost more delay than it saves overhead.
+pub const PRIMARY_FRAMES: usize = 3;
+
+/// Most redundant frames in one media packet.
+pub const REDUNDANT_FRAMES: usize = 3;
+
+/// Farthest that a redundant frame may lie behind its packet's sequence: one second. Older sound is past
+/// every playout deadline.
+pub const REDUNDANT_OFFSET: u8 = 50;
+
+/// Most bytes of one Opus frame. 20 ms at 256 kbit/s are 640.
+pub const OPUS_FRAME: usize = 1_000;
+
+/// Most bytes of a room's title: a line, also in scripts that take three bytes a character.
+pub const TITLE: usize = 200;
+
+/// Most bytes of a room's description: a paragraph.
+pub const DESCRIPTION: usize = 2_000;
+
+/// Most bytes of a nickname.
+pub const NICK: usize = 64;
+
+/// Most bytes of a tag; the Kademlia key does not grow with it, the gossip topic does.
+pub const TAG: usize = 32;
+
+/// Most tags of a room. Each is one more topic and one more provider record for every member.
+pub const TAGS: usize = 5;
+
+/// Most bytes of a BCP 47 language tag, as RFC 5646 recommends.
+pub const LANGUAGE: usize = 35;
+
+/// Most bytes of a text for people in a refusal.
+pub const REASON: usize = 200;
+
+/// Most bytes of a multiaddr in text.
+pub const ADDRESS: usize = 256;
+
+/// Most addresses in a message, an announcement or a link. With more, a hostile record makes us dial strangers.
+pub const ADDRESSES: usize = 8;
+
+/// Most bytes of a link; what QR codes and chat programs still carry.
+pub const LINK: usize = 2_048;
+
+/// Most extensions of one structure, and most bytes of the body of one.
+pub const EXTENSIONS: usize = 8;
+/// Most bytes of one extension's body.
+pub const EXTENSION: usize = 256;
+
+/// Most peers on a path from the root. Fan-out 8 reaches two million listeners in eight hops; more is a loop
+/// or a lie.
+pub const DEPTH: usize = 32;
+
+/// Most announcements in one directory answer.
+pub const DIRECTORY_ANSWER: usize = 64;
+
+/// Most profiles in one message; more than a stage holds.
+pub const PROFILES: usize = 64;
+
+/// Farthest that an action's expiry may lie ahead of the room clock its author knew, in milliseconds. Long
+/// enough for a slow path to the chair, short enough that a withheld action cannot be sprung on a room later.
+pub const ACTION_LIFETIME_MS: u64 = 30_000;
+
+/// Longest validity of a live announcement, in seconds. A room whose host was killed leaves the lists after this.
+pub const LIVE_ANNOUNCEMENT_S: u64 = 600;
