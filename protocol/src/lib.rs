@@ -7,7 +7,10 @@
 extern crate alloc;
 
 pub mod domain;
+pub mod extension;
 pub mod limits;
 pub mod neighbour;
 pub mod person;
+pub mod room;
 pub mod signed;
+pub mod text;
