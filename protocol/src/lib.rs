@@ -6,9 +6,12 @@
 
 extern crate alloc;
 
+pub mod announcement;
 pub mod domain;
 pub mod extension;
+pub mod identity;
 pub mod limits;
+pub mod link;
 pub mod neighbour;
 pub mod person;
 pub mod room;

@@ -200,7 +200,10 @@ mod tests {
 
     #[test]
     fn joiners_stay_only_where_they_join() {
-        assert_eq!(clean("\u{200d}a\u{200c}\u{200c}b \u{200d}c\u{200d}"), "a\u{200c}b c");
+        assert_eq!(
+            clean("\u{200d}a\u{200c}\u{200c}b \u{200d}c\u{200d}"),
+            "a\u{200c}b c"
+        );
     }
 
     #[test]

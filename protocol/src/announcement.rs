@@ -1,0 +1,341 @@
+//! Announcements: how a public room is listed without a server, and the directory that holds them (SPEC.md section 12).
+//!
+//! An announcement carries the room's genesis, so it proves by itself who the host is; what it claims besides (how
+//! many listen) is shown as a claim. Clocks may be wrong: an announcement that a member itself hands over is fresh
+//! whatever the clocks say.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    domain,
+    extension::{self, Extension},
+    limits,
+    link::Address,
+    person::{Peer, Person},
+    room::{Genesis, RoomId, Visibility, at_most},
+    signed::{Malformed, Signed, Statement, StatementError, VERSION, Verified},
+    text::Text,
+};
+
+/// How far ahead of ours the clock of an announcement's signer may be, in seconds.
+const CLOCK_SKEW_S: u64 = 600;
+
+/// Whether a room is open or to be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kind {
+    /// Open now.
+    Live,
+    /// Reserved: opens at its start time.
+    Scheduled,
+}
+
+/// What the chair of a public room tells the world about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Announcement {
+    /// Always 1.
+    pub version: u8,
+    /// The room.
+    pub room: RoomId,
+    /// Its signed genesis, whole.
+    pub genesis: Bytes,
+    /// Who signs: the host.
+    pub chair: Person,
+    /// Reserved: the entry that made someone else the chair.
+    pub proof: Option<Bytes>,
+    /// Live or scheduled.
+    pub kind: Kind,
+    /// The current title.
+    pub title: Text,
+    /// Sequence of the newest log entry.
+    pub head: u32,
+    /// A claim: how many listen.
+    pub listeners: u32,
+    /// Of members, each ending in `/p2p/<PeerId>`.
+    pub addresses: Vec<Address>,
+    /// Unix seconds by its signer's clock.
+    pub issued: u64,
+    /// Unix seconds by its signer's clock.
+    pub expires: u64,
+    /// Reserved: zero.
+    pub work: u64,
+    /// What later versions add.
+    pub extensions: Vec<Extension>,
+}
+
+/// An announcement that proves itself: both signatures checked, the genesis hashed to the room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    announcement: Verified<Announcement>,
+    genesis: Verified<Genesis>,
+}
+
+/// Why an announcement is not listed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ListingError {
+    /// It or its genesis is malformed or forged: its author is at fault.
+    #[error(transparent)]
+    Statement(#[from] StatementError),
+    /// Signed by someone who is not the room's host.
+    #[error("the announcement is not signed by the room's host")]
+    NotTheHost,
+    /// The room is not public, so someone else made its announcement.
+    #[error("the room is not public")]
+    NotPublic,
+    /// By our clock it is over or lies in the future; handed over by a member it would count.
+    #[error("the announcement is not fresh")]
+    Stale,
+}
+
+impl From<Malformed> for ListingError {
+    fn from(malformed: Malformed) -> Self {
+        Self::Statement(malformed.into())
+    }
+}
+
+impl Announcement {
+    /// A live announcement of a room, to be completed and then signed by its host.
+    #[must_use]
+    pub fn live(genesis: &Verified<Genesis>, issued: u64) -> Self {
+        Self {
+            version: VERSION,
+            room: RoomId::of(genesis),
+            genesis: genesis.signed().to_bytes(),
+            chair: genesis.host,
+            proof: None,
+            kind: Kind::Live,
+            title: genesis.title.clone(),
+            head: 0,
+            listeners: 0,
+            addresses: Vec::new(),
+            issued,
+            expires: issued.saturating_add(limits::LIVE_ANNOUNCEMENT_S),
+            work: 0,
+            extensions: Vec::new(),
+        }
+    }
+
+    /// Whether it is current by a clock that shows `now` in Unix seconds.
+    #[must_use]
+    pub fn is_fresh_at(&self, now: u64) -> bool {
+        (self.issued.saturating_sub(CLOCK_SKEW_S)..=self.expires).contains(&now)
+    }
+
+    /// Whether one of its addresses is that of a peer.
+    #[must_use]
+    pub fn names(&self, peer: Peer) -> bool {
+        self.addresses
+            .iter()
+            .any(|address| address.peer().is_some_and(|text| text.parse() == Ok(peer)))
+    }
+}
+
+impl Listing {
+    /// Checks an announcement as it came.
+    ///
+    /// `now` is our wall clock in Unix seconds; `from` is the peer that handed it over, when the connection proved one.
+    ///
+    /// # Errors
+    /// [`ListingError`] says why it is not listed.
+    pub fn verify(signed: Signed<Announcement>, now: u64, from: Option<Peer>) -> Result<Self, ListingError> {
+        let claim = signed.peek()?;
+        if !claim.is_fresh_at(now) && !from.is_some_and(|peer| claim.names(peer)) {
+            return Err(ListingError::Stale);
+        }
+        let genesis = Genesis::verify_for(Signed::from_bytes(&claim.genesis)?, claim.room)?;
+        if claim.chair != genesis.host {
+            return Err(ListingError::NotTheHost);
+        }
+        if genesis.visibility != Visibility::Public {
+            return Err(ListingError::NotPublic);
+        }
+        Ok(Self {
+            announcement: signed.verify()?,
+            genesis,
+        })
+    }
+
+    /// The announcement.
+    #[must_use]
+    pub fn announcement(&self) -> &Verified<Announcement> {
+        &self.announcement
+    }
+
+    /// The room's genesis.
+    #[must_use]
+    pub fn genesis(&self) -> &Verified<Genesis> {
+        &self.genesis
+    }
+
+    /// Whether it says something newer about its room than another listing.
+    #[must_use]
+    pub fn is_newer_than(&self, other: &Self) -> bool {
+        let order = |listing: &Self| (listing.announcement.head, listing.announcement.issued);
+        order(self) > order(other)
+    }
+}
+
+impl Statement for Announcement {
+    const DOMAIN: &'static [u8] = domain::ANNOUNCEMENT;
+    const MAX: usize = limits::ANNOUNCEMENT;
+    const NAME: &'static str = "announcement";
+
+    fn version(&self) -> u8 {
+        self.version
+    }
+
+    fn signer(&self) -> Person {
+        self.chair
+    }
+
+    fn validate(&self) -> Result<(), Malformed> {
+        if self.kind == Kind::Scheduled {
+            return Err(Malformed::NeedsNewer {
+                what: "scheduled rooms",
+            });
+        }
+        if self.proof.is_some() {
+            return Err(Malformed::NeedsNewer {
+                what: "rooms led by a successor",
+            });
+        }
+        at_most("title", self.title.len(), limits::TITLE)?;
+        if self.addresses.len() > limits::ADDRESSES {
+            return Err(Malformed::TooMany {
+                what: "addresses",
+                max: limits::ADDRESSES,
+            });
+        }
+        if !self
+            .addresses
+            .iter()
+            .all(|address| address.is_valid() && address.peer().is_some())
+        {
+            return Err(Malformed::Invalid { what: "an address" });
+        }
+        let lifetime = self.expires.checked_sub(self.issued);
+        if lifetime.is_none_or(|lifetime| lifetime > limits::LIVE_ANNOUNCEMENT_S) {
+            return Err(Malformed::Invalid { what: "expiry" });
+        }
+        extension::validate(&self.extensions)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::{format, vec};
+
+    use super::*;
+    use crate::person::PersonKey;
+
+    const NOW: u64 = 1_900_000_000;
+
+    fn host() -> PersonKey {
+        PersonKey::from_seed(&[1; 32])
+    }
+
+    fn genesis(visibility: Visibility) -> Verified<Genesis> {
+        Genesis {
+            visibility,
+            ..Genesis::new(host().person(), "Poems", [0; 16])
+        }
+        .sign(&host())
+        .expect("valid")
+    }
+
+    fn signed(change: impl FnOnce(&mut Announcement)) -> Signed<Announcement> {
+        let mut announcement = Announcement::live(&genesis(Visibility::Public), NOW);
+        change(&mut announcement);
+        Verified::sign(announcement, &host())
+            .expect("valid")
+            .signed()
+            .clone()
+    }
+
+    #[test]
+    fn a_room_is_listed_with_its_proof() {
+        let listing = Listing::verify(signed(|_| ()), NOW, None).expect("fresh");
+        assert_eq!(listing.genesis().host, host().person());
+        assert_eq!(listing.announcement().room, RoomId::of(listing.genesis()));
+    }
+
+    #[test]
+    fn past_and_far_future_announcements_count_only_from_a_member() {
+        let member = Peer([8; 32]);
+        let address = format!("/ip4/127.0.0.1/udp/1/quic-v1/p2p/{member}")
+            .parse()
+            .expect("an address");
+        let signed = signed(|a| a.addresses = vec![address]);
+        for now in [0, NOW - 601, NOW + 601, u64::MAX] {
+            assert_eq!(
+                Listing::verify(signed.clone(), now, None),
+                Err(ListingError::Stale),
+                "{now}"
+            );
+            assert_eq!(
+                Listing::verify(signed.clone(), now, Some(Peer([7; 32]))),
+                Err(ListingError::Stale)
+            );
+            assert!(
+                Listing::verify(signed.clone(), now, Some(member)).is_ok(),
+                "{now}"
+            );
+        }
+    }
+
+    #[test]
+    fn nobody_but_the_host_announces_a_room() {
+        let thief = PersonKey::from_seed(&[2; 32]);
+        let mut announcement = Announcement::live(&genesis(Visibility::Public), NOW);
+        announcement.chair = thief.person();
+        let stolen = Verified::sign(announcement, &thief).expect("well-formed");
+        assert_eq!(
+            Listing::verify(stolen.signed().clone(), NOW, None),
+            Err(ListingError::NotTheHost)
+        );
+    }
+
+    #[test]
+    fn unlisted_rooms_are_not_listed() {
+        let announcement = Announcement::live(&genesis(Visibility::Unlisted), NOW);
+        let signed = Verified::sign(announcement, &host())
+            .expect("well-formed")
+            .signed()
+            .clone();
+        assert_eq!(Listing::verify(signed, NOW, None), Err(ListingError::NotPublic));
+    }
+
+    #[test]
+    fn a_long_life_is_refused_and_a_wrong_signature_noticed() {
+        let mut announcement = Announcement::live(&genesis(Visibility::Public), NOW);
+        announcement.expires += 1;
+        assert_eq!(
+            Verified::sign(announcement, &host()).err(),
+            Some(Malformed::Invalid { what: "expiry" })
+        );
+
+        let mut bytes = signed(|_| ()).to_bytes().to_vec();
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        let altered = Signed::from_bytes(&bytes).expect("an envelope");
+        let error = Listing::verify(altered, NOW, None).expect_err("altered");
+        assert_eq!(
+            error,
+            ListingError::Statement(StatementError::Signature("announcement"))
+        );
+    }
+
+    #[test]
+    fn a_higher_head_replaces_a_later_time() {
+        let list = |head, issued| {
+            let signed = signed(|a| (a.head, a.issued, a.expires) = (head, issued, issued + 600));
+            Listing::verify(signed, NOW, None).expect("fresh")
+        };
+        assert!(list(2, NOW).is_newer_than(&list(1, NOW + 60)));
+        assert!(list(1, NOW + 60).is_newer_than(&list(1, NOW)));
+        assert!(!list(1, NOW).is_newer_than(&list(1, NOW)));
+    }
+}
