@@ -4,6 +4,9 @@
 //! Machines are driven: hand one an input with the time, drain its outputs, come back at its timeout. `SPEC.md`
 //! beside this crate describes every byte; this crate is its reference.
 
+// A hash map's order is random: what iterates one decides differently in each process.
+#![warn(clippy::iter_over_hash_type)]
+
 extern crate alloc;
 
 pub mod announcement;
