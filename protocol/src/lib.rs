@@ -20,3 +20,4 @@ pub mod person;
 pub mod room;
 pub mod signed;
 pub mod text;
+pub mod wire;

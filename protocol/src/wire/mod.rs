@@ -1,0 +1,4 @@
+//! The wire between members: control frames and messages on a substream, items in datagrams, directory answers.
+
+pub mod directory;
+pub mod frame;
