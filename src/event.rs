@@ -1,0 +1,341 @@
+//! Events: what a node and its rooms tell, one type for the library, for `--json` and for the local API.
+//!
+//! With [`Stamped`] around it, an event serialises as one JSON object: `{"event": …, "at_ms": …, …}`. The names are
+//! a contract with programs outside: fields may be added, names stay. Values that are not known are `null`.
+
+use std::{
+    fmt::Display,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use majlis_protocol::{
+    link::{Address, RoomLink},
+    log::Role,
+    person::{Peer, Person},
+    room::RoomId,
+};
+use serde::{Serialize, Serializer};
+
+/// An event with the wall-clock time at which it was told.
+#[derive(Debug, Clone, Serialize)]
+pub struct Stamped {
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+    /// Unix milliseconds by this machine's clock.
+    pub at_ms: u64,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Event {
+    /// All sockets are bound. Each address can be given to `--bootstrap` as it is.
+    Listening {
+        /// This end of every link.
+        #[serde(serialize_with = "shown")]
+        peer: Peer,
+        /// The person that acts through it.
+        #[serde(serialize_with = "shown")]
+        key: Person,
+        /// Where it can be reached, each ending in `/p2p/<peer>`.
+        addresses: Vec<Address>,
+    },
+    /// A room of this node is open.
+    Room {
+        /// Its id.
+        #[serde(serialize_with = "shown")]
+        id: RoomId,
+        /// What to pass on.
+        #[serde(serialize_with = "shown")]
+        link: RoomLink,
+        /// What it is called.
+        title: String,
+    },
+    /// A public room was found, or what is known of it changed.
+    Listing(Listing),
+    /// A listed room is gone.
+    Unlisted {
+        /// Its id.
+        #[serde(serialize_with = "shown")]
+        id: RoomId,
+    },
+    /// This node is in a room.
+    Joined {
+        /// The room.
+        #[serde(serialize_with = "shown")]
+        room: RoomId,
+        /// The person it is there as.
+        #[serde(serialize_with = "shown")]
+        key: Person,
+        /// In which role.
+        role: RoleName,
+        /// From whom sound comes; `null` for the root.
+        #[serde(serialize_with = "shown_or_null")]
+        parent: Option<Peer>,
+        /// Hops from the root.
+        depth: u32,
+        /// Milliseconds from the start of joining.
+        join_ms: u64,
+        /// Whether someone beside the parent vouches for the log: the chair itself, so far.
+        confirmed: bool,
+    },
+    /// The first real frame was handed to the output.
+    FirstAudio {
+        /// Milliseconds from the start of joining.
+        ms: u64,
+        /// Whose it was.
+        #[serde(serialize_with = "shown")]
+        speaker: Person,
+        /// Its epoch.
+        epoch: u32,
+        /// Its sequence.
+        seq: u32,
+    },
+    /// Sound comes from another peer now.
+    Parent {
+        /// From whom; `null` while there is none.
+        #[serde(serialize_with = "shown_or_null")]
+        peer: Option<Peer>,
+        /// Hops from the root.
+        depth: u32,
+        /// Why.
+        reason: ParentReason,
+    },
+    /// A peer takes sound from here, or no longer does.
+    Child {
+        /// Which.
+        #[serde(serialize_with = "shown")]
+        peer: Peer,
+        /// Whether it came or went.
+        added: bool,
+    },
+    /// A person has another role now.
+    Role {
+        /// Who.
+        #[serde(serialize_with = "shown")]
+        key: Person,
+        /// Which role.
+        role: RoleName,
+    },
+    /// An entry was applied to the log.
+    Log {
+        /// Its sequence.
+        seq: u32,
+        /// Its term.
+        term: u32,
+        /// The action's name.
+        action: String,
+        /// Who did it.
+        #[serde(serialize_with = "shown")]
+        author: Person,
+        /// To whom.
+        #[serde(serialize_with = "shown_or_null")]
+        subject: Option<Person>,
+    },
+    /// Who writes the log.
+    Chair {
+        /// The person.
+        #[serde(serialize_with = "shown")]
+        key: Person,
+        /// In which term.
+        term: u32,
+    },
+    /// Where sound enters the tree.
+    Root {
+        /// The peer.
+        #[serde(serialize_with = "shown")]
+        peer: Peer,
+    },
+    /// What a person on the stage is called.
+    Profile {
+        /// Who.
+        #[serde(serialize_with = "shown")]
+        key: Person,
+        /// The nickname, cleaned.
+        nick: String,
+        /// The tag to show with it.
+        tag: String,
+    },
+    /// The own microphone, file or tone was opened or closed.
+    Microphone {
+        /// Whether sound of ours goes out now.
+        on: bool,
+    },
+    /// The input came to its end.
+    InputEnded,
+    /// How loud someone is, at most ten times a second a speaker.
+    Level {
+        /// Who.
+        #[serde(serialize_with = "shown")]
+        key: Person,
+        /// In -dBov: 0 is loudest, 127 silence.
+        level: u8,
+    },
+    /// Something went wrong that does not end the room.
+    Warning {
+        /// What, and what to do about it.
+        text: String,
+    },
+    /// Each second.
+    Stats(Stats),
+    /// This node is no longer in the room.
+    Left {
+        /// Why.
+        reason: LeftReason,
+    },
+    /// The last event of a room: its totals.
+    Summary(Stats),
+}
+
+/// A room as the directory shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Listing {
+    /// Its id.
+    #[serde(serialize_with = "shown")]
+    pub id: RoomId,
+    /// What to join it by.
+    #[serde(serialize_with = "shown")]
+    pub link: RoomLink,
+    /// What it is called now.
+    pub title: String,
+    /// Whose room it is.
+    #[serde(serialize_with = "shown")]
+    pub host: Person,
+    /// Under which tags it is found.
+    pub tags: Vec<String>,
+    /// Whether it is open.
+    pub live: bool,
+    /// Unix seconds at which it starts, for a scheduled room.
+    pub starts: Option<u64>,
+    /// A claim of its host.
+    pub listeners: u32,
+}
+
+/// What a node counted in a room since it joined.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Stats {
+    /// Hops from the root.
+    pub depth: u32,
+    /// From whom sound comes.
+    #[serde(serialize_with = "shown_or_null")]
+    pub parent: Option<Peer>,
+    /// Who would step in.
+    #[serde(serialize_with = "shown_or_null")]
+    pub standby: Option<Peer>,
+    /// Peers that take sound from here.
+    pub children: u32,
+    /// Estimate of the people who listen in the whole room.
+    pub listeners: u32,
+    /// One a speaker.
+    pub streams: Vec<StreamStats>,
+    /// Media packets sent, each child counted.
+    pub sent_packets: u64,
+    /// Media packets that came as an answer to a pull.
+    pub pulled_packets: u64,
+    /// Packets with a wrong signature.
+    pub forged_dropped: u64,
+    /// Packets from a link or for a stage stay that may not carry them, or for an unknown room alias.
+    pub refused_dropped: u64,
+    /// Packets that were too old.
+    pub stale_dropped: u64,
+    /// Packets that had come before.
+    pub duplicate_dropped: u64,
+    /// Packets beyond a budget or a full queue.
+    pub overflow_dropped: u64,
+    /// Packets and datagrams that are not what they should be.
+    pub malformed_dropped: u64,
+    /// Frames that this node's own input sent.
+    pub sent_frames: u64,
+    /// Times that this process itself was held up for over 60 ms.
+    pub stalls: u64,
+    /// Media datagrams that the link emulator dropped here on purpose.
+    #[cfg(feature = "testlink")]
+    pub emulator_dropped: u64,
+}
+
+/// One speaker's sound as it was heard here: counts of 20 ms frames since the first one heard.
+///
+/// `expected = received + lost`; silence is not expected; `repaired` is part of `received`, `late` of `lost`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StreamStats {
+    /// Whose sound.
+    #[serde(serialize_with = "shown")]
+    pub speaker: Person,
+    /// Arrived in time.
+    pub received: u64,
+    /// Sent by the speaker, as far as known here.
+    pub expected: u64,
+    /// Did not arrive in time.
+    pub lost: u64,
+    /// Arrived in time, but by a pull.
+    pub repaired: u64,
+    /// Lost, but played from redundancy.
+    pub fec: u64,
+    /// Played without data.
+    pub concealed: u64,
+    /// Arrived after their time.
+    pub late: u64,
+    /// From arrival to the output.
+    pub delay_ms: u64,
+}
+
+/// A role as events spell it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct RoleName(#[serde(serialize_with = "role_name")] pub Role);
+
+/// Why sound comes from another peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum ParentReason {
+    /// The first place in the room.
+    Attached,
+    /// A place at whom another member named.
+    Redirected,
+    /// The parent before was lost.
+    Failover,
+}
+
+/// Why a node is no longer in a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum LeftReason {
+    /// The host ended the room.
+    Ended,
+    /// `--duration` is over.
+    Duration,
+    /// The person left, or the program was told to stop.
+    Interrupted,
+    /// Nobody of the room could be reached any more.
+    Unreachable,
+    /// The room did not let this node in.
+    Refused,
+}
+
+impl Stamped {
+    /// Stamps an event with the time of this machine's clock.
+    #[must_use]
+    pub fn now(event: Event) -> Self {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { event, at_ms: u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX) }
+    }
+}
+
+fn shown<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+fn shown_or_null<T: Display, S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => serializer.collect_str(value),
+        None => serializer.serialize_none(),
+    }
+}
+
+fn role_name<S: Serializer>(role: &Role, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(role.as_str())
+}
