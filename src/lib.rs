@@ -1,1 +1,3 @@
-//! Majlis.
+//! Majlis: audio rooms without a server.
+
+pub mod home;

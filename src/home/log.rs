@@ -1,0 +1,277 @@
+//! A room's log on disk: records that are only ever appended, each synced before it counts.
+//!
+//! Invariant: the file is a run of whole records, perhaps with one torn record behind them, which is cut off before
+//! anything is appended. Damage before the end is an error, since no interrupted write explains it.
+
+use std::{
+    fs::File,
+    io::{self, Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+};
+
+use majlis_protocol::limits;
+
+use super::{HomeError, atomic};
+
+/// Most bytes of a log that are read. A hundred thousand of the entries that people cause fit many times over; a
+/// larger file is not a log of ours.
+const LOG_FILE: u64 = 256 << 20;
+
+/// Most bytes of a record: the largest entry, and the signature and length of its envelope.
+const RECORD: usize = limits::ENTRY + 67;
+
+/// The log of one room, open for appending.
+#[derive(Debug)]
+pub struct RoomLog {
+    path: PathBuf,
+    file: File,
+    /// Where to cut before the next append, after one that failed half-way.
+    whole: Option<u64>,
+}
+
+/// What a log holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// Its whole records, for `majlis_protocol::log::file`.
+    pub bytes: Vec<u8>,
+    /// Bytes of a torn record that were cut off.
+    pub cut: u64,
+}
+
+impl RoomLog {
+    /// Opens the log in a room's directory, both made where they are missing.
+    pub(super) fn open(directory: &Path) -> Result<Self, HomeError> {
+        atomic::create_dir(directory)?;
+        let path = directory.join("log");
+        let file = atomic::owner_only()
+            .read(true)
+            .append(true)
+            .create(true)
+            .open(&path)
+            .and_then(|file| atomic::sync_parent(&path).map(|()| file))
+            .map_err(|source| HomeError::Write {
+                path: path.clone(),
+                source,
+            })?;
+        Ok(Self {
+            path,
+            file,
+            whole: None,
+        })
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads all whole records and cuts off a torn one behind them.
+    ///
+    /// # Errors
+    /// [`HomeError::LogDamaged`] when the file holds what no record can be; [`HomeError::Read`] or
+    /// [`HomeError::Write`] when the system fails.
+    pub fn load(&mut self) -> Result<Loaded, HomeError> {
+        let mut bytes = self.read_all().map_err(|source| HomeError::Read {
+            path: self.path.clone(),
+            source,
+        })?;
+        let whole = whole_records(&bytes).map_err(|offset| HomeError::LogDamaged {
+            path: self.path.clone(),
+            offset,
+        })?;
+        let cut = (bytes.len() - whole) as u64;
+        if cut > 0 {
+            self.cut_to(whole as u64).map_err(|source| self.failed(source))?;
+            bytes.truncate(whole);
+        }
+        Ok(Loaded { bytes, cut })
+    }
+
+    /// Appends one record as `majlis_protocol::log::file::record` makes it. It is on disk when this returns.
+    ///
+    /// # Errors
+    /// [`HomeError::Write`], with the log as it was: what was written of the record is cut off again, at the
+    /// latest before the next append.
+    pub fn append(&mut self, record: &[u8]) -> Result<(), HomeError> {
+        self.try_append(record).map_err(|source| self.failed(source))
+    }
+
+    fn try_append(&mut self, record: &[u8]) -> io::Result<()> {
+        if let Some(whole) = self.whole {
+            self.cut_to(whole)?;
+        }
+        let before = self.file.metadata()?.len();
+        self.file
+            .write_all(record)
+            .and_then(|()| self.file.sync_data())
+            .inspect_err(|_| {
+                self.whole = Some(before);
+                // If this fails too, the next append begins with it.
+                let _ = self.cut_to(before);
+            })
+    }
+
+    fn cut_to(&mut self, length: u64) -> io::Result<()> {
+        self.file.set_len(length)?;
+        self.file.sync_data()?;
+        self.whole = None;
+        Ok(())
+    }
+
+    fn read_all(&mut self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.file.seek(SeekFrom::Start(0))?;
+        Read::by_ref(&mut self.file)
+            .take(LOG_FILE + 1)
+            .read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > LOG_FILE {
+            return Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                "it is larger than any room log",
+            ));
+        }
+        Ok(bytes)
+    }
+
+    fn failed(&self, source: io::Error) -> HomeError {
+        HomeError::Write {
+            path: self.path.clone(),
+            source,
+        }
+    }
+}
+
+/// Where the last whole record ends, or at which byte the file is damaged.
+fn whole_records(bytes: &[u8]) -> Result<usize, usize> {
+    let mut end = 0;
+    while let Some((length, rest)) = bytes[end..].split_first_chunk::<4>() {
+        let length = u32::from_be_bytes(*length) as usize;
+        // Some file systems leave zeroes where a write did not reach; no record is empty.
+        if length == 0 && rest.iter().all(|byte| *byte == 0) {
+            break;
+        }
+        if length == 0 || length > RECORD {
+            return Err(end);
+        }
+        if rest.len() < length {
+            break;
+        }
+        end += 4 + length;
+    }
+    Ok(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn place() -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let room = dir.path().join("room");
+        (dir, room)
+    }
+
+    fn record(body: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(body.len()).expect("short");
+        [&length.to_be_bytes(), body].concat()
+    }
+
+    #[test]
+    fn records_come_back_in_order() {
+        let (_dir, room) = place();
+        let mut log = RoomLog::open(&room).expect("a new log");
+        assert_eq!(
+            log.load().expect("empty"),
+            Loaded {
+                bytes: vec![],
+                cut: 0
+            }
+        );
+        let records = [record(b"genesis"), record(b"entry")];
+        for record in &records {
+            log.append(record).expect("appended");
+        }
+        drop(log);
+        let loaded = RoomLog::open(&room).expect("there").load().expect("whole");
+        assert_eq!(
+            loaded,
+            Loaded {
+                bytes: records.concat(),
+                cut: 0
+            }
+        );
+    }
+
+    #[test]
+    fn a_torn_log_is_cut_to_its_last_whole_record_and_goes_on() {
+        let whole = record(b"genesis");
+        let entry = record(b"entry");
+        let tails = (1..entry.len())
+            .map(|n| entry[..n].to_vec())
+            .chain([vec![0; 3], vec![0; 500]]);
+        for tail in tails {
+            let (_dir, room) = place();
+            let mut log = RoomLog::open(&room).expect("a new log");
+            fs::write(log.path(), [&whole[..], &tail].concat()).expect("torn");
+            let loaded = log.load().expect("recovered");
+            assert_eq!(
+                loaded,
+                Loaded {
+                    bytes: whole.clone(),
+                    cut: tail.len() as u64
+                }
+            );
+            log.append(&entry).expect("appended");
+            assert_eq!(log.load().expect("whole").bytes, [&whole[..], &entry].concat());
+        }
+    }
+
+    #[test]
+    fn damage_before_the_end_is_an_error_and_cuts_nothing() {
+        let (_dir, room) = place();
+        let mut log = RoomLog::open(&room).expect("a new log");
+        let bytes = [record(b"genesis"), vec![0xff; 40]].concat();
+        fs::write(log.path(), &bytes).expect("damaged");
+        let error = log.load().expect_err("damaged");
+        assert!(
+            matches!(error, HomeError::LogDamaged { offset: 11, .. }),
+            "{error}"
+        );
+        assert_eq!(fs::read(log.path()).expect("readable"), bytes);
+    }
+
+    /// `/dev/full` answers every write as a full disk does.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_full_disk_is_an_error_that_says_so() {
+        let (_dir, room) = place();
+        fs::create_dir(&room).expect("made");
+        std::os::unix::fs::symlink("/dev/full", room.join("log")).expect("linked");
+        let mut log = RoomLog::open(&room).expect("opened");
+        let error = log.append(&record(b"entry")).expect_err("no room");
+        assert!(error.to_string().contains("make room on the disk"), "{error}");
+        log.append(&record(b"entry")).expect_err("still no room");
+    }
+
+    #[test]
+    fn what_a_failed_append_left_is_cut_off_before_the_next() {
+        let (_dir, room) = place();
+        let mut log = RoomLog::open(&room).expect("a new log");
+        log.append(&record(b"genesis")).expect("appended");
+        // As after an append that failed half-way and could not be undone.
+        log.whole = Some(log.file.metadata().expect("open").len());
+        log.file.write_all(&record(b"entry")[..3]).expect("torn");
+        log.append(&record(b"entry")).expect("appended");
+        let loaded = log.load().expect("whole");
+        assert_eq!(
+            loaded,
+            Loaded {
+                bytes: [record(b"genesis"), record(b"entry")].concat(),
+                cut: 0
+            }
+        );
+    }
+}
