@@ -13,6 +13,7 @@ pub mod announcement;
 pub mod domain;
 pub mod extension;
 pub mod identity;
+pub mod jitter;
 pub mod limits;
 pub mod link;
 pub mod neighbour;
