@@ -1,3 +1,4 @@
 //! Majlis: audio rooms without a server.
 
 pub mod home;
+pub mod net;

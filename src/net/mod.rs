@@ -1,0 +1,3 @@
+//! Everything that touches the network. Knows connections and peers, never rooms.
+
+pub mod quic;
