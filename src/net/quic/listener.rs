@@ -23,7 +23,7 @@ pub(super) enum ListenerEvent {
     /// To be handed to the swarm as it is.
     Swarm(TransportEvent<Handshake, Error>),
     /// Someone begins a handshake.
-    Incoming(quinn::Incoming),
+    Incoming(Box<quinn::Incoming>),
 }
 
 /// A socket that accepts connections.
@@ -122,7 +122,9 @@ impl Listener {
             return Poll::Ready(Some(ListenerEvent::Swarm(event)));
         }
         match self.knocks.poll_next_unpin(cx) {
-            Poll::Ready(Some(incoming)) => return Poll::Ready(Some(ListenerEvent::Incoming(incoming))),
+            Poll::Ready(Some(incoming)) => {
+                return Poll::Ready(Some(ListenerEvent::Incoming(Box::new(incoming))));
+            }
             Poll::Ready(None) => {
                 // The endpoint's driver has ended: the socket is broken beyond use.
                 self.close();

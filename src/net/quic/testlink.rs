@@ -70,8 +70,10 @@ struct Shared {
     profile: Profile,
     /// What the profile's times count from.
     start: Instant,
-    /// Numbers the models, so that each link and each target has its own pattern.
-    models: AtomicU64,
+    /// Numbers the links, so that each loses a pattern of its own, whatever the sockets do.
+    links: AtomicU64,
+    /// Numbers the delays of the sockets' targets, likewise.
+    targets: AtomicU64,
     is_partitioned: AtomicBool,
     datagrams_offered: AtomicU64,
     datagrams_lost: AtomicU64,
@@ -101,7 +103,8 @@ impl Emulator {
         Self(Arc::new(Shared {
             profile,
             start: Instant::now(),
-            models: AtomicU64::new(0),
+            links: AtomicU64::new(0),
+            targets: AtomicU64::new(0),
             is_partitioned: AtomicBool::new(false),
             datagrams_offered: AtomicU64::new(0),
             datagrams_lost: AtomicU64::new(0),
@@ -139,7 +142,8 @@ impl Emulator {
 
     /// The loss of one link.
     pub(super) fn lossy_link(&self) -> LossyLink {
-        let model = Mutex::new(self.model());
+        let number = self.0.links.fetch_add(1, Ordering::Relaxed);
+        let model = Mutex::new(Model::new(&self.0.profile, number));
         LossyLink {
             emulator: self.clone(),
             model,
@@ -158,8 +162,9 @@ impl Emulator {
         })
     }
 
-    fn model(&self) -> Model {
-        Model::new(&self.0.profile, self.0.models.fetch_add(1, Ordering::Relaxed))
+    /// The delay towards one more address.
+    fn target(&self) -> Model {
+        Model::new(&self.0.profile, self.0.targets.fetch_add(1, Ordering::Relaxed))
     }
 
     fn delays_nothing(&self) -> bool {
@@ -240,7 +245,7 @@ impl SlowSocket {
         let model = state
             .models
             .entry(target)
-            .or_insert_with(|| self.emulator.model());
+            .or_insert_with(|| self.emulator.target());
         let departure = model.offer_to_delay(self.emulator.0.start.elapsed());
         departure.filter(|_| !self.emulator.0.is_partitioned.load(Ordering::Relaxed))
     }

@@ -215,7 +215,7 @@ impl libp2p::Transport for Transport {
             match event {
                 ListenerEvent::Swarm(event) => return Poll::Ready(event),
                 ListenerEvent::Incoming(incoming) => {
-                    if let Some(event) = this.handle_incoming(id, local, incoming) {
+                    if let Some(event) = this.handle_incoming(id, local, *incoming) {
                         return Poll::Ready(event);
                     }
                 }

@@ -1,0 +1,5 @@
+//! The integration tests, in one binary: each topic is a folder beside this file.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod transport;
