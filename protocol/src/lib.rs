@@ -19,10 +19,8 @@ pub mod link;
 pub mod media;
 pub mod neighbour;
 pub mod person;
+pub mod reason;
 pub mod room;
 pub mod signed;
 pub mod text;
 pub mod wire;
-
-#[cfg(any(feature = "sim", test))]
-pub mod sim;

@@ -19,6 +19,21 @@ pub const ACTION: usize = 16_384;
 /// Most bytes of a log entry: an action, its signature and the chain around it.
 pub const ENTRY: usize = 20_480;
 
+/// Most bytes of all entries of one log, counted as signed entries. Some 40,000 acts of ordinary size: a
+/// meeting that runs for a year. Every member holds the log, so a host without this bound could fill their
+/// memory. `end` is accepted beyond it, so that a full room can still be closed.
+pub const LOG: usize = 16 * 1_024 * 1_024;
+
+/// Most bytes of a beacon; the largest that version 1 can make has 219.
+pub const BEACON: usize = 256;
+
+/// Most people on the stage, the host included. Each may cost every listener a decoder and a jitter buffer, and
+/// their profiles go in one message.
+pub const STAGE: usize = 32;
+
+/// Most invitations open at once: two stages full.
+pub const INVITATIONS: usize = 64;
+
 /// Most bytes of an announcement: a genesis and eight addresses.
 pub const ANNOUNCEMENT: usize = 8_192;
 
