@@ -16,6 +16,7 @@ pub mod identity;
 pub mod jitter;
 pub mod limits;
 pub mod link;
+pub mod log;
 pub mod media;
 pub mod neighbour;
 pub mod person;

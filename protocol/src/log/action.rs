@@ -1,0 +1,387 @@
+//! Actions: what a person asks of a room, signed (SPEC.md section 7).
+//!
+//! An [`Action`] is the signed structure with a numbered kind and an opaque body; an [`Act`] is what the body means.
+//! Kinds of later versions stay readable as [`Act::Unknown`]; whether they may be passed over is bit 15 of the kind.
+
+use core::fmt;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    domain, limits,
+    person::Person,
+    room::{RoomId, at_most},
+    signed::{self, Malformed, Signed, Statement, VERSION},
+    text::Text,
+};
+
+/// Bit 15 of a kind: a program that does not know it cannot follow the log any further.
+pub const CRITICAL: u16 = 0x8000;
+
+/// The numbers of the acts that this version knows.
+pub mod kind {
+    /// Gives the room a new title.
+    pub const TITLE: u16 = 0x8001;
+    /// Invites a listener to the stage.
+    pub const INVITE: u16 = 0x8002;
+    /// Takes an invitation: the author is on the stage from this entry.
+    pub const ACCEPT: u16 = 0x8003;
+    /// Turns an invitation down.
+    pub const DECLINE: u16 = 0x8004;
+    /// Brings a person from the stage to the audience, or withdraws an invitation.
+    pub const MOVE: u16 = 0x8005;
+    /// Ends the room for good.
+    pub const END: u16 = 0x8006;
+}
+
+/// A place in a log: the newest entry, and thereby all before it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Head {
+    /// Its sequence; 0 is the genesis.
+    pub sequence: u32,
+    /// Its hash; the room id for the genesis.
+    pub hash: [u8; 32],
+}
+
+/// The hash that identifies an action, under which a room applies it once.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ActionId(pub [u8; 32]);
+
+/// A signed request to change a room. [`Act::decode`] says what its body means.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Action {
+    /// Always 1.
+    pub version: u8,
+    /// The room it is for.
+    pub room: RoomId,
+    /// Who asks, and signs.
+    pub author: Person,
+    /// The head that the author knew: what the request was an answer to.
+    pub known: Head,
+    /// Room clock in milliseconds after which it is not applied any more.
+    pub expires: u64,
+    /// What it is; from 0x8000 critical.
+    pub kind: u16,
+    /// Postcard of the kind's structure.
+    pub body: Bytes,
+}
+
+/// What an action does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Act {
+    /// The room has a new title, 1 to 200 bytes.
+    Title {
+        /// The title.
+        title: Text,
+    },
+    /// A listener is invited to the stage.
+    Invite {
+        /// Who is invited.
+        subject: Person,
+    },
+    /// The author takes an invitation and is on the stage.
+    Accept {
+        /// Hash of the entry that invites.
+        invite: [u8; 32],
+    },
+    /// The author turns an invitation down.
+    Decline {
+        /// Hash of the entry that invites.
+        invite: [u8; 32],
+    },
+    /// A person leaves the stage for the audience, or is not invited any more.
+    Move {
+        /// Who.
+        subject: Person,
+    },
+    /// The room is over.
+    End,
+    /// A kind that this version does not know. Show it; stop at it if it is critical.
+    Unknown {
+        /// Its number.
+        kind: u16,
+        /// Its body, unread.
+        body: Bytes,
+    },
+}
+
+impl Head {
+    /// The head of a log that holds only its genesis.
+    #[must_use]
+    pub fn genesis(room: RoomId) -> Self {
+        Self {
+            sequence: 0,
+            hash: room.0,
+        }
+    }
+}
+
+impl ActionId {
+    /// The id of an action as it came, believed or not.
+    #[must_use]
+    pub fn of(action: &Signed<Action>) -> Self {
+        Self(
+            Sha256::new()
+                .chain_update(domain::ACTION_ID)
+                .chain_update(action.payload())
+                .finalize()
+                .into(),
+        )
+    }
+}
+
+impl Action {
+    /// An action made at `clock_ms` of the room clock, for its author to sign.
+    #[must_use]
+    pub fn new(room: RoomId, author: Person, known: Head, clock_ms: u64, act: &Act) -> Self {
+        Self {
+            version: VERSION,
+            room,
+            author,
+            known,
+            expires: clock_ms.saturating_add(limits::ACTION_LIFETIME_MS),
+            kind: act.kind(),
+            body: act.encode(),
+        }
+    }
+
+    /// What it does.
+    ///
+    /// # Errors
+    /// [`Malformed`] when the body of a known kind does not decode or breaks a limit.
+    pub fn act(&self) -> Result<Act, Malformed> {
+        Act::decode(self.kind, &self.body)
+    }
+}
+
+impl Statement for Action {
+    const DOMAIN: &'static [u8] = domain::ACTION;
+    const MAX: usize = limits::ACTION;
+    const NAME: &'static str = "action";
+
+    fn version(&self) -> u8 {
+        self.version
+    }
+
+    fn signer(&self) -> Person {
+        self.author
+    }
+
+    /// The body is judged by [`Act::decode`], since its kind may be unknown here.
+    fn validate(&self) -> Result<(), Malformed> {
+        Ok(())
+    }
+}
+
+impl Act {
+    /// Reads the body of an action of this kind.
+    ///
+    /// # Errors
+    /// [`Malformed`] when the body of a known kind does not decode, has bytes left over or breaks a limit.
+    pub fn decode(kind: u16, body: &Bytes) -> Result<Self, Malformed> {
+        Ok(match kind {
+            kind::TITLE => {
+                let title: Text = signed::decode(body, "title")?;
+                if title.is_empty() {
+                    return Err(Malformed::Invalid {
+                        what: "an empty title",
+                    });
+                }
+                at_most("title", title.len(), limits::TITLE)?;
+                Self::Title { title }
+            }
+            kind::INVITE => Self::Invite {
+                subject: field(body, "invite")?,
+            },
+            kind::ACCEPT => Self::Accept {
+                invite: field(body, "accept")?,
+            },
+            kind::DECLINE => Self::Decline {
+                invite: field(body, "decline")?,
+            },
+            kind::MOVE => Self::Move {
+                subject: field(body, "move")?,
+            },
+            kind::END if body.is_empty() => Self::End,
+            kind::END => {
+                return Err(Malformed::LeftOver {
+                    what: "end",
+                    count: body.len(),
+                });
+            }
+            kind => Self::Unknown {
+                kind,
+                body: body.clone(),
+            },
+        })
+    }
+
+    /// The body that [`Act::decode`] reads.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        match self {
+            Self::Title { title } => signed::encode(title),
+            Self::Invite { subject } | Self::Move { subject } => signed::encode(subject),
+            Self::Accept { invite } | Self::Decline { invite } => signed::encode(invite),
+            Self::End => Bytes::new(),
+            Self::Unknown { body, .. } => body.clone(),
+        }
+    }
+
+    /// Its number on the wire.
+    #[must_use]
+    pub fn kind(&self) -> u16 {
+        match self {
+            Self::Title { .. } => kind::TITLE,
+            Self::Invite { .. } => kind::INVITE,
+            Self::Accept { .. } => kind::ACCEPT,
+            Self::Decline { .. } => kind::DECLINE,
+            Self::Move { .. } => kind::MOVE,
+            Self::End => kind::END,
+            Self::Unknown { kind, .. } => *kind,
+        }
+    }
+
+    /// Its name in events and listings.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Title { .. } => "title",
+            Self::Invite { .. } => "invite",
+            Self::Accept { .. } => "accept",
+            Self::Decline { .. } => "decline",
+            Self::Move { .. } => "move",
+            Self::End => "end",
+            Self::Unknown { .. } => "unknown",
+        }
+    }
+
+    /// The person whom it changes when `author` does it; `None` when it is about the room.
+    #[must_use]
+    pub fn subject(&self, author: Person) -> Option<Person> {
+        match self {
+            Self::Invite { subject } | Self::Move { subject } => Some(*subject),
+            Self::Accept { .. } | Self::Decline { .. } => Some(author),
+            Self::Title { .. } | Self::End | Self::Unknown { .. } => None,
+        }
+    }
+}
+
+/// Reads a body of one field.
+fn field<T: DeserializeOwned>(body: &[u8], what: &'static str) -> Result<T, Malformed> {
+    signed::decode(body, what)
+}
+
+impl fmt::Debug for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Head({} {}…)",
+            self.sequence,
+            data_encoding::HEXLOWER.encode(&self.hash[..4])
+        )
+    }
+}
+
+impl fmt::Debug for ActionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ActionId({}…)", data_encoding::HEXLOWER.encode(&self.0[..8]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::{string::String, vec};
+
+    use super::*;
+
+    fn refused(kind: u16, body: &[u8]) -> Malformed {
+        Act::decode(kind, &Bytes::copy_from_slice(body)).expect_err("malformed")
+    }
+
+    #[test]
+    fn every_act_reads_back_from_its_body() {
+        for act in [
+            Act::Title {
+                title: Text::clean("مجلس الجيران"),
+            },
+            Act::Invite {
+                subject: Person([1; 32]),
+            },
+            Act::Accept { invite: [2; 32] },
+            Act::Decline { invite: [3; 32] },
+            Act::Move {
+                subject: Person([4; 32]),
+            },
+            Act::End,
+            Act::Unknown {
+                kind: 0x0040,
+                body: Bytes::from_static(b"later"),
+            },
+        ] {
+            assert_eq!(Act::decode(act.kind(), &act.encode()), Ok(act));
+        }
+    }
+
+    #[test]
+    fn bodies_that_break_a_rule_are_refused_by_name() {
+        let title = |text: &str| signed::encode(&text);
+        assert_eq!(
+            refused(kind::TITLE, &title(" \u{200b} ")),
+            Malformed::Invalid {
+                what: "an empty title"
+            }
+        );
+        assert_eq!(
+            refused(kind::TITLE, &title(&"x".repeat(201))),
+            Malformed::TooLong {
+                what: "title",
+                max: 200
+            }
+        );
+        assert_eq!(
+            refused(kind::END, b"x"),
+            Malformed::LeftOver {
+                what: "end",
+                count: 1
+            }
+        );
+        assert_eq!(
+            refused(kind::INVITE, &[0; 31]),
+            Malformed::Encoding { what: "invite" }
+        );
+        assert_eq!(
+            refused(kind::MOVE, &[0; 33]),
+            Malformed::LeftOver {
+                what: "move",
+                count: 1
+            }
+        );
+        for kind in [kind::TITLE, kind::INVITE, kind::ACCEPT, kind::DECLINE, kind::MOVE] {
+            assert!(
+                Act::decode(kind, &Bytes::new()).is_err(),
+                "{kind:#x} without a body"
+            );
+        }
+    }
+
+    #[test]
+    fn a_title_is_clean_whatever_was_signed() {
+        let body = signed::encode(&"a\u{202e}b\u{1b}[31m");
+        assert_eq!(
+            Act::decode(kind::TITLE, &body),
+            Ok(Act::Title {
+                title: Text::clean("ab")
+            })
+        );
+    }
+
+    #[test]
+    fn a_title_of_the_longest_length_fits() {
+        let text: String = vec!["م"; limits::TITLE / 2].concat();
+        assert!(Act::decode(kind::TITLE, &signed::encode(&text)).is_ok());
+    }
+}

@@ -1,0 +1,23 @@
+//! The room log: signed acts in one agreed order, and what they make of a room (SPEC.md sections 7 and 8).
+//!
+//! An [`Action`] is what a person asks for; an [`Entry`] is that action at its place in the chain. A [`Log`] takes
+//! entries only when every rule holds, and its [`State`] is the fold of what it took: whoever holds the same log
+//! sees the same room. The [`Beacon`] says once a second how far the log goes and what the room's clock shows.
+
+mod action;
+mod beacon;
+mod chain;
+mod entry;
+mod file;
+pub mod permissions;
+mod state;
+
+pub use self::{
+    action::{Act, Action, ActionId, CRITICAL, Head, kind},
+    beacon::{Beacon, BeaconError, NewestBeacon, RoomClock},
+    chain::{Applied, EntryError, Equivocation, Log},
+    entry::Entry,
+    file::{Broken, BrokenReason, Line, RecordError, Records, Report, record, records, verify},
+    permissions::Role,
+    state::{ActionError, Change, State, Stay},
+};

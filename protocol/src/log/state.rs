@@ -1,0 +1,489 @@
+//! The state of a room: a pure fold over its log.
+//!
+//! Whether an act fits is asked and answered here, with the table of [`super::permissions`]; the same answer is
+//! given to the chair before it writes an entry and to every member that checks one.
+
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    vec,
+    vec::Vec,
+};
+
+use crate::{
+    limits,
+    log::{
+        action::{Act, Action, ActionId},
+        entry::Entry,
+        permissions::{self, Role, Target},
+    },
+    media::Tag,
+    person::Person,
+    reason::Reason,
+    room::{Genesis, RoomId},
+    signed::{Malformed, Verified},
+    text::Text,
+};
+
+/// Farthest that an action's expiry may lie ahead of the clock of its entry, in milliseconds: the lifetime that
+/// its author may give it, and as much again for an author whose clock runs ahead of the chair's. Without a
+/// bound the ids of applied actions could never be forgotten; without slack a fast clock could ask for nothing.
+const EXPIRY_AHEAD_MS: u64 = 2 * limits::ACTION_LIFETIME_MS;
+
+/// A person's stay on the stage, from one grant to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stay {
+    /// The tag of the sound of this stay; never used again in this room.
+    pub tag: Tag,
+    /// Sequence of the entry that granted it; 0 for the host.
+    pub since: u32,
+}
+
+/// What an entry changed, for those who act upon it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Change {
+    /// The title is another.
+    Title,
+    /// This person may accept the invitation.
+    Invited {
+        /// Who was invited.
+        person: Person,
+        /// Hash of the entry that invites, for the answer.
+        invite: [u8; 32],
+    },
+    /// This person's invitation is no longer open, and the person is not on the stage.
+    Uninvited {
+        /// Whose invitation it was.
+        person: Person,
+    },
+    /// Sound with this tag is welcome from now on.
+    Granted {
+        /// Who is on the stage.
+        person: Person,
+        /// The tag of the stay.
+        tag: Tag,
+    },
+    /// Sound with this tag is refused from now on.
+    Revoked {
+        /// Who left the stage.
+        person: Person,
+        /// The tag of the stay that is over.
+        tag: Tag,
+    },
+    /// The room is over; every stay was revoked.
+    Ended,
+}
+
+/// Why an action was not appended, or makes an entry invalid.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ActionError {
+    /// The action or its body does not decode: its author's program is at fault; do not retry.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// It is for another room: whoever sent it here is at fault.
+    #[error("the action belongs to another room")]
+    WrongRoom,
+    /// It was applied before: a repetition, or a replay. Nothing is left to do.
+    #[error("the action was applied before")]
+    Replayed,
+    /// Its time is over: sign it anew.
+    #[error("the action expired {late_ms} ms before it arrived: sign it anew")]
+    Expired {
+        /// By how much, in milliseconds of room clock.
+        late_ms: u64,
+    },
+    /// It would stay valid for longer than any action may: its author's clock is wrong. Sign it anew with the
+    /// clock of a fresh beacon.
+    #[error("the action would expire {ahead_ms} ms from now, later than any action may")]
+    ExpiresTooLate {
+        /// How far ahead, in milliseconds of room clock.
+        ahead_ms: u64,
+    },
+    /// Its signature is not its author's: forged.
+    #[error("the action is not signed by its author")]
+    Signature,
+    /// Its kind is not known here: the chair cannot tell who may do it. An update of this program helps.
+    #[error("action {kind:#06x} needs a newer version of this program")]
+    Unsupported {
+        /// The kind.
+        kind: u16,
+    },
+    /// The key at hand is not that of the room's chair.
+    #[error("only the chair appends to the log")]
+    NotTheChair,
+    /// The author's role, the subject's place or the room's state does not allow it.
+    #[error("{0}")]
+    Refused(Reason),
+}
+
+/// What the log makes of a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    host: Person,
+    chair: Person,
+    term: u32,
+    clock: u64,
+    title: Text,
+    ended: bool,
+    stage: BTreeMap<Person, Stay>,
+    invited: BTreeMap<Person, [u8; 32]>,
+    /// Every tag that a stay ever had, each to its person.
+    tags: BTreeMap<Tag, Person>,
+    /// Applied actions that have not expired yet, each with its expiry. Those that have are refused for that.
+    applied: BTreeMap<ActionId, u64>,
+}
+
+impl ActionError {
+    /// The reason that its author is told.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Malformed(
+                Malformed::Version { .. } | Malformed::NeedsNewer { .. } | Malformed::NeedsExtension { .. },
+            ) => Reason::Unsupported,
+            Self::Malformed(_) | Self::Signature => Reason::Malformed,
+            Self::WrongRoom => Reason::UnknownRoom,
+            Self::Replayed => Reason::Duplicate,
+            Self::Expired { .. } | Self::ExpiresTooLate { .. } => Reason::Expired,
+            Self::Unsupported { .. } => Reason::Unsupported,
+            Self::NotTheChair => Reason::NotTheChair,
+            Self::Refused(reason) => *reason,
+        }
+    }
+}
+
+impl State {
+    /// The room as its genesis makes it: the host on the stage and in the chair.
+    pub(super) fn new(genesis: &Verified<Genesis>) -> Self {
+        let host = genesis.host;
+        let tag = Tag::of(&RoomId::of(genesis).0);
+        Self {
+            host,
+            chair: host,
+            term: 0,
+            clock: 0,
+            title: genesis.title.clone(),
+            ended: false,
+            stage: BTreeMap::from([(host, Stay { tag, since: 0 })]),
+            invited: BTreeMap::new(),
+            tags: BTreeMap::from([(tag, host)]),
+            applied: BTreeMap::new(),
+        }
+    }
+
+    /// Who signed the genesis.
+    #[must_use]
+    pub fn host(&self) -> Person {
+        self.host
+    }
+
+    /// Who writes the log.
+    #[must_use]
+    pub fn chair(&self) -> Person {
+        self.chair
+    }
+
+    /// The term of the newest entry; 0 before the first.
+    #[must_use]
+    pub fn term(&self) -> u32 {
+        self.term
+    }
+
+    /// The room clock of the newest entry, in milliseconds; 0 before the first.
+    #[must_use]
+    pub fn clock(&self) -> u64 {
+        self.clock
+    }
+
+    /// What the room is called now.
+    #[must_use]
+    pub fn title(&self) -> &Text {
+        &self.title
+    }
+
+    /// Whether the room is over. Nothing can be appended to it any more.
+    #[must_use]
+    pub fn ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Who may speak: empty once the room has ended.
+    #[must_use]
+    pub fn stage(&self) -> &BTreeMap<Person, Stay> {
+        &self.stage
+    }
+
+    /// Open invitations, each with the hash of the entry that invites.
+    #[must_use]
+    pub fn invited(&self) -> &BTreeMap<Person, [u8; 32]> {
+        &self.invited
+    }
+
+    /// A person's role. Persons that the log does not name are listeners.
+    #[must_use]
+    pub fn role(&self, person: Person) -> Role {
+        if person == self.host {
+            Role::Host
+        } else if self.stage.contains_key(&person) {
+            Role::Speaker
+        } else {
+            Role::Listener
+        }
+    }
+
+    /// Whose stay has or had this tag, and whether it is still on; `None` for a tag that this log never gave.
+    #[must_use]
+    pub fn stay(&self, tag: Tag) -> Option<(Person, bool)> {
+        let person = *self.tags.get(&tag)?;
+        let on = self.stage.get(&person).is_some_and(|stay| stay.tag == tag);
+        Some((person, on))
+    }
+
+    /// Whether `author` may do this now.
+    ///
+    /// # Errors
+    /// [`Reason`] that the author is told.
+    pub fn check(&self, author: Person, act: &Act) -> Result<(), Reason> {
+        if self.ended {
+            return Err(Reason::Ended);
+        }
+        if let Act::Unknown { .. } = act {
+            return Err(Reason::Unsupported);
+        }
+        let target = match act.subject(author) {
+            None => Target::Room,
+            Some(subject) if subject == author => Target::Oneself,
+            Some(subject) => Target::Other(self.role(subject)),
+        };
+        permissions::check(act.kind(), self.role(author), target)?;
+        self.check_situation(author, act)
+    }
+
+    /// Whether an action's time is right and it is not a repetition, for an entry at `clock_ms`.
+    pub(super) fn check_freshness(
+        &self,
+        id: ActionId,
+        action: &Action,
+        clock_ms: u64,
+    ) -> Result<(), ActionError> {
+        if action.expires < clock_ms {
+            return Err(ActionError::Expired {
+                late_ms: clock_ms - action.expires,
+            });
+        }
+        let ahead_ms = action.expires - clock_ms;
+        if ahead_ms > EXPIRY_AHEAD_MS {
+            return Err(ActionError::ExpiresTooLate { ahead_ms });
+        }
+        if self.applied.contains_key(&id) {
+            Err(ActionError::Replayed)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Whether an entry with this hash may grant the stage: its tag must be new to the room.
+    pub(super) fn check_tag(&self, act: &Act, entry: &[u8; 32]) -> Result<(), Reason> {
+        let taken = matches!(act, Act::Accept { .. }) && self.tags.contains_key(&Tag::of(entry));
+        if taken { Err(Reason::TagTaken) } else { Ok(()) }
+    }
+
+    /// Applies an entry for which every check was passed. An unknown act changes nothing but clock and term.
+    pub(super) fn apply(
+        &mut self,
+        entry: &Entry,
+        hash: [u8; 32],
+        id: ActionId,
+        action: &Action,
+        act: &Act,
+    ) -> Vec<Change> {
+        self.clock = entry.clock;
+        self.term = entry.term;
+        self.applied.retain(|_, expires| *expires >= entry.clock);
+        self.applied.insert(id, action.expires);
+        match act {
+            Act::Title { title } => {
+                self.title = title.clone();
+                vec![Change::Title]
+            }
+            Act::Invite { subject } => {
+                self.invited.insert(*subject, hash);
+                vec![Change::Invited {
+                    person: *subject,
+                    invite: hash,
+                }]
+            }
+            Act::Accept { .. } => vec![self.grant(action.author, entry.sequence, hash)],
+            Act::Decline { .. } => self.remove(action.author),
+            Act::Move { subject } => self.remove(*subject),
+            Act::End => self.end(),
+            Act::Unknown { .. } => Vec::new(),
+        }
+    }
+
+    /// Whether the subject is where the act needs it, and places are left.
+    fn check_situation(&self, author: Person, act: &Act) -> Result<(), Reason> {
+        let fits = match act {
+            Act::Invite { subject } => {
+                !self.stage.contains_key(subject) && !self.invited.contains_key(subject)
+            }
+            Act::Accept { invite } | Act::Decline { invite } => self.invited.get(&author) == Some(invite),
+            Act::Move { subject } => self.stage.contains_key(subject) || self.invited.contains_key(subject),
+            Act::Title { .. } | Act::End | Act::Unknown { .. } => true,
+        };
+        let full = match act {
+            Act::Invite { .. } => self.invited.len() >= limits::INVITATIONS,
+            Act::Accept { .. } => self.stage.len() >= limits::STAGE,
+            _ => false,
+        };
+        match (fits, full) {
+            (false, _) => Err(Reason::NoSuchSubject),
+            (true, true) => Err(Reason::Full),
+            (true, false) => Ok(()),
+        }
+    }
+
+    fn grant(&mut self, person: Person, since: u32, entry: [u8; 32]) -> Change {
+        let tag = Tag::of(&entry);
+        self.invited.remove(&person);
+        self.stage.insert(person, Stay { tag, since });
+        self.tags.insert(tag, person);
+        Change::Granted { person, tag }
+    }
+
+    /// Takes a person off the stage and off the list of the invited; one is on at most one of the two.
+    fn remove(&mut self, person: Person) -> Vec<Change> {
+        let invitation = self.invited.remove(&person).map(|_| Change::Uninvited { person });
+        let stay = self.stage.remove(&person).map(|stay| Change::Revoked {
+            person,
+            tag: stay.tag,
+        });
+        invitation.into_iter().chain(stay).collect()
+    }
+
+    fn end(&mut self) -> Vec<Change> {
+        self.ended = true;
+        let everyone: BTreeSet<Person> = self.invited.keys().chain(self.stage.keys()).copied().collect();
+        let mut changes: Vec<Change> = everyone
+            .into_iter()
+            .flat_map(|person| self.remove(person))
+            .collect();
+        changes.push(Change::Ended);
+        changes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{log::action::Head, person::PersonKey};
+
+    fn state() -> State {
+        let key = PersonKey::from_seed(&[1; 32]);
+        State::new(&Genesis::new(key.person(), "room", [0; 16]).sign(&key).unwrap())
+    }
+
+    fn apply(state: &mut State, author: Person, act: &Act, hash: [u8; 32]) -> Vec<Change> {
+        let room = RoomId([0; 32]);
+        let action = Action::new(room, author, Head::genesis(room), state.clock, act);
+        let entry = Entry {
+            version: 1,
+            room,
+            sequence: 1,
+            previous: [0; 32],
+            term: 0,
+            chair: state.chair,
+            clock: state.clock + 1,
+            action: bytes::Bytes::new(),
+        };
+        state.apply(&entry, hash, ActionId(hash), &action, act)
+    }
+
+    /// Lets a guest onto the stage with an entry of this hash.
+    fn seat(state: &mut State, guest: Person, hash: [u8; 32]) {
+        let host = state.host;
+        apply(state, host, &Act::Invite { subject: guest }, [9; 32]);
+        apply(state, guest, &Act::Accept { invite: [9; 32] }, hash);
+    }
+
+    #[test]
+    fn a_tag_is_never_given_twice_even_after_its_stay() {
+        let (mut state, guest) = (state(), Person([7; 32]));
+        seat(&mut state, guest, [5; 32]);
+        assert_eq!(state.stay(Tag([5; 4])), Some((guest, true)));
+        apply(&mut state, guest, &Act::Move { subject: guest }, [6; 32]);
+        assert_eq!(state.stay(Tag([5; 4])), Some((guest, false)));
+        let accept = Act::Accept { invite: [9; 32] };
+        let mut same_tag = [0xff; 32];
+        same_tag[..4].copy_from_slice(&[5; 4]);
+        assert_eq!(state.check_tag(&accept, &same_tag), Err(Reason::TagTaken));
+        assert_eq!(state.check_tag(&accept, &[0xff; 32]), Ok(()));
+        assert_eq!(state.check_tag(&Act::End, &same_tag), Ok(()));
+    }
+
+    #[test]
+    fn a_tag_that_the_log_never_gave_is_unknown() {
+        assert_eq!(state().stay(Tag([5; 4])), None);
+    }
+
+    #[test]
+    fn the_stage_and_the_invitations_are_bounded() {
+        let mut state = state();
+        let host = state.host;
+        for n in 1..limits::STAGE as u8 {
+            seat(&mut state, Person([n; 32]), [n; 32]);
+        }
+        assert_eq!(state.stage.len(), limits::STAGE);
+        for n in 100..100 + limits::INVITATIONS as u8 {
+            let invite = Act::Invite {
+                subject: Person([n; 32]),
+            };
+            assert_eq!(state.check(host, &invite), Ok(()));
+            apply(&mut state, host, &invite, [n; 32]);
+        }
+        let one_more = Act::Invite {
+            subject: Person([99; 32]),
+        };
+        assert_eq!(state.check(host, &one_more), Err(Reason::Full));
+        let guest = Person([100; 32]);
+        let accept = Act::Accept { invite: [100; 32] };
+        assert_eq!(state.check(guest, &accept), Err(Reason::Full));
+        apply(
+            &mut state,
+            host,
+            &Act::Move {
+                subject: Person([1; 32]),
+            },
+            [250; 32],
+        );
+        assert_eq!(state.check(guest, &accept), Ok(()));
+    }
+
+    #[test]
+    fn what_expired_is_forgotten_and_stays_refused() {
+        let mut state = state();
+        let host = state.host;
+        let title = Act::Title {
+            title: Text::clean("t"),
+        };
+        let room = RoomId([0; 32]);
+        let action = Action::new(room, host, Head::genesis(room), 0, &title);
+        apply(&mut state, host, &title, [1; 32]);
+        assert_eq!(
+            state.check_freshness(ActionId([1; 32]), &action, 1),
+            Err(ActionError::Replayed)
+        );
+        assert_eq!(
+            state.check_freshness(ActionId([1; 32]), &action, 30_000),
+            Err(ActionError::Replayed)
+        );
+        state.clock = 30_001;
+        apply(&mut state, host, &title, [2; 32]);
+        assert!(!state.applied.contains_key(&ActionId([1; 32])));
+        assert_eq!(
+            state.check_freshness(ActionId([1; 32]), &action, 30_002),
+            Err(ActionError::Expired { late_ms: 2 })
+        );
+    }
+}
