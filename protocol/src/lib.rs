@@ -25,3 +25,6 @@ pub mod room;
 pub mod signed;
 pub mod text;
 pub mod wire;
+
+#[cfg(any(feature = "sim", test))]
+pub mod sim;
