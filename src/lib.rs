@@ -1,4 +1,5 @@
 //! Majlis: audio rooms without a server.
 
+pub mod audio;
 pub mod home;
 pub mod net;

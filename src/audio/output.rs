@@ -1,0 +1,109 @@
+//! Where sound goes: the word a user writes, and the trait behind it.
+
+use super::{AudioError, Channels};
+use core::fmt;
+use core::str::FromStr;
+use std::path::PathBuf;
+
+/// A place for the mix, written frame by frame by [`super::Playback`]. Implement it to take a room's sound
+/// elsewhere.
+pub trait AudioSink: Send {
+    /// Takes 20 ms at 48 kHz: `channels.frame_len()` samples, channels interleaved, within ±1.0. After an
+    /// error it is not called again, except for `finish`.
+    fn write_frame(&mut self, channels: Channels, frame: &[f32]) -> Result<(), AudioError>;
+
+    /// Whether writing itself waits until the frame is wanted, as a loudspeaker does. Otherwise frames come
+    /// at the pace of real time, and faster for a moment after a stall.
+    fn paces_itself(&self) -> bool {
+        false
+    }
+
+    /// No more frames come.
+    fn finish(&mut self) -> Result<(), AudioError> {
+        Ok(())
+    }
+}
+
+/// What `--output` can be.
+#[non_exhaustive]
+pub enum Output {
+    /// Loudspeakers or headphones: the system's default, or the first whose name contains the given one.
+    Speakers(Option<String>),
+    /// A WAV file of the mix, 48 kHz, 16 bit.
+    File(PathBuf),
+    /// Nowhere; everything is decoded and counted all the same.
+    None,
+    /// A sink of the caller's own.
+    Sink(Box<dyn AudioSink>),
+}
+
+impl FromStr for Output {
+    type Err = AudioError;
+
+    fn from_str(word: &str) -> Result<Self, AudioError> {
+        let (kind, argument) = match word.split_once(':') {
+            Some((kind, argument)) => (kind, Some(argument)),
+            None => (word, None),
+        };
+        match (kind, argument) {
+            ("speakers", None) => Ok(Self::Speakers(None)),
+            ("speakers", Some(name)) if !name.is_empty() => Ok(Self::Speakers(Some(name.into()))),
+            ("file", Some(path)) if !path.is_empty() => wav_path(path.into()),
+            ("none", None) => Ok(Self::None),
+            _ => Err(AudioError::Usage(format!(
+                "'{word}' is no output; write speakers, speakers:NAME, file:PATH.wav or none"
+            ))),
+        }
+    }
+}
+
+/// Refuses a name that promises another format than the WAV it would get.
+fn wav_path(path: PathBuf) -> Result<Output, AudioError> {
+    match path.extension() {
+        Some(extension) if !extension.eq_ignore_ascii_case("wav") => Err(AudioError::Usage(format!(
+            "sound is written as WAV only; write file:{}",
+            path.with_extension("wav").display()
+        ))),
+        _ => Ok(Output::File(path)),
+    }
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Speakers(name) => f.debug_tuple("Speakers").field(name).finish(),
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::None => f.write_str("None"),
+            Self::Sink(_) => f.write_str("Sink(..)"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_of_the_contract_is_understood() {
+        let understood = |word: &str| format!("{:?}", word.parse::<Output>().unwrap());
+        assert_eq!(understood("speakers"), "Speakers(None)");
+        assert_eq!(understood("speakers:HDMI"), "Speakers(Some(\"HDMI\"))");
+        assert_eq!(understood("file:a.WAV"), "File(\"a.WAV\")");
+        assert_eq!(understood("file:/dev/null"), "File(\"/dev/null\")");
+        assert_eq!(understood("none"), "None");
+    }
+
+    #[test]
+    fn any_other_word_is_answered_with_what_to_write_instead() {
+        for (word, advice) in [
+            ("", "write speakers"),
+            ("file:", "write speakers"),
+            ("loud", "write speakers"),
+            ("none:x", "write speakers"),
+            ("file:talk.mp3", "write file:talk.wav"),
+        ] {
+            let error = word.parse::<Output>().unwrap_err().to_string();
+            assert!(error.contains(advice), "{word}: {error}");
+        }
+    }
+}
