@@ -8,12 +8,16 @@
 //! it; no failure, of a payload, a file or a device, makes a loud noise or stops a room; every queue has
 //! a bound and drops its oldest sound.
 
+mod capture;
 pub mod codec;
+pub mod engine;
 mod error;
 mod files;
 mod input;
 mod mixer;
 mod output;
+mod pace;
+mod playback;
 mod queue;
 mod resample;
 mod sample;
@@ -21,11 +25,16 @@ mod sample;
 mod testing;
 mod tone;
 
+pub use capture::{Capture, CaptureOptions, Captured, EncodedFrame};
 pub use error::AudioError;
 pub use files::{FileSource, WavSink};
 pub use input::{AudioSource, Fill, Input, SourceKind};
 pub use mixer::{MAX_MIXED, Mixer};
 pub use output::{AudioSink, Output};
+pub use playback::{
+    FinalReport, Finish, Playback, PlaybackEvent, PlaybackFeed, PlaybackHandle, PlaybackOptions,
+    PlaybackStats,
+};
 pub use queue::Queue;
 pub use resample::Resampler;
 pub use sample::{Channels, level_of, to_i16};

@@ -1,0 +1,409 @@
+//! The listening half in its thread: one for each joined room, from packets to a file or loudspeakers.
+//!
+//! The thread only keeps time and writes; everything that decides is in [`Engine`]. Ticks have absolute
+//! deadlines on a monotonic clock. A tick that runs late still works with the time it was due, so that a
+//! stall of the machine is neither heard in a file nor learnt from by a jitter buffer; late ticks are
+//! caught up at twice the pace, which gives the network's tasks time to read what had been waiting.
+//! A sink that paces itself, as a loudspeaker does, is followed instead.
+
+use super::engine::{Engine, EngineEvent, SpeakerKey, SpeechPacket, StreamStats};
+use super::pace::{Schedule, Step};
+use super::{AudioError, AudioSink, Channels, FRAME, Output, Queue, WavSink};
+use core::time::Duration;
+use majlis_protocol::jitter::DelayGoal;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+use tokio::sync::oneshot;
+
+/// Packets between the network and the thread. It is emptied every 20 ms; the bound holds 5 s of four
+/// speakers, the longest stall that is caught up.
+const PACKET_QUEUE: usize = 1_000;
+
+/// Events between the thread and the room: some seconds of a full stage's levels.
+const EVENT_QUEUE: usize = 1_024;
+
+/// The room kept between ticks that are caught up: half of real time. Less, and a stalled process plays
+/// before its network tasks have read what waited; more, and it stays behind for longer.
+const CATCH_UP_SPACING: Duration = Duration::from_millis(10);
+
+/// A tick that runs this late is a stall. Below, it is the usual unpunctuality of a busy machine, which
+/// the jitter buffers' least delay covers.
+const STALL: Duration = Duration::from_millis(40);
+
+/// The most sound that is played out when a room ends: the jitter buffers' largest delay twice over.
+const MAX_PLAY_OUT: Duration = Duration::from_secs(1);
+
+/// How a room's sound is to be played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PlaybackOptions {
+    /// The room's channels.
+    pub channels: Channels,
+    /// What the jitter buffers' delay is chosen for.
+    pub goal: DelayGoal,
+}
+
+impl PlaybackOptions {
+    /// Options for a room with `channels`.
+    pub const fn new(channels: Channels, goal: DelayGoal) -> Self {
+        Self { channels, goal }
+    }
+}
+
+/// What a running playback tells.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum PlaybackEvent {
+    /// Something about a speaker.
+    Speaker(EngineEvent),
+    /// The output broke, for instance because the disk is full. Sound is decoded and counted on without it.
+    OutputFailed(AudioError),
+}
+
+/// What has been counted so far.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PlaybackStats {
+    /// Each speaker heard since joining.
+    pub streams: Vec<StreamStats>,
+    /// Packets dropped because the thread did not come to take them, or because too many spoke.
+    pub overflow_dropped: u64,
+    /// How often the thread was woken more than 40 ms late.
+    pub stalls: u64,
+}
+
+/// How to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finish {
+    /// At once: the person leaves.
+    Now,
+    /// After playing what has arrived: the room has ended, and its last words are still in the buffers.
+    PlayOut,
+}
+
+/// What a playback leaves behind.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct FinalReport {
+    /// The final counts.
+    pub stats: PlaybackStats,
+    /// Why the output could not be closed, if it could not.
+    pub failure: Option<AudioError>,
+}
+
+/// Starts playbacks.
+#[derive(Debug)]
+pub struct Playback;
+
+impl Playback {
+    /// Opens the output and starts the thread. Dropping the handle stops it.
+    pub fn start(output: Output, options: PlaybackOptions) -> Result<PlaybackHandle, AudioError> {
+        let sink = open(output, options.channels)?;
+        let shared = Arc::new(Shared {
+            start: Instant::now(),
+            packets: Queue::new(PACKET_QUEUE),
+            events: Queue::new(EVENT_QUEUE),
+            orders: Mutex::new(Orders::default()),
+            stats: Mutex::new(PlaybackStats::default()),
+        });
+        let worker = Worker {
+            engine: Engine::new(options.channels, options.goal),
+            channels: options.channels,
+            sink,
+            stalls: 0,
+            shared: Arc::clone(&shared),
+        };
+        std::thread::Builder::new()
+            .name("majlis-playback".into())
+            .spawn(move || worker.run())
+            .map_err(AudioError::Thread)?;
+        Ok(PlaybackHandle {
+            feed: PlaybackFeed { shared },
+        })
+    }
+}
+
+fn open(output: Output, channels: Channels) -> Result<Option<Box<dyn AudioSink>>, AudioError> {
+    match output {
+        Output::File(path) => Ok(Some(Box::new(WavSink::create(&path, channels)?))),
+        Output::Sink(sink) => Ok(Some(sink)),
+        Output::None => Ok(None),
+        Output::Speakers(_) => Err(AudioError::Device(
+            "this build has no loudspeakers; use --output file:PATH.wav or --output none".into(),
+        )),
+    }
+}
+
+/// Gives packets to a playback; clones give to the same one.
+#[derive(Debug, Clone)]
+pub struct PlaybackFeed {
+    shared: Arc<Shared>,
+}
+
+impl PlaybackFeed {
+    /// Hands over a verified packet that came off the network at `arrived`. Never waits.
+    pub fn push(&self, packet: SpeechPacket, arrived: Instant) {
+        self.shared.packets.push((packet, arrived));
+    }
+}
+
+/// A running playback; dropping it stops the thread and closes the output.
+#[derive(Debug)]
+pub struct PlaybackHandle {
+    feed: PlaybackFeed,
+}
+
+impl PlaybackHandle {
+    /// Another way to [`PlaybackHandle::push`], for those who may only do that.
+    pub fn feed(&self) -> PlaybackFeed {
+        self.feed.clone()
+    }
+
+    /// What has been counted, at most a tenth of a second old.
+    pub fn stats(&self) -> PlaybackStats {
+        lock(&self.shared().stats).clone()
+    }
+
+    /// Hands over a verified packet that came off the network at `arrived`. Never waits.
+    pub fn push(&self, packet: SpeechPacket, arrived: Instant) {
+        self.feed.push(packet, arrived);
+    }
+
+    /// Forgets what is buffered of a speaker, as a mute asks. What is pushed afterwards is played.
+    pub fn flush(&self, speaker: SpeakerKey) {
+        self.forget(speaker);
+        lock(&self.shared().orders).flush.insert(speaker);
+    }
+
+    /// A speaker has left the stage. What is pushed afterwards is played all the same.
+    pub fn remove(&self, speaker: SpeakerKey) {
+        self.forget(speaker);
+        lock(&self.shared().orders).remove.insert(speaker);
+    }
+
+    /// Aims for another delay, with all speakers.
+    pub fn set_goal(&self, goal: DelayGoal) {
+        lock(&self.shared().orders).goal = Some(goal);
+    }
+
+    /// The next event; `None` once the thread has ended.
+    pub async fn next_event(&self) -> Option<PlaybackEvent> {
+        self.shared().events.pop().await
+    }
+
+    /// The next event, if there is one.
+    pub fn try_next_event(&self) -> Option<PlaybackEvent> {
+        self.shared().events.try_pop()
+    }
+
+    /// Ends the playback, closes the output, and returns the final counts.
+    pub async fn finish(self, how: Finish) -> FinalReport {
+        let (reply, report) = oneshot::channel();
+        lock(&self.shared().orders).finish = Some((how, Some(reply)));
+        // The thread answers before it ends; should it have been torn down, the last snapshot is what there is.
+        report.await.unwrap_or_else(|_| FinalReport {
+            stats: self.stats(),
+            failure: None,
+        })
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.feed.shared
+    }
+
+    fn forget(&self, speaker: SpeakerKey) {
+        self.shared()
+            .packets
+            .retain(|(packet, _)| packet.speaker != speaker);
+    }
+}
+
+impl Drop for PlaybackHandle {
+    fn drop(&mut self) {
+        let mut orders = lock(&self.shared().orders);
+        if orders.finish.is_none() {
+            orders.finish = Some((Finish::Now, None));
+        }
+    }
+}
+
+/// What the handle and the thread have in common.
+#[derive(Debug)]
+struct Shared {
+    /// Time zero of the engine's clock.
+    start: Instant,
+    packets: Queue<(SpeechPacket, Instant)>,
+    events: Queue<PlaybackEvent>,
+    orders: Mutex<Orders>,
+    stats: Mutex<PlaybackStats>,
+}
+
+/// What the handle wants done with the next tick. Equal wishes fall together, so it stays small.
+#[derive(Debug, Default)]
+struct Orders {
+    goal: Option<DelayGoal>,
+    flush: BTreeSet<SpeakerKey>,
+    remove: BTreeSet<SpeakerKey>,
+    finish: Option<(Finish, Option<oneshot::Sender<FinalReport>>)>,
+}
+
+/// The thread.
+struct Worker {
+    engine: Engine,
+    channels: Channels,
+    /// `None` when sound goes nowhere, or after a failure.
+    sink: Option<Box<dyn AudioSink>>,
+    stalls: u64,
+    shared: Arc<Shared>,
+}
+
+impl Worker {
+    fn run(mut self) {
+        let (due, how, reply) = match &self.sink {
+            Some(sink) if sink.paces_itself() => self.follow_sink(),
+            _ => self.follow_clock(),
+        };
+        if how == Finish::PlayOut {
+            self.take_packets();
+            self.play_out(due);
+        }
+        let failure = match &mut self.sink {
+            Some(sink) => sink.finish().err(),
+            None => None,
+        };
+        drop(self.sink.take());
+        self.publish();
+        let stats = lock(&self.shared.stats).clone();
+        self.shared.packets.close();
+        self.shared.events.close();
+        if let Some(reply) = reply {
+            // Nobody waits any more when the room's task was cancelled; then nobody needs the report.
+            let _ = reply.send(FinalReport { stats, failure });
+        }
+    }
+
+    /// Ticks by the monotonic clock until told to end; says when the next tick would have been due.
+    fn follow_clock(&mut self) -> (Duration, Finish, Option<oneshot::Sender<FinalReport>>) {
+        let mut schedule = Schedule::new(CATCH_UP_SPACING);
+        let mut due = Duration::ZERO;
+        loop {
+            if let Some((how, reply)) = self.obey() {
+                return (due, how, reply);
+            }
+            match schedule.step(self.shared.start.elapsed()) {
+                Step::Wait(time) => std::thread::sleep(time.min(FRAME)),
+                Step::Run { tick, late } => {
+                    let now = Schedule::due(tick);
+                    if late > STALL {
+                        self.stalls += 1;
+                        self.engine.handle_stall(now, now + late + CATCH_UP_SPACING);
+                    }
+                    self.take_packets();
+                    self.tick(now, true);
+                    due = now + FRAME;
+                    self.publish_sometimes(tick);
+                }
+            }
+        }
+    }
+
+    /// Ticks whenever the sink wants a frame, until told to end.
+    fn follow_sink(&mut self) -> (Duration, Finish, Option<oneshot::Sender<FinalReport>>) {
+        let mut last = self.shared.start.elapsed();
+        let mut tick = 0;
+        loop {
+            if let Some((how, reply)) = self.obey() {
+                return (last + FRAME, how, reply);
+            }
+            let now = self.shared.start.elapsed();
+            self.take_packets();
+            // The sink ran dry while we were not woken: what was to be heard then is left out, not delayed.
+            let mut missed = last + FRAME;
+            if now.saturating_sub(last) > STALL + FRAME * 3 {
+                self.stalls += 1;
+                while missed + FRAME <= now {
+                    self.tick(missed, false);
+                    missed += FRAME;
+                }
+            }
+            self.tick(now, true);
+            last = now;
+            tick += 1;
+            self.publish_sometimes(tick);
+            if self.sink.as_ref().is_none_or(|sink| !sink.paces_itself()) {
+                return self.follow_clock();
+            }
+        }
+    }
+
+    /// Carries out what the handle asked for; says how to end once it is time.
+    fn obey(&mut self) -> Option<(Finish, Option<oneshot::Sender<FinalReport>>)> {
+        let orders = core::mem::take(&mut *lock(&self.shared.orders));
+        if let Some(goal) = orders.goal {
+            self.engine.set_goal(goal);
+        }
+        for speaker in orders.flush {
+            self.engine.flush(speaker);
+        }
+        for speaker in orders.remove {
+            self.engine.remove(speaker);
+        }
+        orders.finish
+    }
+
+    fn take_packets(&mut self) {
+        while let Some((packet, arrived)) = self.shared.packets.try_pop() {
+            let arrived = arrived.saturating_duration_since(self.shared.start);
+            self.engine.handle_packet(packet, arrived);
+        }
+    }
+
+    fn tick(&mut self, now: Duration, heard: bool) {
+        let frame = self.engine.tick(now);
+        if heard
+            && let Some(sink) = &mut self.sink
+            && let Err(error) = sink.write_frame(self.channels, frame)
+        {
+            // Closing it saves what was written; the failure that is told is the first.
+            let _ = sink.finish();
+            self.sink = None;
+            self.shared.events.push(PlaybackEvent::OutputFailed(error));
+        }
+        while let Some(event) = self.engine.poll_event() {
+            self.shared.events.push(PlaybackEvent::Speaker(event));
+        }
+    }
+
+    /// Plays what has arrived, as fast as the sink takes it; silence at the end is left away.
+    fn play_out(&mut self, mut due: Duration) {
+        let end = due + MAX_PLAY_OUT;
+        while due < end && self.engine.has_more() {
+            self.tick(due, true);
+            due += FRAME;
+        }
+    }
+
+    fn publish_sometimes(&mut self, tick: u64) {
+        if tick.is_multiple_of(5) {
+            self.publish();
+        }
+    }
+
+    fn publish(&mut self) {
+        let stats = PlaybackStats {
+            streams: self.engine.stats(),
+            overflow_dropped: self.shared.packets.dropped() + self.engine.refused(),
+            stalls: self.stalls,
+        };
+        *lock(&self.shared.stats) = stats;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Whatever is under a lock here is replaced or inserted whole, so a panic elsewhere leaves it usable.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;
