@@ -3,4 +3,6 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod log;
+mod media;
 mod purity;
+mod vectors;
