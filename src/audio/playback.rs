@@ -31,6 +31,10 @@ const CATCH_UP_SPACING: Duration = Duration::from_millis(10);
 /// the jitter buffers' least delay covers.
 const STALL: Duration = Duration::from_millis(40);
 
+/// A sink that paces itself and asks this late for its next frame has run dry. Sound cards ask for several
+/// frames at once and then for none for a while; shorter would take that for silence.
+const UNDERRUN: Duration = Duration::from_millis(100);
+
 /// The most sound that is played out when a room ends: the jitter buffers' largest delay twice over.
 const MAX_PLAY_OUT: Duration = Duration::from_secs(1);
 
@@ -111,6 +115,7 @@ impl Playback {
             engine: Engine::new(options.channels, options.goal),
             channels: options.channels,
             sink,
+            next_due: Duration::ZERO,
             stalls: 0,
             shared: Arc::clone(&shared),
         };
@@ -245,7 +250,7 @@ struct Orders {
     goal: Option<DelayGoal>,
     flush: BTreeSet<SpeakerKey>,
     remove: BTreeSet<SpeakerKey>,
-    finish: Option<(Finish, Option<oneshot::Sender<FinalReport>>)>,
+    finish: Option<Ending>,
 }
 
 /// The thread.
@@ -254,19 +259,24 @@ struct Worker {
     channels: Channels,
     /// `None` when sound goes nowhere, or after a failure.
     sink: Option<Box<dyn AudioSink>>,
+    /// When the tick after the last one is due, on the engine's clock.
+    next_due: Duration,
     stalls: u64,
     shared: Arc<Shared>,
 }
 
+/// How to end, and who waits for the report.
+type Ending = (Finish, Option<oneshot::Sender<FinalReport>>);
+
 impl Worker {
     fn run(mut self) {
-        let (due, how, reply) = match &self.sink {
+        let (how, reply) = match &self.sink {
             Some(sink) if sink.paces_itself() => self.follow_sink(),
             _ => self.follow_clock(),
         };
         if how == Finish::PlayOut {
             self.take_packets();
-            self.play_out(due);
+            self.play_out();
         }
         let failure = match &mut self.sink {
             Some(sink) => sink.finish().err(),
@@ -283,25 +293,27 @@ impl Worker {
         }
     }
 
-    /// Ticks by the monotonic clock until told to end; says when the next tick would have been due.
-    fn follow_clock(&mut self) -> (Duration, Finish, Option<oneshot::Sender<FinalReport>>) {
+    /// Ticks by the monotonic clock until told to end.
+    fn follow_clock(&mut self) -> Ending {
         let mut schedule = Schedule::new(CATCH_UP_SPACING);
-        let mut due = Duration::ZERO;
+        // After a sink that paced itself broke, the clock goes on from here and not from the start.
+        schedule.skip_to(self.next_due);
+        let mut behind = false;
         loop {
-            if let Some((how, reply)) = self.obey() {
-                return (due, how, reply);
+            if let Some(ending) = self.obey() {
+                return ending;
             }
             match schedule.step(self.shared.start.elapsed()) {
                 Step::Wait(time) => std::thread::sleep(time.min(FRAME)),
                 Step::Run { tick, late } => {
                     let now = Schedule::due(tick);
                     if late > STALL {
-                        self.stalls += 1;
+                        self.stalls += u64::from(!behind);
                         self.engine.handle_stall(now, now + late + CATCH_UP_SPACING);
                     }
+                    behind = late > STALL;
                     self.take_packets();
                     self.tick(now, true);
-                    due = now + FRAME;
                     self.publish_sometimes(tick);
                 }
             }
@@ -309,26 +321,23 @@ impl Worker {
     }
 
     /// Ticks whenever the sink wants a frame, until told to end.
-    fn follow_sink(&mut self) -> (Duration, Finish, Option<oneshot::Sender<FinalReport>>) {
-        let mut last = self.shared.start.elapsed();
+    fn follow_sink(&mut self) -> Ending {
+        self.next_due = self.shared.start.elapsed();
         let mut tick = 0;
         loop {
-            if let Some((how, reply)) = self.obey() {
-                return (last + FRAME, how, reply);
+            if let Some(ending) = self.obey() {
+                return ending;
             }
-            let now = self.shared.start.elapsed();
             self.take_packets();
-            // The sink ran dry while we were not woken: what was to be heard then is left out, not delayed.
-            let mut missed = last + FRAME;
-            if now.saturating_sub(last) > STALL + FRAME * 3 {
+            let now = self.shared.start.elapsed();
+            if now.saturating_sub(self.next_due) > UNDERRUN {
+                // The sink ran dry: what was to be heard meanwhile is left out, not delayed.
                 self.stalls += 1;
-                while missed + FRAME <= now {
-                    self.tick(missed, false);
-                    missed += FRAME;
+                while self.next_due + FRAME <= now {
+                    self.tick(self.next_due, false);
                 }
             }
             self.tick(now, true);
-            last = now;
             tick += 1;
             self.publish_sometimes(tick);
             if self.sink.as_ref().is_none_or(|sink| !sink.paces_itself()) {
@@ -338,7 +347,7 @@ impl Worker {
     }
 
     /// Carries out what the handle asked for; says how to end once it is time.
-    fn obey(&mut self) -> Option<(Finish, Option<oneshot::Sender<FinalReport>>)> {
+    fn obey(&mut self) -> Option<Ending> {
         let orders = core::mem::take(&mut *lock(&self.shared.orders));
         if let Some(goal) = orders.goal {
             self.engine.set_goal(goal);
@@ -360,6 +369,7 @@ impl Worker {
     }
 
     fn tick(&mut self, now: Duration, heard: bool) {
+        self.next_due = now + FRAME;
         let frame = self.engine.tick(now);
         if heard
             && let Some(sink) = &mut self.sink
@@ -376,11 +386,10 @@ impl Worker {
     }
 
     /// Plays what has arrived, as fast as the sink takes it; silence at the end is left away.
-    fn play_out(&mut self, mut due: Duration) {
-        let end = due + MAX_PLAY_OUT;
-        while due < end && self.engine.has_more() {
-            self.tick(due, true);
-            due += FRAME;
+    fn play_out(&mut self) {
+        let end = self.next_due + MAX_PLAY_OUT;
+        while self.next_due < end && self.engine.has_more() {
+            self.tick(self.next_due, true);
         }
     }
 

@@ -10,7 +10,11 @@ use bytes::Bytes;
 use std::path::Path;
 
 const ME: SpeakerKey = SpeakerKey([1; 32]);
-const OPTIONS: PlaybackOptions = PlaybackOptions::new(Channels::Mono, DelayGoal::Stage);
+/// A listener's delay, which a busy machine does not use up.
+const GOAL: DelayGoal = DelayGoal::Audience {
+    floor: Duration::from_millis(240),
+};
+const OPTIONS: PlaybackOptions = PlaybackOptions::new(Channels::Mono, GOAL);
 
 /// A second and a half of speech in a file.
 fn speech(path: &Path) {
@@ -72,8 +76,15 @@ async fn speak(path: &Path, playback: &PlaybackHandle) -> Vec<Bytes> {
     payloads
 }
 
-#[tokio::test]
-async fn a_file_spoken_in_real_time_is_written_sample_for_sample() {
+/// What one attempt at speaking a file into a WAV came to.
+struct Heard {
+    payloads: Vec<Bytes>,
+    sound: Vec<i16>,
+    first_sequence: Option<u32>,
+    stats: PlaybackStats,
+}
+
+async fn speak_into_a_file() -> Heard {
     let dir = tempfile::tempdir().unwrap();
     let (said, heard) = (dir.path().join("said.wav"), dir.path().join("heard.wav"));
     speech(&said);
@@ -82,27 +93,78 @@ async fn a_file_spoken_in_real_time_is_written_sample_for_sample() {
     let shared = Arc::clone(&playback.feed.shared);
     let report = playback.finish(Finish::PlayOut).await;
     assert!(report.failure.is_none());
-    let stats = &report.stats.streams[0].jitter;
-    assert_eq!((stats.received, stats.lost), (75, 0), "{:?}", report.stats);
-    let mut first = None;
-    while let Some(event) = shared.events.try_pop() {
-        if let PlaybackEvent::Speaker(EngineEvent::FirstAudio { sequence, .. }) = event {
-            first = Some(sequence);
-        }
+    let mut firsts = core::iter::from_fn(|| shared.events.try_pop()).filter_map(|event| match event {
+        PlaybackEvent::Speaker(EngineEvent::FirstAudio { sequence, .. }) => Some(sequence),
+        _ => None,
+    });
+    Heard {
+        payloads,
+        sound: read(&heard),
+        first_sequence: firsts.next(),
+        stats: report.stats,
     }
-    assert_eq!(first, Some(0));
-    if stats.concealed + stats.inserted + stats.removed > 0 {
-        eprintln!("the machine stalled and the delay adapted; samples not compared: {stats:?}");
+}
+
+#[tokio::test]
+async fn a_file_spoken_in_real_time_is_written_sample_for_sample() {
+    for attempt in 1..=3 {
+        let heard = speak_into_a_file().await;
+        let jitter = &heard.stats.streams[0].jitter;
+        if jitter.concealed + jitter.inserted + jitter.removed > 0 && attempt < 3 {
+            eprintln!(
+                "attempt {attempt}: the machine stood still too long: {:?}",
+                heard.stats
+            );
+            continue;
+        }
+        assert_eq!(
+            (jitter.received, jitter.lost, jitter.concealed),
+            (75, 0, 0),
+            "{:?}",
+            heard.stats
+        );
+        assert_eq!(heard.first_sequence, Some(0));
+        let expected = reference(&heard.payloads);
+        let begin = heard
+            .sound
+            .chunks(FRAME_SAMPLES)
+            .position(|frame| frame == &expected[..FRAME_SAMPLES])
+            .expect("the first frame is in the file");
+        assert_eq!(heard.sound[begin * FRAME_SAMPLES..][..expected.len()], expected);
         return;
     }
-    let (heard, expected) = (read(&heard), reference(&payloads));
-    let begin = heard
-        .windows(FRAME_SAMPLES)
-        .step_by(FRAME_SAMPLES)
-        .position(|frame| frame == &expected[..FRAME_SAMPLES])
-        .expect("the first frame is in the file");
-    let heard = &heard[begin * FRAME_SAMPLES..];
-    assert_eq!(heard[..expected.len()], expected);
+}
+
+#[tokio::test]
+async fn an_output_that_stands_still_for_a_while_loses_no_frame() {
+    /// Holds the playback's thread up for 300 ms in the middle of the speech.
+    struct Stuttering {
+        taken: u32,
+    }
+    impl AudioSink for Stuttering {
+        fn write_frame(&mut self, _: Channels, _: &[f32]) -> Result<(), AudioError> {
+            self.taken += 1;
+            if self.taken == 40 {
+                std::thread::sleep(Duration::from_millis(300));
+            }
+            Ok(())
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let said = dir.path().join("said.wav");
+    speech(&said);
+    let sink = Output::Sink(Box::new(Stuttering { taken: 0 }));
+    let playback = Playback::start(sink, OPTIONS).unwrap();
+    speak(&said, &playback).await;
+    let report = playback.finish(Finish::PlayOut).await;
+    let jitter = &report.stats.streams[0].jitter;
+    assert!(report.stats.stalls >= 1);
+    assert_eq!(
+        (jitter.received, jitter.lost, jitter.concealed),
+        (75, 0, 0),
+        "{:?}",
+        report.stats
+    );
 }
 
 #[tokio::test]
