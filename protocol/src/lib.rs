@@ -18,12 +18,14 @@ pub mod limits;
 pub mod link;
 pub mod log;
 pub mod media;
+pub mod member;
 pub mod neighbour;
 pub mod person;
 pub mod reason;
 pub mod room;
 pub mod signed;
 pub mod text;
+pub mod tree;
 pub mod wire;
 
 #[cfg(any(feature = "sim", test))]

@@ -108,3 +108,6 @@ pub const ACTION_LIFETIME_MS: u64 = 30_000;
 
 /// Longest validity of a live announcement, in seconds. A room whose host was killed leaves the lists after this.
 pub const LIVE_ANNOUNCEMENT_S: u64 = 600;
+
+/// Most candidates in one redirect. More would make us dial strangers for a stranger.
+pub const CANDIDATES: usize = 4;

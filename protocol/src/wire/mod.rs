@@ -3,4 +3,5 @@
 pub mod datagram;
 pub mod directory;
 pub mod frame;
+pub mod message;
 pub(crate) mod varint;

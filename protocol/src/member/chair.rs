@@ -1,0 +1,116 @@
+//! The chair: putting actions in order, and the beacon that says once a second how far the log goes.
+
+use alloc::{collections::BTreeSet, string::ToString};
+use core::time::Duration;
+
+use crate::{
+    log::{Action, ActionId, Applied, Beacon},
+    neighbour::Neighbour,
+    person::Person,
+    reason::Reason,
+    signed::{Signed, Verified},
+    wire::message::{Message, Outcome, Refusal, Verdict},
+};
+
+use super::{Event, Member, refusal};
+
+/// The beacon's interval. Members take the chair for silent after three; shorter costs every link more, longer makes
+/// every outage longer.
+pub(super) const BEACON_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What only the chair keeps.
+#[derive(Debug, Default)]
+pub(super) struct Chairing {
+    /// When the next beacon is due; `None` for those who are not the chair.
+    due: Option<Duration>,
+    /// The number of the last beacon in this term.
+    number: u32,
+}
+
+impl Chairing {
+    pub(super) fn due(&self) -> Option<Duration> {
+        self.due
+    }
+}
+
+impl Member {
+    /// Takes the chair: from now on this member appends entries and sends beacons.
+    pub(super) fn start_chairing(&mut self, now: Duration) {
+        self.chairing.due = Some(now);
+        self.beacon_if_due(now);
+    }
+
+    pub(super) fn handle_request(&mut self, link: Neighbour, action: Signed<Action>, now: Duration) {
+        let id = ActionId::of(&action);
+        let outcome = match self.append(action, now) {
+            Ok(sequence) => Outcome::Appended { sequence },
+            Err(refusal) => Outcome::Refused(refusal),
+        };
+        // An action that ends the room has closed every link already.
+        if !self.left {
+            self.send(link, Message::Verdict(Verdict { action: id, outcome }));
+        }
+    }
+
+    /// Appends an action to the log, as its chair.
+    pub(super) fn append(&mut self, action: Signed<Action>, now: Duration) -> Result<u32, Refusal> {
+        let clock = self.clock.now_ms(now);
+        let Some(log) = self.log.as_mut().filter(|_| self.chairing.due.is_some()) else {
+            return Err(refusal(Reason::NotTheChair, "ask the chair"));
+        };
+        let applied: Applied = log
+            .append(action, &self.config.key, clock)
+            .map_err(|error| refusal(error.reason(), &error.to_string()))?;
+        let sequence = applied.entry.sequence;
+        self.handle_applied(applied, now);
+        if !self.left {
+            self.chairing.due = Some(now);
+            self.beacon_if_due(now);
+        }
+        Ok(sequence)
+    }
+
+    pub(super) fn beacon_if_due(&mut self, now: Duration) {
+        if self.chairing.due.is_none_or(|due| due > now) {
+            return;
+        }
+        let Some(log) = &self.log else { return };
+        self.chairing.due = Some(now + BEACON_INTERVAL);
+        self.chairing.number = self.chairing.number.saturating_add(1);
+        let order = (log.term(), self.chairing.number);
+        let beacon = Beacon::new(
+            self.room,
+            self.config.key.person(),
+            order,
+            self.clock.now_ms(now),
+            log.head(),
+            self.config.peer,
+        );
+        let beacon = Verified::sign(beacon, &self.config.key)
+            .expect("a beacon has no field that can break a limit, and its signer is this key");
+        let signed = beacon.signed().clone();
+        let heard = self
+            .beacon
+            .handle(signed.clone(), self.room, self.config.key.person());
+        debug_assert!(heard.is_ok(), "our own beacon");
+        self.send_to_children(&Message::Beacon(signed));
+        self.count_listeners();
+    }
+
+    /// Counts the people at the other ends who are not on the stage, and tells when it changed.
+    fn count_listeners(&mut self) {
+        let Some(log) = &self.log else { return };
+        let people: BTreeSet<Person> = self
+            .children
+            .iter()
+            .filter_map(|child| self.links.get(&child)?.person())
+            .filter(|person| !log.state().stage().contains_key(person))
+            .collect();
+        let listeners = u32::try_from(people.len()).unwrap_or(u32::MAX);
+        if listeners != self.listeners {
+            self.listeners = listeners;
+            self.event(Event::Listeners(listeners));
+            self.send_to_children(&Message::Census { listeners });
+        }
+    }
+}

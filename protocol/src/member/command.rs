@@ -1,0 +1,179 @@
+//! Commands: what the person here wants, signed as an action and brought to the chair.
+
+use alloc::{string::String, vec::Vec};
+use core::time::Duration;
+
+use crate::{
+    log::{Act, Action, ActionId},
+    person::Person,
+    reason::Reason,
+    signed::Verified,
+    text::Text,
+    wire::message::{Message, Outcome, Refusal, Verdict},
+};
+
+use super::{Member, Output, refusal};
+
+/// How long a command waits for its entry. An action lives 30 s; people give up sooner.
+pub(super) const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Most commands that wait at a time. A person types no faster; a program that does is told so.
+const MAX_PENDING: usize = 32;
+
+/// Names a command until it is done; its driver chooses it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CommandId(pub u64);
+
+/// What the person wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Command {
+    /// Call the room something else.
+    Title(String),
+    /// Invite someone to the stage.
+    Invite(Person),
+    /// Take the invitation to the stage.
+    Accept,
+    /// Turn it down.
+    Decline,
+    /// Leave the stage.
+    LeaveStage,
+    /// Move someone from the stage to the audience.
+    Move(Person),
+    /// End the room.
+    End,
+}
+
+/// A command whose entry is not here yet.
+#[derive(Debug)]
+pub(super) struct Pending {
+    command: CommandId,
+    deadline: Duration,
+}
+
+impl Pending {
+    pub(super) fn deadline(&self) -> Duration {
+        self.deadline
+    }
+}
+
+impl Member {
+    pub(super) fn handle_command(&mut self, command: CommandId, wish: Command, now: Duration) {
+        if let Err(refusal) = self.request(command, wish, now) {
+            self.outputs.push_back(Output::Done {
+                command,
+                result: Err(refusal),
+            });
+        }
+    }
+
+    pub(super) fn handle_verdict(&mut self, verdict: Verdict) {
+        // An appended action is done once its entry is here, not before.
+        if let Outcome::Refused(refusal) = verdict.outcome {
+            self.finish_command(verdict.action, Err(refusal));
+        }
+    }
+
+    pub(super) fn finish_command(&mut self, action: ActionId, result: Result<u32, Refusal>) {
+        if let Some(pending) = self.requests.remove(&action) {
+            self.outputs.push_back(Output::Done {
+                command: pending.command,
+                result,
+            });
+        }
+    }
+
+    pub(super) fn expire_commands(&mut self, now: Duration) {
+        let late: Vec<ActionId> = self
+            .requests
+            .iter()
+            .filter(|(_, pending)| pending.deadline <= now)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in late {
+            self.finish_command(
+                id,
+                Err(refusal(Reason::Expired, "the chair did not answer: try again")),
+            );
+        }
+    }
+
+    /// Tells every command that waits that it is over.
+    pub(super) fn fail_commands(&mut self) {
+        let waiting: Vec<ActionId> = self.requests.keys().copied().collect();
+        for id in waiting {
+            self.finish_command(id, Err(refusal(Reason::NotInTheRoom, "this node left the room")));
+        }
+    }
+
+    fn request(&mut self, command: CommandId, wish: Command, now: Duration) -> Result<(), Refusal> {
+        let act = self.act_of(wish)?;
+        let Some(log) = &self.log else {
+            return Err(refusal(Reason::NotInTheRoom, "not in the room yet"));
+        };
+        let me = self.config.key.person();
+        log.state()
+            .check(me, &act)
+            .map_err(|reason| refusal(reason, &alloc::format!("{reason}")))?;
+        if self.requests.len() >= MAX_PENDING {
+            return Err(refusal(Reason::TooMany, "too many commands wait for the chair"));
+        }
+        let action = Action::new(self.room, me, log.head(), self.clock.now_ms(now), &act);
+        let action = Verified::sign(action, &self.config.key)
+            .map_err(|error| refusal(Reason::Malformed, &alloc::format!("{error}")))?;
+        let signed = action.signed().clone();
+        self.requests.insert(
+            ActionId::of(&signed),
+            Pending {
+                command,
+                deadline: now + COMMAND_TIMEOUT,
+            },
+        );
+        if self.chairing.due().is_some() {
+            let id = ActionId::of(&signed);
+            if let Err(refusal) = self.append(signed, now) {
+                self.finish_command(id, Err(refusal));
+            }
+            return Ok(());
+        }
+        match self.place.parent() {
+            Some(parent) => self.send(parent, Message::Request(signed)),
+            None => {
+                let id = ActionId::of(&signed);
+                self.finish_command(
+                    id,
+                    Err(refusal(
+                        Reason::NotInTheRoom,
+                        "no way to the chair now: try again",
+                    )),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn act_of(&self, wish: Command) -> Result<Act, Refusal> {
+        let me = self.config.key.person();
+        let invite = || {
+            let invites = self.log.as_ref().map(|log| log.state().invited());
+            invites
+                .and_then(|invites| invites.get(&me).copied())
+                .ok_or_else(|| refusal(Reason::NoSuchSubject, "nobody has invited you to the stage"))
+        };
+        Ok(match wish {
+            Command::Title(title) => {
+                let title = Text::clean(&title);
+                if title.is_empty() || title.len() > crate::limits::TITLE {
+                    return Err(refusal(Reason::Malformed, "a title has 1 to 200 bytes"));
+                }
+                Act::Title { title }
+            }
+            Command::Invite(subject) => Act::Invite { subject },
+            Command::Accept => Act::Accept { invite: invite()? },
+            Command::Decline => Act::Decline { invite: invite()? },
+            Command::LeaveStage => Act::Move { subject: me },
+            Command::Move(subject) => Act::Move { subject },
+            Command::End => Act::End,
+        })
+    }
+}

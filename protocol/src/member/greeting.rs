@@ -1,0 +1,284 @@
+//! Links and greetings: who is at the other end, proven before anything else is said.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::{
+    identity::{Certificate, Profile},
+    link::Address,
+    log::Head,
+    neighbour::Neighbour,
+    person::{Peer, Person},
+    reason::Reason,
+    room::Genesis,
+    signed::{StatementError, Verified},
+    wire::message::{Alias, Hello, Message, Refusal, Welcome},
+};
+
+use super::{
+    Event, GREETING_TIMEOUT, Left, Member, Route, Side,
+    budget::{self, Budget},
+};
+
+/// One control substream.
+#[derive(Debug)]
+pub(super) struct Link {
+    peer: Peer,
+    budget: Budget,
+    stage: Stage,
+}
+
+/// How far the greeting has come.
+#[derive(Debug)]
+enum Stage {
+    /// The other end will say hello.
+    AwaitHello { deadline: Duration },
+    /// The other end will answer our hello.
+    AwaitWelcome { deadline: Duration },
+    /// Both ends know each other.
+    Open(Introduced),
+}
+
+/// What the other end proved and told.
+#[derive(Debug)]
+struct Introduced {
+    profile: Verified<Profile>,
+    addresses: Vec<Address>,
+}
+
+impl Link {
+    fn new(peer: Peer, side: Side, now: Duration) -> Self {
+        let deadline = now + GREETING_TIMEOUT;
+        let stage = match side {
+            Side::Opener => Stage::AwaitWelcome { deadline },
+            Side::Receiver => Stage::AwaitHello { deadline },
+        };
+        Self {
+            peer,
+            budget: Budget::new(now),
+            stage,
+        }
+    }
+
+    pub(super) fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.stage, Stage::Open(_))
+    }
+
+    pub(super) fn person(&self) -> Option<Person> {
+        self.profile().map(|profile| profile.person)
+    }
+
+    pub(super) fn profile(&self) -> Option<&Verified<Profile>> {
+        match &self.stage {
+            Stage::Open(introduced) => Some(&introduced.profile),
+            _ => None,
+        }
+    }
+
+    pub(super) fn addresses(&self) -> &[Address] {
+        match &self.stage {
+            Stage::Open(introduced) => &introduced.addresses,
+            _ => &[],
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        match self.stage {
+            Stage::AwaitHello { deadline } | Stage::AwaitWelcome { deadline } => Some(deadline),
+            Stage::Open(_) => None,
+        }
+    }
+
+    /// Whether the other end has tokens left for this message.
+    pub(super) fn may_send(&mut self, message: &Message, now: Duration) -> bool {
+        let cost = match message {
+            Message::Hello(_) | Message::Welcome(_) | Message::Beacon(_) | Message::Request(_) => {
+                budget::SIGNED
+            }
+            // Catching up is asked for by us, entry by entry; what was not asked for is not verified again.
+            _ => budget::PLAIN,
+        };
+        self.budget.take(cost, now)
+    }
+}
+
+impl Member {
+    pub(super) fn handle_link_up(&mut self, link: Neighbour, peer: Peer, side: Side, now: Duration) {
+        self.links.insert(link, Link::new(peer, side, now));
+        if self.links.len() > self.max_links() {
+            return self.refuse(link, Reason::Full, "too many links", now);
+        }
+        if side == Side::Opener {
+            let hello = Hello {
+                room: self.room,
+                certificate: self.certificate.clone(),
+                profile: self.profile.signed().clone(),
+                alias: self.config.alias,
+                head: self.head(),
+                addresses: self.config.addresses.clone(),
+                extensions: Vec::new(),
+            };
+            self.send(link, Message::Hello(hello));
+        }
+    }
+
+    pub(super) fn handle_hello(&mut self, link: Neighbour, hello: Hello, now: Duration) {
+        let Some(Stage::AwaitHello { .. }) = self.links.get(&link).map(|link| &link.stage) else {
+            return self.cut(link, Reason::Malformed, "an unexpected hello", now);
+        };
+        let Some(log) = self
+            .log
+            .as_ref()
+            .filter(|_| hello.room == self.room && self.joined)
+        else {
+            return self.refuse(link, Reason::UnknownRoom, "not in that room", now);
+        };
+        if log.state().ended() {
+            return self.refuse(link, Reason::Ended, "the room has ended", now);
+        }
+        let welcome = Welcome {
+            genesis: log.genesis().signed().clone(),
+            certificate: self.certificate.clone(),
+            profile: self.profile.signed().clone(),
+            alias: self.config.alias,
+            head: log.head(),
+            beacon: self.beacon.get().map(|beacon| beacon.signed().clone()),
+            addresses: self.config.addresses.clone(),
+            extensions: Vec::new(),
+        };
+        let introduction = Introduction {
+            certificate: hello.certificate,
+            profile: hello.profile,
+            alias: hello.alias,
+            addresses: hello.addresses,
+        };
+        if self.introduce(link, introduction, now) {
+            self.send(link, Message::Welcome(welcome));
+            self.want_entries(link, hello.head);
+        }
+    }
+
+    pub(super) fn handle_welcome(&mut self, link: Neighbour, welcome: Welcome, now: Duration) {
+        let Some(Stage::AwaitWelcome { .. }) = self.links.get(&link).map(|link| &link.stage) else {
+            return self.cut(link, Reason::Malformed, "an unexpected welcome", now);
+        };
+        if self.log.is_none() {
+            match Genesis::verify_for(welcome.genesis, self.room) {
+                Ok(genesis) => self.start_log(genesis, now),
+                Err(error) => {
+                    return self.cut(link, Reason::Malformed, &alloc::format!("genesis: {error}"), now);
+                }
+            }
+        }
+        let introduction = Introduction {
+            certificate: welcome.certificate,
+            profile: welcome.profile,
+            alias: welcome.alias,
+            addresses: welcome.addresses,
+        };
+        if !self.introduce(link, introduction, now) {
+            return;
+        }
+        if let Some(beacon) = welcome.beacon {
+            self.handle_beacon(link, beacon, now);
+        }
+        self.want_entries(link, welcome.head);
+        self.ask_for_a_place(now);
+    }
+
+    pub(super) fn handle_refuse(&mut self, link: Neighbour, refusal: Refusal, now: Duration) {
+        if refusal.reason == Reason::Ended {
+            return self.leave(Left::Ended);
+        }
+        self.seeking.refused(refusal);
+        self.close(link, now);
+    }
+
+    /// Forgets a link that is gone, and everything that hung on it.
+    pub(super) fn forget_link(&mut self, link: Neighbour, now: Duration) {
+        let Some(gone) = self.links.remove(&link) else {
+            return;
+        };
+        if self.children.remove(link) {
+            self.route(Route::Child { link, added: false });
+            self.event(Event::Child {
+                peer: gone.peer,
+                added: false,
+            });
+        }
+        if let Some(person) = gone.person() {
+            self.source_of(person);
+        }
+        if gone.is_open() {
+            self.route(Route::Closed(link));
+        }
+        self.lose_place_at(link, now);
+        self.seek_unless_busy(now);
+    }
+
+    /// Checks an introduction, and opens the link. `false` when it was refused.
+    fn introduce(&mut self, link: Neighbour, introduction: Introduction, now: Duration) -> bool {
+        let Some(peer) = self.links.get(&link).map(Link::peer) else {
+            return false;
+        };
+        let clock = self.log.is_some().then(|| self.clock.now_ms(now));
+        let certificate = match Certificate::verify_for(introduction.certificate, peer, self.room, clock) {
+            Ok(certificate) => certificate,
+            Err(error) => {
+                self.cut(link, Reason::BadCertificate, &alloc::format!("{error}"), now);
+                return false;
+            }
+        };
+        let profile = introduction.profile.verify().and_then(|profile| {
+            if profile.person == certificate.person {
+                Ok(profile)
+            } else {
+                Err(StatementError::Signature("profile"))
+            }
+        });
+        let profile = match profile {
+            Ok(profile) => profile,
+            Err(error) => {
+                self.cut(link, Reason::BadCertificate, &alloc::format!("{error}"), now);
+                return false;
+            }
+        };
+        if let Some(known) = self.links.get_mut(&link) {
+            let addresses = introduction.addresses;
+            known.stage = Stage::Open(Introduced {
+                profile: profile.clone(),
+                addresses,
+            });
+        }
+        self.route(Route::Open {
+            link,
+            peer,
+            alias: introduction.alias,
+        });
+        self.source_of(certificate.person);
+        self.learn_profile(profile);
+        true
+    }
+
+    pub(super) fn head(&self) -> Head {
+        self.log.as_ref().map_or(
+            Head {
+                sequence: 0,
+                hash: [0; 32],
+            },
+            crate::log::Log::head,
+        )
+    }
+}
+
+/// What both greetings say of their sender.
+struct Introduction {
+    certificate: crate::signed::Signed<Certificate>,
+    profile: crate::signed::Signed<Profile>,
+    alias: Alias,
+    addresses: Vec<Address>,
+}

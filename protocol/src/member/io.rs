@@ -1,0 +1,272 @@
+//! What goes into a member and comes out of it: the vocabulary between the machine and its driver.
+
+use alloc::{boxed::Box, vec::Vec};
+
+use bytes::Bytes;
+
+use crate::{
+    identity::Profile,
+    link::Address,
+    log::Role,
+    media::Tag,
+    neighbour::Neighbour,
+    person::{Peer, Person},
+    reason::Reason,
+    signed::{Malformed, Verified},
+    text::Text,
+    wire::message::{Alias, Candidate, Message, Refusal},
+};
+
+use super::{Command, CommandId};
+
+/// Which end opened a substream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// This one: it says hello.
+    Opener,
+    /// The other: it will say hello.
+    Receiver,
+}
+
+/// What happens to a member.
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "inputs are handed over one at a time and never stored"
+)]
+pub enum Input {
+    /// A control substream to a peer is open.
+    LinkUp {
+        /// Its number, never used before.
+        link: Neighbour,
+        /// Who the connection proves to be at the other end.
+        peer: Peer,
+        /// Who opened it.
+        side: Side,
+    },
+    /// It is gone.
+    LinkDown {
+        /// Which.
+        link: Neighbour,
+    },
+    /// A message came.
+    Message {
+        /// On which link.
+        link: Neighbour,
+        /// What it says.
+        message: Message,
+    },
+    /// Bytes came that are no message; the link cannot be read on.
+    Malformed {
+        /// On which link.
+        link: Neighbour,
+        /// What is wrong with them.
+        error: Malformed,
+    },
+    /// A round of looking for members ended without a link ([`Output::Seek`], [`Output::Dial`]).
+    NobodyFound,
+    /// The person wants something.
+    Command {
+        /// For the answer.
+        id: CommandId,
+        /// What.
+        command: Command,
+    },
+    /// This peer can be reached elsewhere now.
+    Addresses(Vec<Address>),
+    /// The person leaves.
+    Leave,
+    /// [`super::Member::poll_timeout`] has passed.
+    Timeout,
+}
+
+/// What its driver does for a member.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Output {
+    /// Append this record to the room's log file and sync it, before anything that follows.
+    Store(Bytes),
+    /// Send a message.
+    Send {
+        /// On which link.
+        to: Neighbour,
+        /// What.
+        message: Box<Message>,
+    },
+    /// Close a link once what was sent on it is out. No [`Input::LinkDown`] is needed after it.
+    Close(Neighbour),
+    /// Connect to one of these peers and open a substream.
+    Dial(Vec<Candidate>),
+    /// Find any member of the room, by whatever means there are, and open a substream to it.
+    Seek,
+    /// Tell the media plane.
+    Route(Route),
+    /// This program is on the stage now, or no longer.
+    Stage(Option<OnStage>),
+    /// A command was carried out, or refused.
+    Done {
+        /// Which.
+        command: CommandId,
+        /// The sequence of its entry in this member's log, or why not.
+        result: Result<u32, Refusal>,
+    },
+    /// Something happened that people may want to see.
+    Event(Event),
+}
+
+/// How sound may flow from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// A link belongs to the room; datagrams on it begin with the other side's alias.
+    Open {
+        /// Which link.
+        link: Neighbour,
+        /// Who is at the other end.
+        peer: Peer,
+        /// Its alias.
+        alias: Alias,
+    },
+    /// A link no longer does.
+    Closed(Neighbour),
+    /// Sound comes down from this link, or from nowhere.
+    Parent(Option<Neighbour>),
+    /// A link takes sound, or no longer does.
+    Child {
+        /// Which link.
+        link: Neighbour,
+        /// Whether it does.
+        added: bool,
+    },
+    /// A person may send sound under a tag.
+    Grant {
+        /// The tag of the stay.
+        tag: Tag,
+        /// Whose.
+        person: Person,
+    },
+    /// Sound under a tag is refused.
+    Revoke(Tag),
+    /// Sound under a tag may come up on this link, because its speaker is at the other end; or on none.
+    Source {
+        /// The tag of the stay.
+        tag: Tag,
+        /// The speaker's own link.
+        link: Option<Neighbour>,
+    },
+    /// The newest entry applied here.
+    Head(u32),
+}
+
+/// What a program needs to speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OnStage {
+    /// The tag of its packets.
+    pub tag: Tag,
+    /// Their epoch: room clock in seconds, above every epoch this machine used before.
+    pub epoch: u32,
+}
+
+/// What people may want to see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// This member has its first place in the room.
+    Joined {
+        /// In which role.
+        role: Role,
+        /// The parent, none for the root.
+        parent: Option<Peer>,
+        /// Hops from the root.
+        depth: u32,
+        /// Whether the parent is the chair itself.
+        confirmed: bool,
+    },
+    /// The parent changed.
+    Parent {
+        /// The new one.
+        peer: Option<Peer>,
+        /// Hops from the root.
+        depth: u32,
+        /// Whether the place was found through another member's redirect.
+        redirected: bool,
+    },
+    /// A child came or went.
+    Child {
+        /// Which.
+        peer: Peer,
+        /// Whether it came.
+        added: bool,
+    },
+    /// An entry was applied.
+    Entry {
+        /// Its sequence.
+        sequence: u32,
+        /// Its term.
+        term: u32,
+        /// The action's name.
+        action: &'static str,
+        /// Who did it.
+        author: Person,
+        /// To whom.
+        subject: Option<Person>,
+    },
+    /// A person has another role.
+    Role {
+        /// Who.
+        person: Person,
+        /// Which.
+        role: Role,
+    },
+    /// The room has another title.
+    Title(Text),
+    /// Someone on the stage has a name.
+    Profile(Verified<Profile>),
+    /// Who writes the log.
+    Chair {
+        /// The person.
+        person: Person,
+        /// In which term.
+        term: u32,
+    },
+    /// Where sound enters the tree.
+    Root(Peer),
+    /// The estimate of how many listen.
+    Listeners(u32),
+    /// A neighbour did what it must not and was cut off.
+    Misbehaved {
+        /// Who.
+        peer: Peer,
+        /// What.
+        reason: Reason,
+    },
+    /// The log holds an act that this program does not know: it relays no more.
+    UpdateNeeded,
+    /// It is over for this member.
+    Left(Left),
+}
+
+/// Why it is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Left {
+    /// The room has ended.
+    Ended,
+    /// The person left.
+    Interrupted,
+    /// Nobody of the room can be reached.
+    Unreachable,
+    /// The room did not let this member in, or it must not go on.
+    Refused(Refusal),
+}
+
+/// Why [`super::Member::poll_timeout`] names that time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wake {
+    /// A link has not been greeted in time.
+    Greeting,
+    /// The answer to a wish for a place is due.
+    Place,
+    /// It is time to look for members again, or to give up.
+    Seek,
+    /// The chair's beacon is due.
+    Beacon,
+    /// A command has waited too long for the chair.
+    Command,
+}

@@ -1,0 +1,404 @@
+//! One member of one room: the machine that decides everything this node does there.
+//!
+//! It composes greeting, log, place in the tree, stage and requests. **Drive it so:**
+//!
+//! 1. hand it each [`Input`] with the time, as it happens: [`Member::handle`];
+//! 2. drain [`Member::poll_output`] until it is `None`, and do what each [`Output`] says *in order*: an entry is stored
+//!    before anything that follows it is sent;
+//! 3. sleep until [`Member::poll_timeout`], or until the next input; then hand it [`Input::Timeout`] or that input.
+//!
+//! Time is a duration since any start that never goes back. The same machine runs in a node, in tests and in the
+//! simulated world. Sound does not pass through it: it tells the media plane who may send what on which link
+//! ([`Output::Route`]), and the verdicts on packets are [`crate::media`]'s.
+
+use alloc::{
+    boxed::Box,
+    collections::{BTreeMap, VecDeque},
+    string::{String, ToString},
+    sync::Arc,
+    vec::Vec,
+};
+use core::time::Duration;
+
+use crate::{
+    identity::{Certificate, Profile},
+    link::Address,
+    log::{ActionId, Log, NewestBeacon, Role, RoomClock},
+    neighbour::Neighbour,
+    person::{Peer, Person, PersonKey},
+    reason::Reason,
+    room::{Genesis, RoomId},
+    signed::{Malformed, Signed, Verified},
+    text::Text,
+    tree::{Children, Place},
+    wire::message::{Alias, Message, Refusal},
+};
+
+mod budget;
+mod chair;
+mod command;
+mod greeting;
+mod io;
+mod place;
+mod record;
+#[cfg(test)]
+mod tests;
+
+pub use command::{Command, CommandId};
+pub use io::{Event, Input, Left, OnStage, Output, Route, Side, Wake};
+
+/// How long an opened substream may stay without its `hello` or `welcome`. A peer that opens streams and says nothing
+/// holds one place of [`MAX_LINKS`] for this long.
+pub const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a member without a parent goes on looking before it takes the room for gone. Longer than a host's Wi-Fi
+/// takes to come back, shorter than people stare at silence.
+pub const SEEK_LIMIT: Duration = Duration::from_secs(30);
+
+/// Pause between two rounds of looking for members, so that a vanished room is not hammered.
+const SEEK_PAUSE: Duration = Duration::from_secs(1);
+
+/// Links beyond the children's places: a parent, members being greeted, people who only ask.
+const SPARE_LINKS: usize = 32;
+
+/// What a member is made of.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The person that takes part.
+    pub key: Arc<PersonKey>,
+    /// The peer it takes part through.
+    pub peer: Peer,
+    /// What the person is called; cleaned.
+    pub nick: String,
+    /// Where this peer can be reached, at most eight.
+    pub addresses: Vec<Address>,
+    /// What datagrams to this member begin with.
+    pub alias: Alias,
+    /// Most children.
+    pub max_children: usize,
+}
+
+/// One member of one room.
+#[derive(Debug)]
+pub struct Member {
+    config: Config,
+    room: RoomId,
+    certificate: Signed<Certificate>,
+    profile: Verified<Profile>,
+    /// `None` until a first `welcome` has brought the genesis.
+    log: Option<Log>,
+    clock: RoomClock,
+    beacon: NewestBeacon,
+    links: BTreeMap<Neighbour, greeting::Link>,
+    /// The newest sequence that a neighbour claims to have.
+    wanted_head: u32,
+    place: Place,
+    children: Children,
+    seeking: place::Seeking,
+    chairing: chair::Chairing,
+    requests: BTreeMap<ActionId, command::Pending>,
+    profiles: BTreeMap<Person, Verified<Profile>>,
+    listeners: u32,
+    last_epoch: u32,
+    joined: bool,
+    left: bool,
+    outputs: VecDeque<Output>,
+}
+
+impl Member {
+    /// The host of a new room: chair and root.
+    ///
+    /// # Errors
+    /// [`Malformed`] when the nickname is too long or the genesis is another person's.
+    pub fn host(config: Config, genesis: Verified<Genesis>, now: Duration) -> Result<Self, Malformed> {
+        if genesis.host != config.key.person() {
+            return Err(Malformed::Invalid { what: "the host" });
+        }
+        let mut member = Self::new(config, RoomId::of(&genesis), now)?;
+        member.place = Place::Root;
+        member.start_log(genesis, now);
+        member.start_chairing(now);
+        member.announce_joined(true, now);
+        Ok(member)
+    }
+
+    /// A member that is about to join a room it knows only by its id.
+    ///
+    /// # Errors
+    /// [`Malformed`] when the nickname is too long.
+    pub fn join(config: Config, room: RoomId, now: Duration) -> Result<Self, Malformed> {
+        let mut member = Self::new(config, room, now)?;
+        member.seek(now);
+        Ok(member)
+    }
+
+    fn new(config: Config, room: RoomId, now: Duration) -> Result<Self, Malformed> {
+        let person = config.key.person();
+        let certificate = Verified::sign(Certificate::new(person, config.peer, room), &config.key)?;
+        let profile = Verified::sign(Profile::new(person, &config.nick, 0), &config.key)?;
+        Ok(Self {
+            certificate: certificate.signed().clone(),
+            profile,
+            log: None,
+            clock: RoomClock::new(0, now),
+            beacon: NewestBeacon::default(),
+            links: BTreeMap::new(),
+            wanted_head: 0,
+            place: Place::Seeking,
+            children: Children::new(config.max_children),
+            seeking: place::Seeking::new(now),
+            chairing: chair::Chairing::default(),
+            requests: BTreeMap::new(),
+            profiles: BTreeMap::new(),
+            listeners: 0,
+            last_epoch: 0,
+            joined: false,
+            left: false,
+            outputs: VecDeque::new(),
+            config,
+            room,
+        })
+    }
+
+    /// The room.
+    #[must_use]
+    pub fn room(&self) -> RoomId {
+        self.room
+    }
+
+    /// The room's log, once this member has its genesis.
+    #[must_use]
+    pub fn log(&self) -> Option<&Log> {
+        self.log.as_ref()
+    }
+
+    /// This member's place in the tree.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The peer that sound comes from.
+    #[must_use]
+    pub fn parent(&self) -> Option<Peer> {
+        self.place
+            .parent()
+            .and_then(|link| self.links.get(&link))
+            .map(greeting::Link::peer)
+    }
+
+    /// How many take sound from here.
+    #[must_use]
+    pub fn children(&self) -> usize {
+        self.children.len()
+    }
+
+    /// The estimate of how many listen in the whole room.
+    #[must_use]
+    pub fn listeners(&self) -> u32 {
+        self.listeners
+    }
+
+    /// This member's own role.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        let me = self.config.key.person();
+        self.log
+            .as_ref()
+            .map_or(Role::Listener, |log| log.state().role(me))
+    }
+
+    /// What people on the stage, and this person, are called.
+    #[must_use]
+    pub fn profile(&self, person: Person) -> Option<&Verified<Profile>> {
+        if person == self.profile.person {
+            Some(&self.profile)
+        } else {
+            self.profiles.get(&person)
+        }
+    }
+
+    /// Who is at the other ends, as they introduced themselves.
+    pub fn people(&self) -> impl Iterator<Item = &Verified<Profile>> + '_ {
+        self.links.values().filter_map(greeting::Link::profile)
+    }
+
+    /// Whether it is over: [`Event::Left`] was put out, and nothing will follow.
+    #[must_use]
+    pub fn has_left(&self) -> bool {
+        self.left
+    }
+
+    /// Takes in what happened.
+    pub fn handle(&mut self, input: Input, now: Duration) {
+        if self.left {
+            return;
+        }
+        match input {
+            Input::LinkUp { link, peer, side } => self.handle_link_up(link, peer, side, now),
+            Input::LinkDown { link } => self.forget_link(link, now),
+            Input::Message { link, message } => self.handle_message(link, message, now),
+            Input::Malformed { link, error } => self.cut(link, Reason::Malformed, &error.to_string(), now),
+            Input::NobodyFound => self.handle_nobody_found(now),
+            Input::Command { id, command } => self.handle_command(id, command, now),
+            Input::Addresses(addresses) => self.config.addresses = addresses,
+            Input::Leave => self.leave(Left::Interrupted),
+            Input::Timeout => self.handle_timeout(now),
+        }
+    }
+
+    /// The next thing to do; `None` when all is done.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to hand in [`Input::Timeout`], and why.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<(Duration, Wake)> {
+        if self.left {
+            return None;
+        }
+        let greeting = self.links.values().filter_map(greeting::Link::deadline).min();
+        let command = self.requests.values().map(command::Pending::deadline).min();
+        let place = match self.place {
+            Place::Asked { deadline, .. } => Some(deadline),
+            _ => None,
+        };
+        [
+            greeting.map(|at| (at, Wake::Greeting)),
+            place.map(|at| (at, Wake::Place)),
+            self.seek_due().map(|at| (at, Wake::Seek)),
+            self.chairing.due().map(|at| (at, Wake::Beacon)),
+            command.map(|at| (at, Wake::Command)),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    fn handle_message(&mut self, link: Neighbour, message: Message, now: Duration) {
+        let Some(from) = self.links.get_mut(&link) else {
+            return;
+        };
+        if !from.may_send(&message, now) {
+            return self.cut(link, Reason::TooMany, "slow down", now);
+        }
+        let greets = matches!(
+            message,
+            Message::Hello(_) | Message::Welcome(_) | Message::Refuse(_) | Message::Leave
+        );
+        if !greets && !from.is_open() {
+            return self.cut(link, Reason::NotInTheRoom, "say hello first", now);
+        }
+        match message {
+            Message::Hello(hello) => self.handle_hello(link, hello, now),
+            Message::Welcome(welcome) => self.handle_welcome(link, welcome, now),
+            Message::Refuse(refusal) => self.handle_refuse(link, refusal, now),
+            Message::Leave => self.handle_leave(link, now),
+            Message::EntriesWanted { after } => self.handle_entries_wanted(link, after),
+            Message::Entries(entries) => self.handle_entries(link, entries, now),
+            Message::Beacon(beacon) => self.handle_beacon(link, beacon, now),
+            Message::Request(action) => self.handle_request(link, action, now),
+            Message::Verdict(verdict) => self.handle_verdict(verdict),
+            Message::Attach(_) => self.handle_attach(link),
+            Message::Attached { path } => self.handle_attached(link, path, now),
+            Message::Redirect(candidates) => self.handle_redirect(link, candidates, now),
+            Message::AttachRefused(refusal) => self.handle_attach_refused(link, refusal, now),
+            Message::Profiles(profiles) => self.handle_profiles(link, profiles),
+            Message::Census { listeners } => self.handle_census(link, listeners),
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Duration) {
+        let late: Vec<Neighbour> = self
+            .links
+            .iter()
+            .filter(|(_, link)| link.deadline().is_some_and(|at| at <= now))
+            .map(|(n, _)| *n)
+            .collect();
+        for link in late {
+            self.cut(link, Reason::NotInTheRoom, "no hello in time", now);
+        }
+        self.expire_place(now);
+        self.expire_commands(now);
+        self.beacon_if_due(now);
+        self.seek_if_due(now);
+    }
+
+    /// Leaves: tells every neighbour, and puts out the last event.
+    fn leave(&mut self, why: Left) {
+        let links: Vec<Neighbour> = self.links.keys().copied().collect();
+        for link in links {
+            if self.links.get(&link).is_some_and(greeting::Link::is_open) {
+                self.send(link, Message::Leave);
+            }
+            self.outputs.push_back(Output::Close(link));
+        }
+        self.links.clear();
+        if self.joined {
+            self.outputs.push_back(Output::Stage(None));
+        }
+        self.fail_commands();
+        self.left = true;
+        self.event(Event::Left(why));
+    }
+
+    /// Says why, and closes a link whose other end broke the rules.
+    fn cut(&mut self, link: Neighbour, reason: Reason, text: &str, now: Duration) {
+        let Some(peer) = self.links.get(&link).map(greeting::Link::peer) else {
+            return;
+        };
+        self.refuse(link, reason, text, now);
+        self.event(Event::Misbehaved { peer, reason });
+    }
+
+    /// Says why, and closes a link.
+    fn refuse(&mut self, link: Neighbour, reason: Reason, text: &str, now: Duration) {
+        self.send(link, Message::Refuse(refusal(reason, text)));
+        self.close(link, now);
+    }
+
+    fn close(&mut self, link: Neighbour, now: Duration) {
+        self.outputs.push_back(Output::Close(link));
+        self.forget_link(link, now);
+    }
+
+    fn send(&mut self, to: Neighbour, message: Message) {
+        self.outputs.push_back(Output::Send {
+            to,
+            message: Box::new(message),
+        });
+    }
+
+    fn send_to_children(&mut self, message: &Message) {
+        let sends = self.children.iter().map(|to| Output::Send {
+            to,
+            message: Box::new(message.clone()),
+        });
+        self.outputs.extend(sends);
+    }
+
+    fn route(&mut self, route: Route) {
+        self.outputs.push_back(Output::Route(route));
+    }
+
+    fn event(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    fn max_links(&self) -> usize {
+        self.config.max_children.saturating_add(SPARE_LINKS)
+    }
+}
+
+/// A refusal whose text fits its limit.
+fn refusal(reason: Reason, text: &str) -> Refusal {
+    let mut text = text;
+    while text.len() > crate::limits::REASON {
+        text = text.char_indices().next_back().map_or("", |(at, _)| &text[..at]);
+    }
+    Refusal {
+        reason,
+        text: Text::clean(text),
+    }
+}

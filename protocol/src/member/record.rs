@@ -1,0 +1,288 @@
+//! The log as a member keeps it: catching up, applying entries, passing them on, and what follows from each.
+
+use alloc::{string::ToString, vec, vec::Vec};
+use core::time::Duration;
+
+use crate::{
+    identity::Profile,
+    limits,
+    log::{self, Applied, Beacon, Change, EntryError, Head, Log, Role},
+    neighbour::Neighbour,
+    person::Person,
+    reason::Reason,
+    room::Genesis,
+    signed::{Signed, Verified},
+    wire::message::{Entries, Message},
+};
+
+use super::{Event, Left, Member, OnStage, Output, Route, refusal};
+
+impl Member {
+    /// Begins the log with its genesis.
+    pub(super) fn start_log(&mut self, genesis: Verified<Genesis>, now: Duration) {
+        self.outputs
+            .push_back(Output::Store(log::record(genesis.signed()).into()));
+        let log = Log::new(genesis);
+        self.clock.handle_entry(log.state().clock(), now);
+        let stage: Vec<_> = log
+            .state()
+            .stage()
+            .iter()
+            .map(|(person, stay)| (*person, stay.tag))
+            .collect();
+        self.log = Some(log);
+        self.route(Route::Head(0));
+        for (person, tag) in stage {
+            self.route(Route::Grant { tag, person });
+            self.source_of(person);
+        }
+    }
+
+    /// Whether a neighbour has entries that are not here yet.
+    pub(super) fn is_catching_up(&self) -> bool {
+        self.wanted_head > self.head().sequence
+    }
+
+    /// Asks a neighbour for what it has and we have not.
+    pub(super) fn want_entries(&mut self, link: Neighbour, theirs: Head) {
+        let ours = self.head().sequence;
+        if self.log.is_some() && theirs.sequence > ours {
+            self.wanted_head = self.wanted_head.max(theirs.sequence);
+            self.send(link, Message::EntriesWanted { after: ours });
+        }
+    }
+
+    pub(super) fn handle_entries_wanted(&mut self, link: Neighbour, after: u32) {
+        let Some(log) = &self.log else { return };
+        let entries = log.entries_after(after, limits::ENTRIES_BATCH);
+        let last = entries.last().map_or(after, |entry| entry.sequence);
+        let entries = entries.iter().map(|entry| entry.signed().clone()).collect();
+        let more = last < log.head().sequence;
+        self.send(link, Message::Entries(Entries { entries, more }));
+    }
+
+    pub(super) fn handle_entries(&mut self, link: Neighbour, entries: Entries, now: Duration) {
+        let Entries { entries, more } = entries;
+        for signed in entries {
+            let Some(log) = self.log.as_mut() else { return };
+            match log.handle_entry(signed) {
+                Ok(Some(applied)) => self.handle_applied(applied, now),
+                Ok(None) => {}
+                Err(EntryError::Gap { .. }) => {
+                    let after = self.head().sequence;
+                    return self.send(link, Message::EntriesWanted { after });
+                }
+                Err(EntryError::UpdateNeeded { .. }) => {
+                    self.event(Event::UpdateNeeded);
+                    let text = "the room uses what this program does not know: an update is needed";
+                    return self.leave(Left::Refused(refusal(Reason::Unsupported, text)));
+                }
+                Err(error) => return self.cut(link, Reason::Malformed, &error.to_string(), now),
+            }
+            if self.left {
+                return;
+            }
+        }
+        if more {
+            let after = self.head().sequence;
+            self.send(link, Message::EntriesWanted { after });
+        }
+        self.ask_for_a_place(now);
+    }
+
+    pub(super) fn handle_beacon(&mut self, link: Neighbour, signed: Signed<Beacon>, now: Duration) {
+        let Some(chair) = self.log.as_ref().map(|log| log.state().chair()) else {
+            return;
+        };
+        if chair == self.config.key.person() {
+            return;
+        }
+        match self.beacon.handle(signed, self.room, chair) {
+            Ok(Some(beacon)) => {
+                let beacon = beacon.clone();
+                self.clock.handle_beacon(&beacon, now);
+                self.want_entries(link, beacon.head);
+                self.send_to_children(&Message::Beacon(beacon.signed().clone()));
+            }
+            Ok(None) => {}
+            Err(error) => self.cut(link, Reason::Malformed, &error.to_string(), now),
+        }
+    }
+
+    pub(super) fn handle_profiles(&mut self, link: Neighbour, profiles: Vec<Signed<Profile>>) {
+        if self.place.parent() != Some(link) && !self.place.is_asking(link) {
+            return;
+        }
+        for signed in profiles {
+            // Only names that will be shown are worth a signature check.
+            let is_news = signed.peek().is_ok_and(|profile| {
+                self.is_on_stage(profile.person)
+                    && self
+                        .profiles
+                        .get(&profile.person)
+                        .is_none_or(|known| profile.revision > known.revision)
+            });
+            if let Some(profile) = is_news.then(|| signed.verify().ok()).flatten() {
+                self.learn_profile(profile);
+            }
+        }
+    }
+
+    pub(super) fn handle_census(&mut self, link: Neighbour, listeners: u32) {
+        if self.place.parent() == Some(link) && self.listeners != listeners {
+            self.listeners = listeners;
+            self.event(Event::Listeners(listeners));
+            self.send_to_children(&Message::Census { listeners });
+        }
+    }
+
+    /// Stores an entry, passes it on and does what follows from it.
+    pub(super) fn handle_applied(&mut self, applied: Applied, now: Duration) {
+        self.outputs
+            .push_back(Output::Store(log::record(applied.entry.signed()).into()));
+        self.clock.handle_entry(applied.entry.clock, now);
+        let entries = vec![applied.entry.signed().clone()];
+        self.send_to_children(&Message::Entries(Entries { entries, more: false }));
+        self.route(Route::Head(applied.entry.sequence));
+        self.event(Event::Entry {
+            sequence: applied.entry.sequence,
+            term: applied.entry.term,
+            action: applied.act.name(),
+            author: applied.action.author,
+            subject: applied.act.subject(applied.action.author),
+        });
+        for change in &applied.changes {
+            self.handle_change(*change, now);
+        }
+        self.finish_command(applied.id, Ok(applied.entry.sequence));
+        if applied.changes.contains(&Change::Ended) {
+            self.leave(Left::Ended);
+        }
+    }
+
+    fn handle_change(&mut self, change: Change, now: Duration) {
+        let me = self.config.key.person();
+        match change {
+            Change::Granted { person, tag } => {
+                self.route(Route::Grant { tag, person });
+                self.source_of(person);
+                self.event(Event::Role {
+                    person,
+                    role: self.role_of(person),
+                });
+                self.share_profile(person);
+                if person == me && self.joined {
+                    self.take_the_stage(tag, now);
+                }
+            }
+            Change::Revoked { person, tag } => {
+                self.route(Route::Revoke(tag));
+                self.event(Event::Role {
+                    person,
+                    role: self.role_of(person),
+                });
+                if person == me {
+                    self.outputs.push_back(Output::Stage(None));
+                }
+            }
+            Change::Title => {
+                if let Some(title) = self.log.as_ref().map(|log| log.state().title().clone()) {
+                    self.event(Event::Title(title));
+                }
+            }
+            Change::Invited { .. } | Change::Uninvited { .. } | Change::Ended => {}
+        }
+    }
+
+    /// Tells the media plane on which link this person's own sound comes up.
+    pub(super) fn source_of(&mut self, person: Person) {
+        let Some(stay) = self.log.as_ref().and_then(|log| log.state().stage().get(&person)) else {
+            return;
+        };
+        let tag = stay.tag;
+        let link = self
+            .links
+            .iter()
+            .filter(|(_, link)| link.person() == Some(person))
+            .map(|(n, _)| *n)
+            .next_back();
+        self.route(Route::Source { tag, link });
+    }
+
+    /// A program that (re)joins while its person is on the stage goes on speaking.
+    pub(super) fn take_the_stage_if_granted(&mut self, now: Duration) {
+        let me = self.config.key.person();
+        if let Some(tag) = self
+            .log
+            .as_ref()
+            .and_then(|log| log.state().stage().get(&me))
+            .map(|stay| stay.tag)
+        {
+            self.take_the_stage(tag, now);
+        }
+    }
+
+    fn take_the_stage(&mut self, tag: crate::media::Tag, now: Duration) {
+        let seconds = u32::try_from(self.clock.now_ms(now) / 1000).unwrap_or(u32::MAX);
+        let epoch = seconds.max(self.last_epoch.saturating_add(1));
+        self.last_epoch = epoch;
+        self.outputs
+            .push_back(Output::Stage(Some(OnStage { tag, epoch })));
+    }
+
+    /// Keeps a name that will be shown: of people on the stage.
+    pub(super) fn learn_profile(&mut self, profile: Verified<Profile>) {
+        let person = profile.person;
+        if !self.is_on_stage(person) || self.profiles.get(&person) == Some(&profile) {
+            return;
+        }
+        self.profiles.insert(person, profile.clone());
+        self.event(Event::Profile(profile));
+        self.share_profile(person);
+    }
+
+    /// Tells the children what someone on the stage is called.
+    fn share_profile(&mut self, person: Person) {
+        let at_the_other_end = self.links.values().find(|link| link.person() == Some(person));
+        let profile = at_the_other_end
+            .and_then(|link| link.profile())
+            .or_else(|| self.profile(person))
+            .cloned();
+        if let Some(profile) = profile {
+            if self.profiles.insert(person, profile.clone()).as_ref() != Some(&profile) {
+                self.event(Event::Profile(profile.clone()));
+            }
+            self.send_to_children(&Message::Profiles(vec![profile.signed().clone()]));
+        }
+    }
+
+    /// Tells a new child what those on the tree know: the newest beacon, the stage's names, the census.
+    pub(super) fn brief(&mut self, child: Neighbour) {
+        if let Some(beacon) = self.beacon.get() {
+            let beacon = beacon.signed().clone();
+            self.send(child, Message::Beacon(beacon));
+        }
+        let stage = self.log.iter().flat_map(|log| log.state().stage().keys());
+        let profiles: Vec<_> = stage
+            .filter_map(|person| self.profile(*person))
+            .map(|profile| profile.signed().clone())
+            .collect();
+        for batch in profiles.chunks(limits::PROFILES) {
+            self.send(child, Message::Profiles(batch.to_vec()));
+        }
+        let listeners = self.listeners;
+        self.send(child, Message::Census { listeners });
+    }
+
+    fn is_on_stage(&self, person: Person) -> bool {
+        self.log
+            .as_ref()
+            .is_some_and(|log| log.state().stage().contains_key(&person))
+    }
+
+    fn role_of(&self, person: Person) -> Role {
+        self.log
+            .as_ref()
+            .map_or(Role::Listener, |log| log.state().role(person))
+    }
+}

@@ -1,0 +1,600 @@
+//! Control messages: what members say to each other on the substream of a room (SPEC.md section 11).
+//!
+//! Decoding checks every length and count, and believes no signature: that is for the machine that handles the message.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{
+    extension::{self, Extension},
+    identity::{Certificate, Profile},
+    limits,
+    link::Address,
+    log::{Action, ActionId, Beacon, Entry, Head},
+    person::Peer,
+    reason::Reason,
+    room::{Genesis, RoomId, at_most},
+    signed::{Malformed, Signed, decode, encode},
+    text::Text,
+    wire::frame::{self, Frame},
+};
+
+/// What a datagram of this room begins with on one link; the receiver of the datagrams chose it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Alias(pub u16);
+
+/// The first message of whoever opens a substream. The receiver checks the certificate against the connection's
+/// peer and answers with [`Message::Welcome`] or [`Message::Refuse`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The room that the opener means.
+    pub room: RoomId,
+    /// Who speaks through this link.
+    pub certificate: Signed<Certificate>,
+    /// What that person is called.
+    pub profile: Signed<Profile>,
+    /// What datagrams to the opener begin with.
+    pub alias: Alias,
+    /// The newest entry that the opener has; zeroes when it knows nothing.
+    pub head: Head,
+    /// Where the opener can be reached.
+    pub addresses: Vec<Address>,
+    /// What later versions add.
+    pub extensions: Vec<Extension>,
+}
+
+/// The answer to a [`Hello`]. The receiver checks that the genesis hashes to the room it asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// The room's genesis.
+    pub genesis: Signed<Genesis>,
+    /// Who answers.
+    pub certificate: Signed<Certificate>,
+    /// What that person is called.
+    pub profile: Signed<Profile>,
+    /// What datagrams to the answering side begin with.
+    pub alias: Alias,
+    /// The newest entry that the answering side has.
+    pub head: Head,
+    /// The newest beacon that it has.
+    pub beacon: Option<Signed<Beacon>>,
+    /// Where it can be reached.
+    pub addresses: Vec<Address>,
+    /// What later versions add.
+    pub extensions: Vec<Extension>,
+}
+
+/// Why something was not done, with words for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// For programs.
+    pub reason: Reason,
+    /// For people; may be empty.
+    pub text: Text,
+}
+
+/// A batch of the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entries {
+    /// In order of sequence, without a gap.
+    pub entries: Vec<Signed<Entry>>,
+    /// Whether there are more; the receiver asks again.
+    pub more: bool,
+}
+
+/// What became of an action.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// Which action.
+    pub action: ActionId,
+    /// Its outcome.
+    pub outcome: Outcome,
+}
+
+/// The outcome of an action.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// It is in the log.
+    Appended {
+        /// The sequence of its entry.
+        sequence: u32,
+    },
+    /// It is not.
+    Refused(Refusal),
+}
+
+/// How a link is to be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Slot {
+    /// For sound: the other end becomes the parent.
+    Child,
+    /// Reserved: for digests, as a warm standby.
+    Standby,
+}
+
+/// A member that may have a place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// Which peer.
+    pub peer: Peer,
+    /// Where to reach it.
+    pub addresses: Vec<Address>,
+}
+
+/// A wish for a place in the tree. The receiver answers with [`Message::Attached`],
+/// [`Message::Redirect`] or [`Message::AttachRefused`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attach {
+    /// Which kind of place.
+    pub slot: Slot,
+    /// What later versions add.
+    pub extensions: Vec<Extension>,
+}
+
+/// A message between two members of a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Message {
+    /// The opener introduces itself.
+    Hello(Hello),
+    /// The receiver lets the opener in; it now may ask for entries and attach.
+    Welcome(Welcome),
+    /// The sender closes the substream after this; the receiver acts on the reason.
+    Refuse(Refusal),
+    /// The receiver answers with the entries that follow this sequence.
+    EntriesWanted {
+        /// The newest sequence that the sender has.
+        after: u32,
+    },
+    /// The receiver applies them in order and asks for what is missing.
+    Entries(Entries),
+    /// The receiver keeps the newest and passes it on to its children.
+    Beacon(Signed<Beacon>),
+    /// The receiver appends it when it is the chair, and else passes it on towards the chair.
+    Request(Signed<Action>),
+    /// The receiver is the action's author, or passes it on towards the author.
+    Verdict(Verdict),
+    /// The receiver gives a place or refuses.
+    Attach(Attach),
+    /// The receiver is a child now: sound comes on this link.
+    Attached {
+        /// From the root to the sender.
+        path: Vec<Peer>,
+    },
+    /// The receiver asks these instead, in this order.
+    Redirect(Vec<Candidate>),
+    /// The receiver asks someone else.
+    AttachRefused(Refusal),
+    /// The sender leaves the room; the receiver forgets the link.
+    Leave,
+    /// Profiles of the people on the stage; the receiver checks each and passes news on to its children.
+    Profiles(Vec<Signed<Profile>>),
+    /// The receiver shows it as an estimate and passes it on to its children.
+    Census {
+        /// People in the room who are not on the stage.
+        listeners: u32,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct EntriesWanted {
+    after: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Attached {
+    path: Vec<Peer>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Census {
+    listeners: u32,
+}
+
+mod kind {
+    pub(super) const HELLO: u16 = 1;
+    pub(super) const WELCOME: u16 = 2;
+    pub(super) const REFUSE: u16 = 3;
+    pub(super) const ENTRIES_WANTED: u16 = 4;
+    pub(super) const ENTRIES: u16 = 5;
+    pub(super) const BEACON: u16 = 6;
+    pub(super) const REQUEST: u16 = 7;
+    pub(super) const VERDICT: u16 = 8;
+    pub(super) const ATTACH: u16 = 9;
+    pub(super) const ATTACHED: u16 = 10;
+    pub(super) const REDIRECT: u16 = 11;
+    pub(super) const ATTACH_REFUSED: u16 = 12;
+    pub(super) const LEAVE: u16 = 14;
+    pub(super) const PROFILES: u16 = 16;
+    pub(super) const CENSUS: u16 = 17;
+}
+
+impl Message {
+    /// The message as a frame.
+    ///
+    /// # Errors
+    /// [`Malformed::TooLong`] when it does not fit one.
+    pub fn encode(&self) -> Result<Bytes, Malformed> {
+        let (kind, body) = match self {
+            Self::Hello(hello) => (kind::HELLO, encode(hello)),
+            Self::Welcome(welcome) => (kind::WELCOME, encode(welcome)),
+            Self::Refuse(refusal) => (kind::REFUSE, encode(refusal)),
+            Self::EntriesWanted { after } => (kind::ENTRIES_WANTED, encode(&EntriesWanted { after: *after })),
+            Self::Entries(entries) => (kind::ENTRIES, encode(entries)),
+            Self::Beacon(beacon) => (kind::BEACON, encode(beacon)),
+            Self::Request(action) => (kind::REQUEST, encode(action)),
+            Self::Verdict(verdict) => (kind::VERDICT, encode(verdict)),
+            Self::Attach(attach) => (kind::ATTACH, encode(attach)),
+            Self::Attached { path } => (kind::ATTACHED, encode(&Attached { path: path.clone() })),
+            Self::Redirect(candidates) => (kind::REDIRECT, encode(candidates)),
+            Self::AttachRefused(refusal) => (kind::ATTACH_REFUSED, encode(refusal)),
+            Self::Leave => (kind::LEAVE, Bytes::new()),
+            Self::Profiles(profiles) => (kind::PROFILES, encode(profiles)),
+            Self::Census { listeners } => (
+                kind::CENSUS,
+                encode(&Census {
+                    listeners: *listeners,
+                }),
+            ),
+        };
+        Frame { kind, body }.encode()
+    }
+
+    /// Reads a frame. `None` is a message of a later version that may be skipped.
+    ///
+    /// # Errors
+    /// [`Malformed`] names what is wrong; the substream ends with a refusal.
+    pub fn decode(frame: &Frame) -> Result<Option<Self>, Malformed> {
+        let body = &frame.body;
+        Ok(Some(match frame.kind {
+            kind::HELLO => Self::Hello(checked(body, "hello")?),
+            kind::WELCOME => Self::Welcome(checked(body, "welcome")?),
+            kind::REFUSE => Self::Refuse(checked(body, "refuse")?),
+            kind::ENTRIES_WANTED => Self::EntriesWanted {
+                after: decode::<EntriesWanted>(body, "entries wanted")?.after,
+            },
+            kind::ENTRIES => Self::Entries(decode(body, "entries")?),
+            kind::BEACON => Self::Beacon(decode(body, "beacon")?),
+            kind::REQUEST => Self::Request(decode(body, "request")?),
+            kind::VERDICT => Self::Verdict(checked(body, "verdict")?),
+            kind::ATTACH => Self::Attach(checked(body, "attach")?),
+            kind::ATTACHED => Self::Attached {
+                path: checked::<Attached>(body, "attached")?.path,
+            },
+            kind::REDIRECT => Self::Redirect(checked(body, "redirect")?),
+            kind::ATTACH_REFUSED => Self::AttachRefused(checked(body, "attach refused")?),
+            kind::LEAVE if body.is_empty() => Self::Leave,
+            kind::LEAVE => {
+                return Err(Malformed::LeftOver {
+                    what: "leave",
+                    count: body.len(),
+                });
+            }
+            kind::PROFILES => Self::Profiles(checked(body, "profiles")?),
+            kind::CENSUS => Self::Census {
+                listeners: decode::<Census>(body, "census")?.listeners,
+            },
+            kind if kind < frame::CRITICAL => return Ok(None),
+            _ => {
+                return Err(Malformed::NeedsNewer {
+                    what: "messages of this kind",
+                });
+            }
+        }))
+    }
+}
+
+/// A body with limits beyond those of its types.
+trait Limited {
+    fn validate(&self) -> Result<(), Malformed>;
+}
+
+impl Limited for Hello {
+    fn validate(&self) -> Result<(), Malformed> {
+        addresses(&self.addresses)?;
+        extension::validate(&self.extensions)
+    }
+}
+
+impl Limited for Welcome {
+    fn validate(&self) -> Result<(), Malformed> {
+        addresses(&self.addresses)?;
+        extension::validate(&self.extensions)
+    }
+}
+
+impl Limited for Refusal {
+    fn validate(&self) -> Result<(), Malformed> {
+        at_most("the text of a refusal", self.text.len(), limits::REASON)
+    }
+}
+
+impl Limited for Verdict {
+    fn validate(&self) -> Result<(), Malformed> {
+        match &self.outcome {
+            Outcome::Appended { .. } => Ok(()),
+            Outcome::Refused(refusal) => refusal.validate(),
+        }
+    }
+}
+
+impl Limited for Attach {
+    fn validate(&self) -> Result<(), Malformed> {
+        extension::validate(&self.extensions)
+    }
+}
+
+impl Limited for Attached {
+    fn validate(&self) -> Result<(), Malformed> {
+        if self.path.is_empty() {
+            return Err(Malformed::Invalid {
+                what: "an empty path",
+            });
+        }
+        count("peers on a path", self.path.len(), limits::DEPTH)
+    }
+}
+
+impl Limited for Vec<Candidate> {
+    fn validate(&self) -> Result<(), Malformed> {
+        count("candidates", self.len(), limits::CANDIDATES)?;
+        self.iter()
+            .try_for_each(|candidate| addresses(&candidate.addresses))
+    }
+}
+
+impl Limited for Vec<Signed<Profile>> {
+    fn validate(&self) -> Result<(), Malformed> {
+        count("profiles", self.len(), limits::PROFILES)
+    }
+}
+
+fn checked<T: DeserializeOwned + Limited>(body: &[u8], what: &'static str) -> Result<T, Malformed> {
+    let value: T = decode(body, what)?;
+    value.validate()?;
+    Ok(value)
+}
+
+fn addresses(list: &[Address]) -> Result<(), Malformed> {
+    count("addresses", list.len(), limits::ADDRESSES)?;
+    if list.iter().all(Address::is_valid) {
+        Ok(())
+    } else {
+        Err(Malformed::Invalid { what: "an address" })
+    }
+}
+
+fn count(what: &'static str, count: usize, max: usize) -> Result<(), Malformed> {
+    if count <= max {
+        Ok(())
+    } else {
+        Err(Malformed::TooMany { what, max })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        log::{Act, Log},
+        person::PersonKey,
+        signed::Verified,
+        wire::frame::FrameReader,
+    };
+
+    fn read_back(message: &Message) -> Result<Option<Message>, Malformed> {
+        let mut reader = FrameReader::default();
+        reader.push(&message.encode().expect("fits a frame"));
+        Message::decode(&reader.next_frame().expect("well-formed").expect("whole"))
+    }
+
+    fn refusal() -> Refusal {
+        Refusal {
+            reason: Reason::Full,
+            text: Text::clean("no place"),
+        }
+    }
+
+    fn addresses(count: usize) -> Vec<Address> {
+        vec!["/ip4/127.0.0.1/udp/1/quic-v1".parse().expect("an address"); count]
+    }
+
+    /// One message of each kind.
+    fn every_message() -> Vec<Message> {
+        let (key, peer) = (PersonKey::from_seed(&[1; 32]), Peer([2; 32]));
+        let genesis = Genesis::new(key.person(), "Poems", [0; 16])
+            .sign(&key)
+            .expect("valid");
+        let mut log = Log::new(genesis.clone());
+        let (room, head) = (log.room(), log.head());
+        let title = Act::Title {
+            title: Text::clean("Songs"),
+        };
+        let action = Verified::sign(Action::new(room, key.person(), head, 0, &title), &key).expect("valid");
+        let entry = log
+            .append(action.signed().clone(), &key, 1)
+            .expect("the host may")
+            .entry
+            .signed()
+            .clone();
+        let beacon = Beacon::new(room, key.person(), (0, 1), 5, log.head(), peer);
+        let beacon = Verified::sign(beacon, &key).expect("valid").signed().clone();
+        let certificate = Certificate::new(key.person(), peer, room);
+        let certificate = Verified::sign(certificate, &key).expect("valid").signed().clone();
+        let profile = Verified::sign(Profile::new(key.person(), "Layla", 0), &key)
+            .expect("valid")
+            .signed()
+            .clone();
+        let id = ActionId::of(action.signed());
+        vec![
+            Message::Hello(Hello {
+                room,
+                certificate: certificate.clone(),
+                profile: profile.clone(),
+                alias: Alias(7),
+                head,
+                addresses: addresses(8),
+                extensions: vec![Extension {
+                    kind: 5,
+                    body: Bytes::from_static(b"later"),
+                }],
+            }),
+            Message::Welcome(Welcome {
+                genesis: genesis.signed().clone(),
+                certificate,
+                profile: profile.clone(),
+                alias: Alias(0xffff),
+                head,
+                beacon: Some(beacon.clone()),
+                addresses: addresses(1),
+                extensions: vec![],
+            }),
+            Message::Refuse(refusal()),
+            Message::EntriesWanted { after: u32::MAX },
+            Message::Entries(Entries {
+                entries: vec![entry],
+                more: true,
+            }),
+            Message::Beacon(beacon),
+            Message::Request(action.signed().clone()),
+            Message::Verdict(Verdict {
+                action: id,
+                outcome: Outcome::Appended { sequence: 3 },
+            }),
+            Message::Verdict(Verdict {
+                action: id,
+                outcome: Outcome::Refused(refusal()),
+            }),
+            Message::Attach(Attach {
+                slot: Slot::Child,
+                extensions: vec![],
+            }),
+            Message::Attached {
+                path: vec![peer; limits::DEPTH],
+            },
+            Message::Redirect(vec![Candidate {
+                peer,
+                addresses: addresses(2),
+            }]),
+            Message::AttachRefused(refusal()),
+            Message::Leave,
+            Message::Profiles(vec![profile]),
+            Message::Census { listeners: 8_000 },
+        ]
+    }
+
+    #[test]
+    fn every_message_reads_back() {
+        for message in every_message() {
+            assert_eq!(read_back(&message), Ok(Some(message)));
+        }
+    }
+
+    #[test]
+    fn messages_of_later_versions_are_skipped_unless_critical() {
+        let frame = |kind| Frame {
+            kind,
+            body: Bytes::from_static(b"?"),
+        };
+        assert_eq!(Message::decode(&frame(999)), Ok(None));
+        assert!(matches!(
+            Message::decode(&frame(0x8001)),
+            Err(Malformed::NeedsNewer { .. })
+        ));
+    }
+
+    #[test]
+    fn every_count_and_length_has_its_limit() {
+        let peer = Peer([2; 32]);
+        let long = Refusal {
+            reason: Reason::Full,
+            text: Text::clean(&"x".repeat(201)),
+        };
+        for message in [
+            Message::Attached {
+                path: vec![peer; limits::DEPTH + 1],
+            },
+            Message::Attached { path: vec![] },
+            Message::Redirect(vec![Candidate {
+                peer,
+                addresses: addresses(9),
+            }]),
+            Message::Redirect(vec![
+                Candidate {
+                    peer,
+                    addresses: vec![]
+                };
+                5
+            ]),
+            Message::Refuse(long.clone()),
+            Message::AttachRefused(long),
+        ] {
+            assert!(read_back(&message).is_err(), "{message:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_left_over_are_refused() {
+        for message in every_message() {
+            let mut bytes = message.encode().expect("fits").to_vec();
+            bytes.push(0);
+            let len = u32::try_from(bytes.len() - 4).expect("small");
+            bytes[..4].copy_from_slice(&len.to_be_bytes());
+            let mut reader = FrameReader::default();
+            reader.push(&bytes);
+            let frame = reader.next_frame().expect("well-formed").expect("whole");
+            assert!(
+                matches!(Message::decode(&frame), Err(Malformed::LeftOver { .. })),
+                "{message:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn truncated_messages_are_refused() {
+        for message in every_message() {
+            let frame = message.encode().expect("fits").slice(7..);
+            let kind = u16::from_be_bytes([
+                message.encode().expect("fits")[5],
+                message.encode().expect("fits")[6],
+            ]);
+            for len in 0..frame.len() {
+                let cut = Frame {
+                    kind,
+                    body: frame.slice(..len),
+                };
+                assert!(Message::decode(&cut).is_err(), "{message:?} cut at {len}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(kind in 0u16..24, body in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = Message::decode(&Frame { kind, body: body.into() });
+        }
+
+        #[test]
+        fn what_decodes_is_the_same_after_another_passage(
+            which in 0usize..16,
+            at in any::<prop::sample::Index>(),
+            bit in 0u8..8,
+        ) {
+            let bytes = every_message()[which].encode().expect("fits");
+            let mut body = bytes[7..].to_vec();
+            if !body.is_empty() {
+                let at = at.index(body.len());
+                body[at] ^= 1 << bit;
+            }
+            let kind = u16::from_be_bytes([bytes[5], bytes[6]]);
+            if let Ok(Some(message)) = Message::decode(&Frame { kind, body: body.into() }) {
+                prop_assert_eq!(read_back(&message), Ok(Some(message)));
+            }
+        }
+    }
+}
