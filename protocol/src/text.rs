@@ -20,8 +20,8 @@ impl Text {
     /// Cleans a text. Its length is not bounded here: each field has its own limit in [`crate::limits`].
     #[must_use]
     pub fn clean(raw: &str) -> Self {
-        let visible = without_escapes(raw).nfc().filter_map(visible).collect::<String>();
-        Self(without_stray_marks(&visible).nfc().collect())
+        let visible = without_towers(without_escapes(raw).nfc().filter_map(visible)).collect::<String>();
+        Self(without_stray_joiners(&visible).nfc().collect())
     }
 
     /// The text.
@@ -120,30 +120,34 @@ fn is_joiner(c: char) -> bool {
     matches!(c, '\u{200c}' | '\u{200d}')
 }
 
-/// Single spaces, joiners only between two visible characters, bounded runs of combining marks, ends trimmed.
-fn without_stray_marks(text: &str) -> impl Iterator<Item = char> {
-    let mut chars = text.chars().peekable();
-    let mut last: Option<char> = None;
+/// Bounded runs of combining marks. A joiner does not end a run.
+fn without_towers(text: impl Iterator<Item = char>) -> impl Iterator<Item = char> {
     let mut marks = 0;
+    text.filter(move |c| {
+        if is_combining_mark(*c) {
+            marks += 1;
+        } else if !is_joiner(*c) {
+            marks = 0;
+        }
+        marks <= COMBINING_RUN || is_joiner(*c)
+    })
+}
+
+/// Single spaces, joiners only between two visible characters, ends trimmed.
+fn without_stray_joiners(text: &str) -> impl Iterator<Item = char> {
+    let is_visible = |c: char| c != ' ' && !is_joiner(c);
+    let mut chars = text.chars().peekable();
+    let mut last_is_visible = false;
     core::iter::from_fn(move || {
         loop {
             let c = chars.next()?;
-            let next_is_visible = chars.peek().is_some_and(|next| *next != ' ' && !is_joiner(*next));
-            let last_is_visible = last.is_some_and(|last| last != ' ' && !is_joiner(last));
             let keep = match c {
-                ' ' => last_is_visible && chars.clone().any(|later| later != ' ' && !is_joiner(later)),
-                c if is_joiner(c) => last_is_visible && next_is_visible,
-                c if is_combining_mark(c) => {
-                    marks += 1;
-                    marks <= COMBINING_RUN
-                }
-                _ => {
-                    marks = 0;
-                    true
-                }
+                ' ' => last_is_visible && chars.clone().any(is_visible),
+                c if is_joiner(c) => last_is_visible && chars.peek().is_some_and(|next| is_visible(*next)),
+                _ => true,
             };
             if keep {
-                last = Some(c);
+                last_is_visible = is_visible(c);
                 return Some(c);
             }
         }
@@ -210,6 +214,11 @@ mod tests {
     fn towers_of_combining_marks_are_cut() {
         let tower = alloc::format!("a{}b", "\u{489}".repeat(50));
         assert_eq!(clean(&tower).chars().count(), 2 + COMBINING_RUN);
+        // A joiner before a mark that is cut joins nothing.
+        assert_eq!(
+            clean("\u{489}\u{489}\u{489}\u{301}\u{200c}\u{489}"),
+            "\u{489}\u{489}\u{489}\u{301}"
+        );
     }
 
     #[test]
