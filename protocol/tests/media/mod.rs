@@ -47,6 +47,11 @@ fn source(stay: u8) -> Neighbour {
 enum Step {
     /// A packet comes.
     Say(Say),
+    /// A speaker sends in one moment what takes a second to speak, or more.
+    Flood {
+        say: Say,
+        packets: u32,
+    },
     /// An earlier packet comes again.
     Replay {
         which: prop::sample::Index,
@@ -107,24 +112,26 @@ fn neighbour() -> impl Strategy<Value = Neighbour> {
 
 fn say() -> impl Strategy<Value = Say> {
     let sequence = prop_oneof![
-        6 => 0_u32..60,
+        6 => 0_u32..200,
         2 => 500_u32..600,
         1 => 1000_u32..1100,
         1 => u32::MAX - 40..=u32::MAX - 3,
     ];
     let defect = prop_oneof![
-        6 => Just(None),
+        16 => Just(None),
         1 => Just(Some(Defect::Impostor)),
         1 => Just(Some(Defect::OtherRoom)),
         1 => (any::<prop::sample::Index>(), 0_u8..8).prop_map(|(at, bit)| Some(Defect::Altered(at, bit))),
         1 => any::<prop::sample::Index>().prop_map(|at| Some(Defect::Truncated(at))),
     ];
     let bytes = prop_oneof![4 => 1_usize..90, 1 => 200_usize..330];
+    let epoch = prop_oneof![40 => Just(0_u32), 1 => 1_u32..3];
+    let log = prop_oneof![8 => Just(0_u32), 1 => 1_u32..4];
     (
         0..STAYS,
-        0_u32..3,
+        epoch,
         sequence,
-        0_u32..4,
+        log,
         1_usize..=3,
         bytes,
         neighbour(),
@@ -147,13 +154,16 @@ fn step() -> impl Strategy<Value = Step> {
         30 => say().prop_map(Step::Say),
         6 => (any::<prop::sample::Index>(), neighbour())
             .prop_map(|(which, from)| Step::Replay { which, from }),
+        1 => (say(), 5_u32..25).prop_map(|(say, packets)| Step::Flood { say, packets }),
         4 => say().prop_map(Step::SayLate),
         2 => Just(Step::Finish),
         3 => (0..STAYS).prop_map(|stay| Step::Grant { stay }),
         1 => (0..STAYS).prop_map(|stay| Step::Revoke { stay }),
         2 => (1_u32..3).prop_map(|by| Step::Head { by }),
         2 => Just(Step::Release),
-        4 => (1_u64..400).prop_map(|ms| Step::Wait { ms }),
+        // Short waits reach the budget, long ones outlast what is held.
+        3 => (1_u64..40).prop_map(|ms| Step::Wait { ms }),
+        1 => (300_u64..600).prop_map(|ms| Step::Wait { ms }),
     ]
 }
 
@@ -233,6 +243,16 @@ impl World {
                 let spoken = spoken(&say);
                 self.said.push(spoken.clone());
                 self.give(say.from, &spoken);
+            }
+            Step::Flood { say, packets } => {
+                for packet in 0..packets {
+                    let sequence = say.sequence.saturating_sub(3 * packet);
+                    let say = Say {
+                        sequence,
+                        ..say.clone()
+                    };
+                    self.give(say.from, &spoken(&say));
+                }
             }
             Step::Replay { which, from } => {
                 if !self.said.is_empty() {
@@ -352,7 +372,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_heard_is_genuine_granted_and_heard_once(steps in prop::collection::vec(step(), 1..150)) {
+    fn what_is_heard_is_genuine_granted_and_heard_once(steps in prop::collection::vec(step(), 1..250)) {
         let mut world = World::new();
         for stay in 0..STAYS - 1 {
             world.apply(Step::Grant { stay });

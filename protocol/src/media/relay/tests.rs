@@ -147,6 +147,17 @@ mod whom_it_goes_to {
     }
 
     #[test]
+    fn nobody_is_sent_what_they_sent() {
+        let mut relay = relay();
+        relay.add_child(PARENT);
+        assert_eq!(
+            give(&mut relay, PARENT, &spoken(0)),
+            Outcome::Delivered(vec![CHILD, OTHER_CHILD]),
+            "not even where two take each other for their parent"
+        );
+    }
+
+    #[test]
     fn a_speaker_hears_the_others() {
         let mut relay = relay();
         relay.add_child(SPEAKER);
