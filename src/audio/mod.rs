@@ -10,6 +10,7 @@
 
 mod capture;
 pub mod codec;
+pub mod device;
 pub mod engine;
 mod error;
 mod files;
