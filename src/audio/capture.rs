@@ -8,6 +8,7 @@
 //! closes the spurt; a microphone is released while paused; dropping the handle stops the thread.
 
 use super::codec::{self, Activity, Encoder, EncoderSettings};
+use super::live::MicSource;
 use super::pace::{Schedule, Step};
 use super::sample::SILENCE_LEVEL;
 use super::{AudioError, AudioSource, FileSource, Fill, Input, Queue, SourceKind, Tone, level_of};
@@ -28,6 +29,10 @@ const CATCH_UP_SPACING: Duration = Duration::from_millis(2);
 /// A live source that gives nothing for this long has lost sound, and `time` moves on by what is missing.
 /// A frame and the unpunctuality of a sound card stay below.
 const LIVE_GAP: Duration = Duration::from_millis(200);
+
+/// A microphone that goes away again within this time is not replaced again: it would be opened and lost
+/// in circles.
+const REOPEN_AFTER: Duration = Duration::from_secs(2);
 
 /// How long a paused thread sleeps when nobody wakes it. It is woken for every change; this is a safety net.
 const PAUSED_NAP: Duration = Duration::from_secs(1);
@@ -52,7 +57,8 @@ pub enum Captured {
     Frame(EncodedFrame),
     /// The source is at its end; nothing more comes.
     Finished,
-    /// The source failed; nothing more comes until it is resumed, and from a file nothing at all.
+    /// The source failed. A microphone counts as paused from here on and may be resumed; from any other source
+    /// nothing more comes. A microphone that went away is first replaced by the system's next, if it has one.
     Failed(AudioError),
 }
 
@@ -107,6 +113,7 @@ impl Capture {
             schedule: Schedule::new(CATCH_UP_SPACING),
             start: Instant::now(),
             live: None,
+            reopened_at: None,
             last_tick: None,
             in_spurt: false,
             shared: Arc::clone(&shared),
@@ -214,7 +221,7 @@ impl Slot {
             Self::Kept(source) => Ok(Some(source)),
             Self::Mic { name, open } => {
                 if open.is_none() {
-                    *open = Some(microphone(name.as_deref())?);
+                    *open = Some(Box::new(MicSource::open(name.as_deref())?));
                 }
                 Ok(open.as_mut())
             }
@@ -230,12 +237,6 @@ impl Slot {
     }
 }
 
-fn microphone(_name: Option<&str>) -> Result<Box<dyn AudioSource>, AudioError> {
-    Err(AudioError::Device(
-        "this build has no microphone; use --input file:PATH.wav, tone:440 or none".into(),
-    ))
-}
-
 /// The thread.
 struct Worker {
     slot: Slot,
@@ -249,6 +250,8 @@ struct Worker {
     start: Instant,
     /// Of a live source: the tick of its last frame and when that came.
     live: Option<(u64, Duration)>,
+    /// When a microphone that went away was last given up for another.
+    reopened_at: Option<Duration>,
     /// The tick of the last frame sent.
     last_tick: Option<u64>,
     /// That frame's spurt is not closed.
@@ -276,17 +279,34 @@ impl Worker {
                     self.shared.frames.push(Captured::Finished);
                     break;
                 }
+                Err(_) if self.may_reopen() => self.slot.release(),
                 Err(error) => {
                     let retry = matches!(self.slot, Slot::Mic { .. });
+                    if retry {
+                        self.shared.paused.store(true, Ordering::Release);
+                    }
                     self.shared.frames.push(Captured::Failed(error));
                     if !retry {
                         break;
                     }
-                    self.shared.paused.store(true, Ordering::Release);
                 }
             }
         }
         self.shared.frames.close();
+    }
+
+    /// Whether the source is a microphone that went away: the system may have another by now, and the next
+    /// frame tries it. Not over and over.
+    fn may_reopen(&mut self) -> bool {
+        let now = self.start.elapsed();
+        let patient = self
+            .reopened_at
+            .is_none_or(|at| now.saturating_sub(at) > REOPEN_AFTER);
+        let lost = matches!(self.slot, Slot::Mic { open: Some(_), .. });
+        if lost && patient {
+            self.reopened_at = Some(now);
+        }
+        lost && patient
     }
 
     /// Paused: closes the spurt, lets go of the microphone, sleeps until woken.

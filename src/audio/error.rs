@@ -35,10 +35,9 @@ pub enum AudioError {
         /// What the system said.
         source: io::Error,
     },
-    /// There is no such microphone or loudspeaker, or it is in use: this machine's. A retry helps after
-    /// plugging it in.
-    #[error("{0}")]
-    Device(String),
+    /// A microphone or loudspeaker does not work; the text says why and what to use instead.
+    #[error(transparent)]
+    Device(#[from] super::device::DeviceError),
     /// The codec refuses its settings: a bug or a room whose settings this version can't meet. A retry does not help.
     #[error("the sound codec refused: {0}")]
     Codec(#[from] super::codec::CodecError),

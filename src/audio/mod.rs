@@ -15,6 +15,7 @@ pub mod engine;
 mod error;
 mod files;
 mod input;
+mod live;
 mod mixer;
 mod output;
 mod pace;
@@ -30,7 +31,7 @@ pub use capture::{Capture, CaptureOptions, Captured, EncodedFrame};
 pub use error::AudioError;
 pub use files::{FileSource, WavSink};
 pub use input::{AudioSource, Fill, Input, SourceKind};
-pub use mixer::{MAX_MIXED, Mixer};
+pub use mixer::{MAX_MIXED, MixInput, Mixer};
 pub use output::{AudioSink, Output};
 pub use playback::{
     FinalReport, Finish, Playback, PlaybackEvent, PlaybackFeed, PlaybackHandle, PlaybackOptions,

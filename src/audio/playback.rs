@@ -7,6 +7,7 @@
 //! A sink that paces itself, as a loudspeaker does, is followed instead.
 
 use super::engine::{Engine, EngineEvent, SpeakerKey, SpeechPacket, StreamStats};
+use super::live::SpeakerSink;
 use super::pace::{Schedule, Step};
 use super::{AudioError, AudioSink, Channels, FRAME, Output, Queue, WavSink};
 use core::time::Duration;
@@ -31,9 +32,13 @@ const CATCH_UP_SPACING: Duration = Duration::from_millis(10);
 /// the jitter buffers' least delay covers.
 const STALL: Duration = Duration::from_millis(40);
 
-/// A sink that paces itself and asks this late for its next frame has run dry. Sound cards ask for several
-/// frames at once and then for none for a while; shorter would take that for silence.
-const UNDERRUN: Duration = Duration::from_millis(100);
+/// A sink that paces itself and asks this late for its next frame has run dry, or stands still. Sound cards
+/// ask for several frames at once and then for none for a while; shorter would take that for a standstill.
+const UNDERRUN: Duration = Duration::from_millis(60);
+
+/// How often loudspeakers that went away are looked for. Opening a device takes some time, so not at every
+/// tick; longer, and who plugs the headphones back in wonders.
+const SEARCH_EVERY: Duration = Duration::from_secs(2);
 
 /// The most sound that is played out when a room ends: the jitter buffers' largest delay twice over.
 const MAX_PLAY_OUT: Duration = Duration::from_secs(1);
@@ -61,8 +66,11 @@ impl PlaybackOptions {
 pub enum PlaybackEvent {
     /// Something about a speaker.
     Speaker(EngineEvent),
-    /// The output broke, for instance because the disk is full. Sound is decoded and counted on without it.
+    /// The output broke, for instance because the disk is full. Sound is decoded and counted on without it;
+    /// loudspeakers that went away are looked for again every other second.
     OutputFailed(AudioError),
+    /// Loudspeakers that had gone are back, or others have taken their place.
+    OutputRestored,
 }
 
 /// What has been counted so far.
@@ -73,7 +81,7 @@ pub struct PlaybackStats {
     pub streams: Vec<StreamStats>,
     /// Packets dropped because the thread did not come to take them, or because too many spoke.
     pub overflow_dropped: u64,
-    /// How often the thread was woken more than 40 ms late.
+    /// How often the thread was woken more than 40 ms late. Not counted with a sink that paces itself.
     pub stalls: u64,
 }
 
@@ -103,6 +111,10 @@ pub struct Playback;
 impl Playback {
     /// Opens the output and starts the thread. Dropping the handle stops it.
     pub fn start(output: Output, options: PlaybackOptions) -> Result<PlaybackHandle, AudioError> {
+        let speakers = match &output {
+            Output::Speakers(name) => Some(name.clone()),
+            _ => None,
+        };
         let sink = open(output, options.channels)?;
         let shared = Arc::new(Shared {
             start: Instant::now(),
@@ -115,6 +127,8 @@ impl Playback {
             engine: Engine::new(options.channels, options.goal),
             channels: options.channels,
             sink,
+            speakers,
+            next_search: Duration::ZERO,
             next_due: Duration::ZERO,
             stalls: 0,
             shared: Arc::clone(&shared),
@@ -134,9 +148,7 @@ fn open(output: Output, channels: Channels) -> Result<Option<Box<dyn AudioSink>>
         Output::File(path) => Ok(Some(Box::new(WavSink::create(&path, channels)?))),
         Output::Sink(sink) => Ok(Some(sink)),
         Output::None => Ok(None),
-        Output::Speakers(_) => Err(AudioError::Device(
-            "this build has no loudspeakers; use --output file:PATH.wav or --output none".into(),
-        )),
+        Output::Speakers(name) => Ok(Some(Box::new(SpeakerSink::open(name.as_deref())?))),
     }
 }
 
@@ -259,6 +271,10 @@ struct Worker {
     channels: Channels,
     /// `None` when sound goes nowhere, or after a failure.
     sink: Option<Box<dyn AudioSink>>,
+    /// The name of the loudspeakers, if the output is some: they are looked for again when they go away.
+    speakers: Option<Option<String>>,
+    /// When to look for them next.
+    next_search: Duration,
     /// When the tick after the last one is due, on the engine's clock.
     next_due: Duration,
     stalls: u64,
@@ -268,11 +284,25 @@ struct Worker {
 /// How to end, and who waits for the report.
 type Ending = (Finish, Option<oneshot::Sender<FinalReport>>);
 
+/// Why ticking stopped.
+enum Stop {
+    /// The handle wants it.
+    Ending(Ending),
+    /// The sink is another now, or none, and may want another pace.
+    OtherSink,
+}
+
 impl Worker {
     fn run(mut self) {
-        let (how, reply) = match &self.sink {
-            Some(sink) if sink.paces_itself() => self.follow_sink(),
-            _ => self.follow_clock(),
+        let (how, reply) = loop {
+            let stop = match &self.sink {
+                Some(sink) if sink.paces_itself() => self.follow_sink(),
+                _ => self.follow_clock(),
+            };
+            match stop {
+                Stop::Ending(ending) => break ending,
+                Stop::OtherSink => {}
+            }
         };
         if how == Finish::PlayOut {
             self.take_packets();
@@ -293,15 +323,15 @@ impl Worker {
         }
     }
 
-    /// Ticks by the monotonic clock until told to end.
-    fn follow_clock(&mut self) -> Ending {
+    /// Ticks by the monotonic clock.
+    fn follow_clock(&mut self) -> Stop {
         let mut schedule = Schedule::new(CATCH_UP_SPACING);
         // After a sink that paced itself broke, the clock goes on from here and not from the start.
         schedule.skip_to(self.next_due);
         let mut behind = false;
         loop {
             if let Some(ending) = self.obey() {
-                return ending;
+                return Stop::Ending(ending);
             }
             match schedule.step(self.shared.start.elapsed()) {
                 Step::Wait(time) => std::thread::sleep(time.min(FRAME)),
@@ -315,24 +345,26 @@ impl Worker {
                     self.take_packets();
                     self.tick(now, true);
                     self.publish_sometimes(tick);
+                    if self.find_speakers() {
+                        return Stop::OtherSink;
+                    }
                 }
             }
         }
     }
 
-    /// Ticks whenever the sink wants a frame, until told to end.
-    fn follow_sink(&mut self) -> Ending {
+    /// Ticks whenever the sink wants a frame.
+    fn follow_sink(&mut self) -> Stop {
         self.next_due = self.shared.start.elapsed();
         let mut tick = 0;
         loop {
             if let Some(ending) = self.obey() {
-                return ending;
+                return Stop::Ending(ending);
             }
             self.take_packets();
             let now = self.shared.start.elapsed();
             if now.saturating_sub(self.next_due) > UNDERRUN {
-                // The sink ran dry: what was to be heard meanwhile is left out, not delayed.
-                self.stalls += 1;
+                // The sink ran dry or stood still: what was to be heard meanwhile is left out, not delayed.
                 while self.next_due + FRAME <= now {
                     self.tick(self.next_due, false);
                 }
@@ -340,8 +372,8 @@ impl Worker {
             self.tick(now, true);
             tick += 1;
             self.publish_sometimes(tick);
-            if self.sink.as_ref().is_none_or(|sink| !sink.paces_itself()) {
-                return self.follow_clock();
+            if self.sink.is_none() {
+                return Stop::OtherSink;
             }
         }
     }
@@ -378,6 +410,7 @@ impl Worker {
             // Closing it saves what was written; the failure that is told is the first.
             let _ = sink.finish();
             self.sink = None;
+            self.next_search = now;
             self.shared.events.push(PlaybackEvent::OutputFailed(error));
         }
         while let Some(event) = self.engine.poll_event() {
@@ -391,6 +424,23 @@ impl Worker {
         while self.next_due < end && self.engine.has_more() {
             self.tick(self.next_due, true);
         }
+    }
+
+    /// Looks for loudspeakers that went away, now and then; says whether some were found.
+    fn find_speakers(&mut self) -> bool {
+        let (None, Some(name)) = (&self.sink, &self.speakers) else {
+            return false;
+        };
+        if self.next_due < self.next_search {
+            return false;
+        }
+        self.next_search = self.next_due + SEARCH_EVERY;
+        let Ok(sink) = SpeakerSink::open(name.as_deref()) else {
+            return false;
+        };
+        self.sink = Some(Box::new(sink));
+        self.shared.events.push(PlaybackEvent::OutputRestored);
+        true
     }
 
     fn publish_sometimes(&mut self, tick: u64) {
