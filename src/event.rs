@@ -134,6 +134,16 @@ pub enum Event {
         #[serde(serialize_with = "shown_or_null")]
         subject: Option<Person>,
     },
+    /// The room is called something else.
+    Title {
+        /// What.
+        title: String,
+    },
+    /// The estimate of how many listen changed.
+    Listeners {
+        /// How many.
+        listeners: u32,
+    },
     /// Who writes the log.
     Chair {
         /// The person.
@@ -248,7 +258,7 @@ pub struct Stats {
     pub malformed_dropped: u64,
     /// Frames that this node's own input sent.
     pub sent_frames: u64,
-    /// Times that this process itself was held up for over 60 ms.
+    /// Times that this process itself was held up for over 40 ms.
     pub stalls: u64,
     /// Media datagrams that the link emulator dropped here on purpose.
     #[cfg(feature = "testlink")]
@@ -321,15 +331,21 @@ impl Stamped {
     #[must_use]
     pub fn now(event: Event) -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { event, at_ms: u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX) }
+        Self {
+            event,
+            at_ms: u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX),
+        }
     }
 }
 
-fn shown<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn shown<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
 }
 
-fn shown_or_null<T: Display, S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn shown_or_null<T: Display, S: Serializer>(
+    value: &Option<T>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     match value {
         Some(value) => serializer.collect_str(value),
         None => serializer.serialize_none(),

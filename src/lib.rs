@@ -1,5 +1,10 @@
 //! Majlis: audio rooms without a server.
 
 pub mod audio;
+pub mod event;
 pub mod home;
+pub mod media;
 pub mod net;
+pub mod node;
+mod queue;
+pub mod room;

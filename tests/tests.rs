@@ -3,4 +3,6 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod net;
+mod room;
+mod support;
 mod transport;

@@ -20,7 +20,7 @@ mod mixer;
 mod output;
 mod pace;
 mod playback;
-mod queue;
+
 mod resample;
 mod sample;
 #[cfg(test)]
@@ -37,7 +37,7 @@ pub use playback::{
     FinalReport, Finish, Playback, PlaybackEvent, PlaybackFeed, PlaybackHandle, PlaybackOptions,
     PlaybackStats,
 };
-pub use queue::Queue;
+
 pub use resample::Resampler;
 pub use sample::{Channels, level_of, to_i16};
 pub use tone::Tone;

@@ -9,7 +9,8 @@
 use super::engine::{Engine, EngineEvent, SpeakerKey, SpeechPacket, StreamStats};
 use super::live::SpeakerSink;
 use super::pace::{Schedule, Step};
-use super::{AudioError, AudioSink, Channels, FRAME, Output, Queue, WavSink};
+use super::{AudioError, AudioSink, Channels, FRAME, Output, WavSink};
+use crate::queue::Queue;
 use core::time::Duration;
 use majlis_protocol::jitter::DelayGoal;
 use std::collections::BTreeSet;

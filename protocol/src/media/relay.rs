@@ -118,7 +118,11 @@ impl Relay {
         self.counters.delivered += 1;
         let elsewhere = |child: &Neighbour| *child != from && Some(*child) != source;
         let to = self.children.iter().copied().filter(elsewhere).collect();
-        Ok(Delivery { packet, to })
+        Ok(Delivery {
+            packet,
+            speaker: person,
+            to,
+        })
     }
 
     /// Delivers a packet that was signed here: to the children, and to the parent, who is on the way to the root.
@@ -130,7 +134,8 @@ impl Relay {
         if own.room() != self.room {
             return Err(self.dropped(Dropped::Refused));
         }
-        self.take(own.packet(), own.person(), now)?;
+        let speaker = own.person();
+        self.take(own.packet(), speaker, now)?;
         self.counters.own += 1;
         let to = self
             .parent
@@ -139,6 +144,7 @@ impl Relay {
             .collect();
         Ok(Delivery {
             packet: own.into_packet(),
+            speaker,
             to,
         })
     }
@@ -162,6 +168,11 @@ impl Relay {
     pub fn take_released(&mut self, now: Duration) -> Vec<(Neighbour, Bytes)> {
         self.counters.held_expired += self.hold.expire(now);
         self.hold.release(self.head)
+    }
+
+    /// Says how many bits a second one speaker may send, once the genesis is known.
+    pub fn set_bitrate(&mut self, bitrate: u32) {
+        self.bitrate = bitrate;
     }
 
     /// Says which log entry is the newest that was applied here. Grants and revocations up to it come first; then

@@ -79,6 +79,8 @@ pub enum Dropped {
 pub struct Delivery {
     /// The packet, to be played.
     pub packet: Packet,
+    /// Whose sound it is.
+    pub speaker: Person,
     /// Whom its exact bytes are to be sent to.
     pub to: Vec<Neighbour>,
 }

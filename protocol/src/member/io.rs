@@ -63,6 +63,14 @@ pub enum Input {
         /// What is wrong with them.
         error: Malformed,
     },
+    /// A neighbour sent more forged media packets than an honest one could
+    /// ([`crate::media::Relay::note_forged`]).
+    Forger {
+        /// Which link.
+        link: Neighbour,
+    },
+    /// The media plane holds packets whose speaker knew a newer log than ours.
+    SoundAhead,
     /// A round of looking for members ended without a link ([`Output::Seek`], [`Output::Dial`]).
     NobodyFound,
     /// The person wants something.
@@ -152,6 +160,8 @@ pub enum Route {
         /// The speaker's own link.
         link: Option<Neighbour>,
     },
+    /// Bits a second that one speaker may send, as the genesis says.
+    Bitrate(u32),
     /// The newest entry applied here.
     Head(u32),
 }

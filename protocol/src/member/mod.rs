@@ -122,12 +122,18 @@ impl Member {
         Ok(member)
     }
 
-    /// A member that is about to join a room it knows only by its id.
+    /// A member that is about to join a room, which it knows by its id alone, or by the log of an earlier stay.
     ///
     /// # Errors
-    /// [`Malformed`] when the nickname is too long.
-    pub fn join(config: Config, room: RoomId, now: Duration) -> Result<Self, Malformed> {
+    /// [`Malformed`] when the nickname is too long or the log is another room's.
+    pub fn join(config: Config, room: RoomId, log: Option<Log>, now: Duration) -> Result<Self, Malformed> {
         let mut member = Self::new(config, room, now)?;
+        if let Some(log) = log {
+            if log.room() != room {
+                return Err(Malformed::Invalid { what: "the log" });
+            }
+            member.resume_log(log, now);
+        }
         member.seek(now);
         Ok(member)
     }
@@ -239,6 +245,8 @@ impl Member {
             Input::LinkDown { link } => self.forget_link(link, now),
             Input::Message { link, message } => self.handle_message(link, message, now),
             Input::Malformed { link, error } => self.cut(link, Reason::Malformed, &error.to_string(), now),
+            Input::Forger { link } => self.cut(link, Reason::Malformed, "forged media packets", now),
+            Input::SoundAhead => self.handle_sound_ahead(),
             Input::NobodyFound => self.handle_nobody_found(now),
             Input::Command { id, command } => self.handle_command(id, command, now),
             Input::Addresses(addresses) => self.config.addresses = addresses,

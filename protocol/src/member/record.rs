@@ -22,7 +22,11 @@ impl Member {
     pub(super) fn start_log(&mut self, genesis: Verified<Genesis>, now: Duration) {
         self.outputs
             .push_back(Output::Store(log::record(genesis.signed()).into()));
-        let log = Log::new(genesis);
+        self.resume_log(Log::new(genesis), now);
+    }
+
+    /// Goes on with a log that is stored already.
+    pub(super) fn resume_log(&mut self, log: Log, now: Duration) {
         self.clock.handle_entry(log.state().clock(), now);
         let stage: Vec<_> = log
             .state()
@@ -30,11 +34,21 @@ impl Member {
             .iter()
             .map(|(person, stay)| (*person, stay.tag))
             .collect();
+        let (head, bitrate) = (log.head().sequence, log.genesis().audio.bitrate);
         self.log = Some(log);
-        self.route(Route::Head(0));
+        self.route(Route::Bitrate(bitrate));
         for (person, tag) in stage {
             self.route(Route::Grant { tag, person });
             self.source_of(person);
+        }
+        self.route(Route::Head(head));
+    }
+
+    /// Asks the parent for what the speakers know already.
+    pub(super) fn handle_sound_ahead(&mut self) {
+        if let Some(parent) = self.place.parent() {
+            let after = self.head().sequence;
+            self.send(parent, Message::EntriesWanted { after });
         }
     }
 
@@ -143,7 +157,6 @@ impl Member {
         self.clock.handle_entry(applied.entry.clock, now);
         let entries = vec![applied.entry.signed().clone()];
         self.send_to_children(&Message::Entries(Entries { entries, more: false }));
-        self.route(Route::Head(applied.entry.sequence));
         self.event(Event::Entry {
             sequence: applied.entry.sequence,
             term: applied.entry.term,
@@ -154,6 +167,7 @@ impl Member {
         for change in &applied.changes {
             self.handle_change(*change, now);
         }
+        self.route(Route::Head(applied.entry.sequence));
         self.finish_command(applied.id, Ok(applied.entry.sequence));
         if applied.changes.contains(&Change::Ended) {
             self.leave(Left::Ended);

@@ -74,7 +74,7 @@ impl World {
     /// Adds a member that wants to join; its index.
     fn newcomer(&mut self, seed: u8) -> usize {
         self.members
-            .push(Member::join(config(seed), RoomId::of(&genesis()), self.now).expect("a member"));
+            .push(Member::join(config(seed), RoomId::of(&genesis()), None, self.now).expect("a member"));
         self.run();
         self.members.len() - 1
     }
@@ -721,4 +721,61 @@ fn a_refusal_text_is_cut_at_its_limit() {
         refusal(Reason::Refused, &"é".repeat(300)).text.to_string(),
         "é".repeat(100)
     );
+}
+
+#[test]
+fn a_member_that_comes_back_goes_on_with_its_log() {
+    let mut world = World::hosted();
+    world
+        .command(0, Command::Title("Songs".into()))
+        .expect("the host may");
+    let (first, at_host) = world.joined(2);
+    let log = world.members[first].log().expect("a log").clone();
+    world.cut(at_host);
+    world
+        .command(0, Command::Title("More songs".into()))
+        .expect("the host may");
+
+    let room = RoomId::of(&genesis());
+    world
+        .members
+        .push(Member::join(config(3), room, Some(log), world.now).expect("a member"));
+    let back = world.members.len() - 1;
+    world.connect(back, 0);
+    assert_eq!(world.members[back].head(), world.members[0].head());
+    let stored = world
+        .outputs(back)
+        .filter(|output| matches!(output, Output::Store(_)))
+        .count();
+    assert_eq!(stored, 1, "only what is new is stored");
+
+    let elsewhere = Genesis::new(person(1), "Elsewhere", [1; 16])
+        .sign(&key(1))
+        .expect("valid");
+    let other = Log::new(elsewhere);
+    assert!(Member::join(config(4), room, Some(other), world.now).is_err());
+}
+
+#[test]
+fn sound_ahead_of_the_log_makes_a_member_ask_for_it() {
+    let mut world = World::hosted();
+    let (listener, _) = world.joined(2);
+    world.members[listener].handle(Input::SoundAhead, world.now);
+    world.run();
+    assert!(world.outputs(listener).any(
+        |output| matches!(output, Output::Send { message, .. } if matches!(**message, Message::EntriesWanted { .. }))
+    ));
+}
+
+#[test]
+fn a_neighbour_that_forges_sound_is_cut_off() {
+    let mut world = World::hosted();
+    let (listener, at_host) = world.joined(2);
+    world.members[0].handle(Input::Forger { link: at_host }, world.now);
+    world.run();
+    assert!(world.events(0).contains(&&Event::Misbehaved {
+        peer: Peer([2; 32]),
+        reason: Reason::Malformed
+    }));
+    assert_eq!(world.members[listener].place(), &Place::Seeking);
 }

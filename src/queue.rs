@@ -1,4 +1,4 @@
-//! A bounded queue between a sound thread and the asynchronous rest: when it is full the oldest item goes,
+//! A bounded queue between what must not wait (a sound thread, a forwarder) and the rest: when it is full the oldest item goes,
 //! and is counted. Neither side ever waits for the other to make room.
 
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 /// Both ends of a queue; clones are the same queue.
 #[derive(Debug)]
-pub struct Queue<T> {
+pub(crate) struct Queue<T> {
     shared: Arc<Shared<T>>,
 }
 
@@ -28,7 +28,7 @@ struct State<T> {
 
 impl<T> Queue<T> {
     /// A queue for at most `capacity` items, at least one.
-    pub fn new(capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize) -> Self {
         Self {
             shared: Arc::new(Shared {
                 state: Mutex::new(State {
@@ -43,12 +43,12 @@ impl<T> Queue<T> {
     }
 
     /// How many items were dropped because the queue was full.
-    pub fn dropped(&self) -> u64 {
+    pub(crate) fn dropped(&self) -> u64 {
         self.shared.dropped.load(Ordering::Relaxed)
     }
 
     /// Appends an item; the oldest one makes room when the queue is full. Nothing happens once it is closed.
-    pub fn push(&self, item: T) {
+    pub(crate) fn push(&self, item: T) {
         let mut state = self.lock();
         if state.closed {
             return;
@@ -63,13 +63,13 @@ impl<T> Queue<T> {
     }
 
     /// Takes the oldest item, if there is one.
-    pub fn try_pop(&self) -> Option<T> {
+    pub(crate) fn try_pop(&self) -> Option<T> {
         self.lock().items.pop_front()
     }
 
     /// Waits for the oldest item; `None` once the queue is closed and empty. Safe to cancel: an item is
     /// taken only when it is returned. For one reader at a time.
-    pub async fn pop(&self) -> Option<T> {
+    pub(crate) async fn pop(&self) -> Option<T> {
         loop {
             {
                 let mut state = self.lock();
@@ -86,12 +86,12 @@ impl<T> Queue<T> {
     }
 
     /// Keeps only the items that `keep` says so of.
-    pub fn retain(&self, keep: impl FnMut(&T) -> bool) {
+    pub(crate) fn retain(&self, keep: impl FnMut(&T) -> bool) {
         self.lock().items.retain(keep);
     }
 
     /// Takes no more items; what is in it can still be taken out.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.lock().closed = true;
         self.shared.news.notify_one();
     }

@@ -1,0 +1,170 @@
+//! The media plane: moves packets between connections, past the swarm.
+//!
+//! One plane a process; rooms share its links. A datagram comes in on a task of its connection, is judged by the
+//! room's [`Relay`](majlis_protocol::media::Relay), and goes out again on every link that the verdict names, without
+//! a queue of its own and without waiting. Where a path carries no datagrams, the same bytes travel on a substream
+//! (`fallback`). The plane decides nothing: rooms tell it their routes, the relay judges.
+
+mod fallback;
+mod path;
+mod room;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use bytes::Bytes;
+use libp2p::PeerId;
+use majlis_protocol::{
+    person::Peer,
+    room::RoomId,
+    wire::{
+        datagram::{Datagram, Item},
+        message::Alias,
+    },
+};
+use tokio::sync::mpsc;
+
+pub use room::{MediaStats, RoomMedia, Signal};
+
+use crate::net::{Network, Stream, quic::Link};
+
+/// A handle on the process's media plane.
+#[derive(Debug, Clone)]
+pub struct Plane {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    network: Network,
+    rooms: RwLock<BTreeMap<Alias, Arc<RoomMedia>>>,
+    /// The QUIC links that a task receives from.
+    receiving: Mutex<BTreeSet<u64>>,
+    /// Datagrams for rooms that are not here.
+    unknown_room: AtomicU64,
+    /// Datagrams that are not what they should be.
+    malformed: AtomicU64,
+}
+
+impl Plane {
+    /// A plane without rooms.
+    #[must_use]
+    pub fn new(network: Network) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                network,
+                rooms: RwLock::default(),
+                receiving: Mutex::default(),
+                unknown_room: AtomicU64::new(0),
+                malformed: AtomicU64::new(0),
+            }),
+        }
+    }
+
+    /// Opens a room under an alias that no other room here has; `None` when there are 65,536 of them.
+    ///
+    /// What the room must know comes out of `signals`.
+    #[must_use]
+    pub fn open_room(&self, room: RoomId, signals: mpsc::Sender<Signal>) -> Option<Arc<RoomMedia>> {
+        let mut rooms = self.shared.rooms.write().unwrap_or_else(PoisonError::into_inner);
+        // Low aliases first: children of many parents then share one, and a datagram is built once for all of them.
+        let alias = (0..=u16::MAX)
+            .map(Alias)
+            .find(|alias| !rooms.contains_key(alias))?;
+        let media = Arc::new(RoomMedia::new(alias, room, self.shared.network.clone(), signals));
+        rooms.insert(alias, Arc::clone(&media));
+        Some(media)
+    }
+
+    /// Closes a room: its alias is free, and what still comes for it is refused.
+    pub fn close_room(&self, media: &RoomMedia) {
+        self.shared
+            .rooms
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&media.alias());
+    }
+
+    /// Receives from every QUIC link to a peer that is not received from yet. Call it for each new connection, once
+    /// the swarm has accepted it.
+    pub fn receive_from(&self, peer: PeerId) {
+        for link in self.shared.network.links(peer) {
+            if self.receiving().insert(link.id()) {
+                tokio::spawn(receive(self.clone(), link));
+            }
+        }
+    }
+
+    /// Receives the datagrams that a peer sends on a substream, until it ends.
+    pub async fn serve_fallback(&self, peer: PeerId, stream: Stream) {
+        let Some(peer) = peer_of(peer) else { return };
+        let mut datagrams = fallback::Receiver::new(stream);
+        while let Some(datagram) = datagrams.next().await {
+            self.handle_datagram(peer, datagram, Instant::now());
+        }
+    }
+
+    /// Datagrams dropped because no room here has their alias.
+    #[must_use]
+    pub fn unknown_room(&self) -> u64 {
+        self.shared.unknown_room.load(Ordering::Relaxed)
+    }
+
+    /// Datagrams dropped because they are not what they should be.
+    #[must_use]
+    pub fn malformed(&self) -> u64 {
+        self.shared.malformed.load(Ordering::Relaxed)
+    }
+
+    fn handle_datagram(&self, peer: Peer, bytes: Bytes, arrived: Instant) {
+        let Ok(datagram) = Datagram::parse(bytes) else {
+            self.shared.malformed.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        let room = {
+            let rooms = self.shared.rooms.read().unwrap_or_else(PoisonError::into_inner);
+            rooms.get(&Alias(datagram.alias)).cloned()
+        };
+        let Some(room) = room else {
+            self.shared.unknown_room.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        for item in datagram.items {
+            match item {
+                Ok(Item::Media(packet)) => room.handle_packet(peer, packet, arrived),
+                Ok(_) => {}
+                Err(_) => {
+                    self.shared.malformed.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+
+    fn receiving(&self) -> MutexGuard<'_, BTreeSet<u64>> {
+        self.shared
+            .receiving
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The task of one connection: until it ends, each datagram is handled as it comes.
+async fn receive(plane: Plane, link: Link) {
+    if let Some(peer) = peer_of(link.peer()) {
+        while let Ok(datagram) = link.recv().await {
+            plane.handle_datagram(peer, datagram, Instant::now());
+        }
+    }
+    plane.receiving().remove(&link.id());
+}
+
+/// The member that a connection proves, if its key is of the kind that members have.
+fn peer_of(peer: PeerId) -> Option<Peer> {
+    Peer::from_peer_id_bytes(&peer.to_bytes()).ok()
+}

@@ -1,0 +1,765 @@
+//! The actor of one room: drives its [`Member`] and does what the member says, in order.
+//!
+//! It waits for one thing at a time: a message of a neighbour, a request of a handle, news of sound or of the media
+//! plane, or the member's own deadline. It holds no handle of itself: when the last [`super::RoomHandle`] is dropped,
+//! it leaves the room.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use libp2p::PeerId;
+use majlis_protocol::{
+    link::RoomLink,
+    log::{self, Log},
+    member::{
+        self, CommandId, Input as MemberInput, Left, Member, OnStage, Output as MemberOutput, Route, Side,
+    },
+    neighbour::Neighbour,
+    person::{Person, PersonKey},
+    room::Genesis,
+    signed::{Malformed, Verified},
+    wire::message::{Alias, Message, Refusal},
+};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+    time::{self, MissedTickBehavior},
+};
+
+use super::{
+    ActError, EventSender, PersonInfo, REQUESTS, Request, RoomError, RoomHandle, RoomInfo, Seat, events,
+    links::{Control, Link},
+    listening::{self, Listening, millis},
+    seek::{self, Lead},
+    speaking::{self, Speaking, Voice},
+};
+use crate::{
+    audio::{Capture, CaptureOptions, Channels, FileSource, Input, Output},
+    event::{Event, LeftReason, ParentReason, Stamped, Stats},
+    home::RoomLog,
+    media::{Plane, RoomMedia, Signal},
+    net::Network,
+};
+
+/// News from links and dials that wait for the actor.
+const NOTES: usize = 256;
+
+/// Signals of the media plane that wait; they repeat themselves.
+const SIGNALS: usize = 16;
+
+/// How often counts are told.
+const STATS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long leaving waits for neighbours to take what was sent to them.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What comes to the actor from its links and dials.
+#[derive(Debug)]
+pub(super) enum Note {
+    /// A control substream that we wanted is open.
+    Opened { peer: PeerId, control: Control },
+    /// Nobody was reached; why, for people.
+    NobodyFound { why: String },
+    /// A message came.
+    Message { link: Neighbour, message: Box<Message> },
+    /// Something came that is no message.
+    Malformed { link: Neighbour, error: Malformed },
+    /// A substream has ended.
+    LinkDown { link: Neighbour },
+}
+
+/// A peer that has said hello to the room.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) peer: PeerId,
+    pub(crate) control: Control,
+    pub(crate) hello: Message,
+}
+
+/// What an actor starts from.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    pub(crate) key: Arc<PersonKey>,
+    pub(crate) nick: String,
+    pub(crate) max_children: usize,
+    pub(crate) network: Network,
+    pub(crate) plane: Plane,
+    pub(crate) log: RoomLog,
+    pub(crate) link: RoomLink,
+    /// The genesis of a room of our own; none when joining another's.
+    pub(crate) genesis: Option<Verified<Genesis>>,
+    pub(crate) seat: Seat,
+    /// Peers that say hello to this room.
+    pub(crate) arrivals: mpsc::Receiver<Arrival>,
+}
+
+/// Starts an actor; returns once this node is in the room.
+pub(crate) async fn start(setup: Setup) -> Result<RoomHandle, RoomError> {
+    let (events, source) = events::Source::channel();
+    let (requests, receiver) = mpsc::channel(REQUESTS);
+    let (ready, is_ready) = oneshot::channel();
+    let (id, me) = (setup.link.room, setup.key.person());
+    let actor = Actor::new(setup, events, receiver, ready)?;
+    tokio::spawn(actor.run());
+    // An actor that ends before it is ready has been dropped with its runtime.
+    let host = is_ready.await.unwrap_or(Err(RoomError::Closed))?;
+    Ok(RoomHandle {
+        id,
+        me,
+        host,
+        requests,
+        events: source,
+    })
+}
+
+struct Actor {
+    member: Member,
+    /// What the member's time counts from.
+    epoch: Instant,
+    me: Person,
+    key: Arc<PersonKey>,
+    link: RoomLink,
+    network: Network,
+    plane: Plane,
+    media: Arc<RoomMedia>,
+    log: Option<RoomLog>,
+    /// The newest entry, for the packets we send.
+    head: Arc<AtomicU32>,
+    links: BTreeMap<Neighbour, Link>,
+    writers: JoinSet<()>,
+    next_number: u64,
+    listening: Option<Listening>,
+    output: Option<Output>,
+    speaking: Option<Speaking>,
+    input: Option<Input>,
+    repeat: bool,
+    wait_listeners: u32,
+    on_stage: Option<OnStage>,
+    started: Instant,
+    /// The redirect of the last search, for the reason of a new parent.
+    lost_parent: bool,
+    why_nobody: String,
+    replies: BTreeMap<CommandId, oneshot::Sender<Result<u32, Refusal>>>,
+    next_command: u64,
+    ready: Option<oneshot::Sender<Result<Person, RoomError>>>,
+    leaving: Option<(LeftReason, oneshot::Sender<Stats>)>,
+    left: Option<LeftReason>,
+    events: EventSender,
+    requests: mpsc::Receiver<Request>,
+    arrivals: mpsc::Receiver<Arrival>,
+    notes: (mpsc::Sender<Note>, mpsc::Receiver<Note>),
+    signals: mpsc::Receiver<Signal>,
+}
+
+impl Actor {
+    fn new(
+        mut setup: Setup,
+        events: EventSender,
+        requests: mpsc::Receiver<Request>,
+        ready: oneshot::Sender<Result<Person, RoomError>>,
+    ) -> Result<Self, RoomError> {
+        let epoch = Instant::now();
+        check_input(&setup.seat.input)?;
+        let (signal, signals) = mpsc::channel(SIGNALS);
+        let media = setup
+            .plane
+            .open_room(setup.link.room, signal)
+            .ok_or(RoomError::TooMany)?;
+        let member = match make_member(&mut setup, media.alias()) {
+            Ok(member) => member,
+            Err(error) => {
+                setup.plane.close_room(&media);
+                return Err(error);
+            }
+        };
+        Ok(Self {
+            member,
+            epoch,
+            me: setup.key.person(),
+            key: setup.key,
+            link: setup.link,
+            network: setup.network,
+            plane: setup.plane,
+            media,
+            log: Some(setup.log),
+            head: Arc::default(),
+            links: BTreeMap::new(),
+            writers: JoinSet::new(),
+            next_number: 0,
+            listening: None,
+            output: Some(setup.seat.output),
+            speaking: None,
+            input: Some(setup.seat.input),
+            repeat: setup.seat.repeat,
+            wait_listeners: setup.seat.wait_listeners,
+            on_stage: None,
+            started: setup.seat.started,
+            lost_parent: false,
+            why_nobody: String::new(),
+            replies: BTreeMap::new(),
+            next_command: 0,
+            ready: Some(ready),
+            leaving: None,
+            left: None,
+            events,
+            requests,
+            arrivals: setup.arrivals,
+            notes: mpsc::channel(NOTES),
+            signals,
+        })
+    }
+
+    async fn run(mut self) {
+        let mut stats = time::interval(STATS_INTERVAL);
+        stats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.perform().await;
+        while self.left.is_none() {
+            let due = self
+                .member
+                .poll_timeout()
+                .map(|(at, _)| time::Instant::from_std(self.epoch + at));
+            tokio::select! {
+                Some(note) = self.notes.1.recv() => self.handle_note(note),
+                Some(arrival) = self.arrivals.recv() => self.handle_arrival(arrival),
+                Some(signal) = self.signals.recv() => self.handle_signal(signal),
+                request = self.requests.recv() => self.handle_request(request),
+                event = next_event(self.listening.as_ref()) => self.tell(event),
+                _ = stats.tick() => {
+                    if self.ready.is_none() {
+                        self.tell(Event::Stats(self.stats()));
+                    }
+                }
+                () = sleep_until(due) => self.input(MemberInput::Timeout),
+            }
+            self.perform().await;
+        }
+        self.finish().await;
+    }
+
+    fn handle_note(&mut self, note: Note) {
+        match note {
+            Note::Opened { peer, control } => {
+                self.start_link(peer, control, Side::Opener);
+            }
+            Note::NobodyFound { why } => {
+                self.why_nobody = why;
+                self.input(MemberInput::NobodyFound);
+            }
+            Note::Message { link, message } => self.input(MemberInput::Message {
+                link,
+                message: *message,
+            }),
+            Note::Malformed { link, error } => self.input(MemberInput::Malformed { link, error }),
+            Note::LinkDown { link } => self.drop_link(link),
+        }
+    }
+
+    fn handle_arrival(&mut self, arrival: Arrival) {
+        if let Some(link) = self.start_link(arrival.peer, arrival.control, Side::Receiver) {
+            self.input(MemberInput::Message {
+                link,
+                message: arrival.hello,
+            });
+        }
+    }
+
+    fn handle_signal(&mut self, signal: Signal) {
+        self.input(match signal {
+            Signal::Ahead => MemberInput::SoundAhead,
+            Signal::Forger(link) => MemberInput::Forger { link },
+        });
+    }
+
+    /// `None` says that the last handle is gone.
+    fn handle_request(&mut self, request: Option<Request>) {
+        match request {
+            Some(Request::Act { action, reply }) => {
+                let id = CommandId(self.next_command);
+                self.next_command += 1;
+                self.replies.insert(id, reply);
+                self.input(MemberInput::Command {
+                    id,
+                    command: action.into(),
+                });
+            }
+            Some(Request::Microphone { on, reply }) => {
+                let result = self.turn_microphone(on);
+                // Who asked may have stopped waiting; the same holds for every reply here.
+                let _ = reply.send(result);
+            }
+            Some(Request::Info { reply }) => {
+                if let Some(info) = self.info() {
+                    let _ = reply.send(info);
+                }
+            }
+            Some(Request::Leave { reason, reply }) => {
+                self.leaving = Some((reason, reply));
+                self.input(MemberInput::Leave);
+            }
+            None => self.input(MemberInput::Leave),
+        }
+    }
+
+    fn input(&mut self, input: MemberInput) {
+        let now = self.epoch.elapsed();
+        self.member.handle(input, now);
+    }
+
+    /// Does what the member says until it says no more.
+    async fn perform(&mut self) {
+        while let Some(output) = self.member.poll_output() {
+            match output {
+                MemberOutput::Store(record) => self.store(record.into()).await,
+                MemberOutput::Send { to, message } => self.send(to, &message),
+                MemberOutput::Close(link) => drop(self.links.remove(&link)),
+                MemberOutput::Dial(candidates) => self.dial(seek::leads_of_candidates(&candidates)),
+                MemberOutput::Seek => self.dial(seek::leads_of_link(&self.link.via)),
+                MemberOutput::Route(route) => self.route(route),
+                MemberOutput::Stage(stage) => self.take_stage(stage),
+                MemberOutput::Done { command, result } => {
+                    if let Some(reply) = self.replies.remove(&command) {
+                        let _ = reply.send(result);
+                    }
+                }
+                MemberOutput::Event(event) => self.handle_event(event),
+            }
+        }
+    }
+
+    /// Appends a record to the log file, on a thread that may wait for the disk.
+    async fn store(&mut self, record: Vec<u8>) {
+        let Some(mut log) = self.log.take() else { return };
+        let stored = tokio::task::spawn_blocking(move || {
+            let result = log.append(&record);
+            (log, result)
+        });
+        match stored.await {
+            Ok((log, Ok(()))) => self.log = Some(log),
+            Ok((log, Err(error))) => {
+                self.log = Some(log);
+                self.tell(Event::Warning {
+                    text: format!("{error}; the room goes on, but its log here has a gap"),
+                });
+            }
+            Err(error) => tracing::error!(%error, "the log's thread is gone"),
+        }
+    }
+
+    fn send(&mut self, to: Neighbour, message: &Message) {
+        let Some(link) = self.links.get(&to) else { return };
+        if link.send(message).is_err() {
+            tracing::debug!(?to, "a neighbour does not read and is cut off");
+            self.drop_link(to);
+        }
+    }
+
+    fn dial(&self, leads: Vec<Lead>) {
+        tokio::spawn(seek::dial(self.network.clone(), leads, self.notes.0.clone()));
+    }
+
+    fn route(&mut self, route: Route) {
+        if let Route::Head(sequence) = route {
+            self.head.store(sequence, Ordering::Relaxed);
+        }
+        self.media.handle_route(route);
+    }
+
+    /// Opens a link on a substream; `None` when the other end is no member by its key.
+    fn start_link(&mut self, peer: PeerId, control: Control, side: Side) -> Option<Neighbour> {
+        let member = majlis_protocol::person::Peer::from_peer_id_bytes(&peer.to_bytes()).ok()?;
+        let number = Neighbour(self.next_number);
+        self.next_number += 1;
+        let notes = self.notes.0.clone();
+        let link = Link::start(number, (&self.network, peer), control, notes, &mut self.writers);
+        self.links.insert(number, link);
+        self.input(MemberInput::LinkUp {
+            link: number,
+            peer: member,
+            side,
+        });
+        Some(number)
+    }
+
+    fn drop_link(&mut self, link: Neighbour) {
+        self.links.remove(&link);
+        self.input(MemberInput::LinkDown { link });
+    }
+
+    fn handle_event(&mut self, event: member::Event) {
+        match event {
+            member::Event::Joined {
+                role,
+                parent,
+                depth,
+                confirmed,
+            } => {
+                if self.open_sound() {
+                    let join_ms = millis(self.started.elapsed());
+                    let role = role.into();
+                    self.tell(Event::Joined {
+                        room: self.link.room,
+                        key: self.me,
+                        role,
+                        parent,
+                        depth,
+                        join_ms,
+                        confirmed,
+                    });
+                    self.be_ready();
+                }
+            }
+            member::Event::Parent {
+                peer,
+                depth,
+                redirected,
+            } => {
+                let reason = match (redirected, self.lost_parent || peer.is_none()) {
+                    (true, _) => ParentReason::Redirected,
+                    (false, true) => ParentReason::Failover,
+                    (false, false) => ParentReason::Attached,
+                };
+                self.lost_parent = peer.is_none();
+                self.tell(Event::Parent { peer, depth, reason });
+            }
+            member::Event::Child { peer, added } => {
+                self.tell(Event::Child { peer, added });
+                self.start_input_if_due();
+            }
+            member::Event::Entry {
+                sequence,
+                term,
+                action,
+                author,
+                subject,
+            } => {
+                self.tell(Event::Log {
+                    seq: sequence,
+                    term,
+                    action: action.into(),
+                    author,
+                    subject,
+                });
+            }
+            member::Event::Role { person, role } => {
+                if role == log::Role::Listener
+                    && let Some(listening) = &self.listening
+                {
+                    listening.remove(person);
+                }
+                self.tell(Event::Role {
+                    key: person,
+                    role: role.into(),
+                });
+            }
+            member::Event::Title(title) => self.tell(Event::Title {
+                title: title.to_string(),
+            }),
+            member::Event::Profile(profile) => {
+                let (key, nick, tag) = (profile.person, profile.nick.to_string(), profile.person.tag());
+                self.tell(Event::Profile { key, nick, tag });
+            }
+            member::Event::Chair { person, term } => self.tell(Event::Chair { key: person, term }),
+            member::Event::Root(peer) => self.tell(Event::Root { peer }),
+            member::Event::Listeners(listeners) => self.tell(Event::Listeners { listeners }),
+            member::Event::Misbehaved { peer, reason } => {
+                self.tell(Event::Warning {
+                    text: format!("{peer} was cut off: {reason}"),
+                });
+            }
+            member::Event::UpdateNeeded => {
+                let text = "the room uses what this program does not know: update it".into();
+                self.tell(Event::Warning { text });
+            }
+            member::Event::Left(left) => self.handle_left(left),
+        }
+    }
+
+    /// Opens the output, and the input if there is one; `false` when that failed and the room is left.
+    fn open_sound(&mut self) -> bool {
+        match self.try_open_sound() {
+            Ok(()) => true,
+            Err(error) => {
+                self.fail(error);
+                self.input(MemberInput::Leave);
+                false
+            }
+        }
+    }
+
+    fn try_open_sound(&mut self) -> Result<(), RoomError> {
+        let Some(log) = self.member.log() else {
+            return Ok(());
+        };
+        let audio = log.genesis().audio;
+        if let Some(output) = self.output.take() {
+            let listening = Listening::start(output, audio, self.started)?;
+            self.media.listen(listening.feed());
+            self.listening = Some(listening);
+        }
+        if let Some(input) = self.input.take().filter(|input| !matches!(input, Input::None)) {
+            let mut options = CaptureOptions::new(speaking::encoder_settings(audio));
+            options.paused = true;
+            options.repeat = self.repeat;
+            let is_microphone = matches!(input, Input::Mic(_));
+            let capture = Capture::start(input, options)?;
+            let voice = Voice {
+                key: Arc::clone(&self.key),
+                room: self.link.room,
+                media: Arc::clone(&self.media),
+                head: Arc::clone(&self.head),
+                events: self.events.clone(),
+            };
+            self.speaking = Some(Speaking::start(capture, is_microphone, voice));
+        }
+        Ok(())
+    }
+
+    fn take_stage(&mut self, stage: Option<OnStage>) {
+        self.on_stage = stage;
+        if let Some(listening) = &self.listening {
+            listening.set_on_stage(stage.is_some());
+        }
+        let Some(speaking) = &mut self.speaking else {
+            return;
+        };
+        let was_on = speaking.is_on();
+        speaking.set_stage(stage);
+        if was_on && !speaking.is_on() {
+            self.tell(Event::Microphone { on: false });
+        }
+        self.start_input_if_due();
+    }
+
+    /// A file or a tone starts by itself, once enough listeners are there to hear it. A microphone never does.
+    fn start_input_if_due(&mut self) {
+        let enough = self.wait_listeners as usize <= self.member.children() || self.member.parent().is_some();
+        let Some(speaking) = self.speaking.as_mut().filter(|_| enough) else {
+            return;
+        };
+        if speaking.start_by_itself() {
+            self.tell(Event::Microphone { on: true });
+        }
+    }
+
+    fn turn_microphone(&mut self, on: bool) -> Result<(), ActError> {
+        let speaking = self.speaking.as_mut().ok_or(ActError::NoInput)?;
+        if on && !speaking.is_on_stage() {
+            return Err(ActError::NotOnStage);
+        }
+        if speaking.turn(on) {
+            self.tell(Event::Microphone { on });
+        }
+        Ok(())
+    }
+
+    fn be_ready(&mut self) {
+        let host = self.member.log().map_or(self.me, |log| log.state().host());
+        if let Some(ready) = self.ready.take() {
+            let _ = ready.send(Ok(host));
+        }
+    }
+
+    fn fail(&mut self, error: RoomError) {
+        if let Some(ready) = self.ready.take() {
+            let _ = ready.send(Err(error));
+        }
+    }
+
+    fn handle_left(&mut self, left: Left) {
+        let reason = match (&left, &self.leaving) {
+            (Left::Interrupted, Some((reason, _))) => *reason,
+            (Left::Interrupted, None) => LeftReason::Interrupted,
+            (Left::Ended, _) => LeftReason::Ended,
+            (Left::Unreachable, _) => LeftReason::Unreachable,
+            (Left::Refused(_), _) => LeftReason::Refused,
+        };
+        self.left = Some(reason);
+        let why = std::mem::take(&mut self.why_nobody);
+        self.fail(match left {
+            Left::Ended => RoomError::Ended,
+            Left::Unreachable => RoomError::Unreachable { why },
+            Left::Refused(refusal) => RoomError::Refused(refusal),
+            Left::Interrupted => RoomError::Closed,
+        });
+    }
+
+    /// Closes everything in the order in which it can still be of use, and tells the totals.
+    async fn finish(mut self) {
+        let reason = self.left.unwrap_or(LeftReason::Interrupted);
+        let mut stats = self.stats();
+        self.speaking = None;
+        self.links.clear();
+        if let Some(listening) = self.listening.take() {
+            // The last words of a room that is over are still in the buffers.
+            let play_out = !matches!(reason, LeftReason::Interrupted | LeftReason::Duration);
+            let (playback, failure) = listening.finish(play_out).await;
+            stats.streams = listening::stream_stats(&playback);
+            if let Some(error) = failure {
+                self.tell(Event::Warning {
+                    text: error.to_string(),
+                });
+            }
+        }
+        let told = async { while self.writers.join_next().await.is_some() {} };
+        if time::timeout(LEAVE_TIMEOUT, told).await.is_err() {
+            tracing::debug!("a neighbour did not take our last words");
+        }
+        self.plane.close_room(&self.media);
+        self.tell(Event::Left { reason });
+        self.tell(Event::Summary(stats.clone()));
+        if let Some((_, reply)) = self.leaving.take() {
+            let _ = reply.send(stats);
+        }
+    }
+
+    fn stats(&self) -> Stats {
+        let media = self.media.stats();
+        let playback = self.listening.as_ref().map(Listening::stats).unwrap_or_default();
+        let verdicts = media.verdicts;
+        Stats {
+            depth: self.member.place().depth(),
+            parent: self.member.parent(),
+            standby: None,
+            children: u32::try_from(self.member.children()).unwrap_or(u32::MAX),
+            listeners: self.member.listeners(),
+            streams: listening::stream_stats(&playback),
+            sent_packets: media.sent,
+            pulled_packets: 0,
+            forged_dropped: verdicts.forged,
+            refused_dropped: verdicts.refused + self.plane.unknown_room(),
+            stale_dropped: verdicts.stale,
+            duplicate_dropped: verdicts.duplicate,
+            overflow_dropped: verdicts.budget
+                + verdicts.held_overflow
+                + verdicts.held_expired
+                + media.outgoing_dropped
+                + playback.overflow_dropped,
+            malformed_dropped: verdicts.malformed + self.plane.malformed(),
+            sent_frames: self.speaking.as_ref().map_or(0, Speaking::sent),
+            stalls: playback.stalls,
+            #[cfg(feature = "testlink")]
+            emulator_dropped: self
+                .network
+                .hub()
+                .emulator()
+                .map_or(0, |emulator| emulator.counters().datagrams_lost),
+        }
+    }
+
+    fn info(&self) -> Option<RoomInfo> {
+        let log = self.member.log()?;
+        let state = log.state();
+        Some(RoomInfo {
+            id: self.link.room,
+            link: self.link.clone(),
+            title: state.title().to_string(),
+            host: state.host(),
+            role: self.member.role().into(),
+            parent: self.member.parent(),
+            depth: self.member.place().depth(),
+            head: log.head().sequence,
+            term: log.term(),
+            listeners: self.member.listeners(),
+            microphone: self.speaking.as_ref().is_some_and(Speaking::is_on),
+            people: self.people(log),
+            stats: self.stats(),
+        })
+    }
+
+    /// The people on the stage first, then those invited, then the others at the ends of our links.
+    fn people(&self, log: &Log) -> Vec<PersonInfo> {
+        let state = log.state();
+        let mut keys: Vec<Person> = state
+            .stage()
+            .keys()
+            .chain(state.invited().keys())
+            .copied()
+            .collect();
+        keys.extend(self.member.people().map(|profile| profile.person));
+        keys.push(self.me);
+        let mut seen = std::collections::BTreeSet::new();
+        keys.retain(|key| seen.insert(*key));
+        let nick = |key| {
+            let known = self
+                .member
+                .profile(key)
+                .or_else(|| self.member.people().find(|profile| profile.person == key));
+            known.map(|profile| profile.nick.to_string())
+        };
+        let person = |key: Person| PersonInfo {
+            key,
+            nick: nick(key),
+            tag: key.tag(),
+            role: state.role(key).into(),
+            invited: state.invited().contains_key(&key),
+            me: key == self.me,
+        };
+        keys.into_iter().map(person).collect()
+    }
+
+    fn tell(&self, event: Event) {
+        // Nobody may be listening.
+        let _ = self.events.send(Stamped::now(event));
+    }
+}
+
+/// A file that cannot be read is better known before anybody is called.
+fn check_input(input: &Input) -> Result<(), RoomError> {
+    if let Input::File(path) = input {
+        FileSource::open(path, Channels::Mono, false)?;
+    }
+    Ok(())
+}
+
+/// The member that an actor drives, with the log of an earlier stay if there is one.
+fn make_member(setup: &mut Setup, alias: Alias) -> Result<Member, RoomError> {
+    let peer = setup.network.local_peer();
+    let config = member::Config {
+        key: Arc::clone(&setup.key),
+        peer: majlis_protocol::person::Peer::from_peer_id_bytes(&peer.to_bytes())
+            .expect("a node's libp2p key is made from its person's Ed25519 key"),
+        nick: setup.nick.clone(),
+        addresses: crate::node::addresses(&setup.network),
+        alias,
+        max_children: setup.max_children,
+    };
+    if let Some(genesis) = setup.genesis.take() {
+        return Ok(Member::host(config, genesis, Duration::ZERO)?);
+    }
+    let log = stored_log(&mut setup.log)?;
+    Ok(Member::join(config, setup.link.room, log, Duration::ZERO)?)
+}
+
+fn stored_log(file: &mut RoomLog) -> Result<Option<Log>, RoomError> {
+    let loaded = file.load()?;
+    if loaded.bytes.is_empty() {
+        return Ok(None);
+    }
+    let report = log::verify(&loaded.bytes).map_err(|broken| RoomError::LogDamaged {
+        path: file.path().to_owned(),
+        reason: broken.to_string(),
+    })?;
+    Ok(Some(report.log))
+}
+
+/// The next event of a playback; never, while there is none.
+async fn next_event(listening: Option<&Listening>) -> Event {
+    match listening {
+        Some(listening) => listening.next_event().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Sleeps until a deadline; for ever without one.
+async fn sleep_until(due: Option<time::Instant>) {
+    match due {
+        Some(due) => time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,140 @@
+//! Listening: the playback of a room, and its counts in the words of events.
+
+use std::time::{Duration, Instant};
+
+use majlis_protocol::{
+    jitter::DelayGoal,
+    person::Person,
+    room::{AudioSettings, Profile},
+};
+
+use crate::{
+    audio::{
+        AudioError, Channels, Finish, Output, Playback, PlaybackEvent, PlaybackFeed, PlaybackHandle,
+        PlaybackOptions, PlaybackStats,
+        engine::{EngineEvent, SpeakerKey},
+    },
+    event::{Event, StreamStats},
+};
+
+/// The audience's least delay from arrival to output: what the failover of a relay will need to go unheard.
+const AUDIENCE_FLOOR: Duration = Duration::from_millis(240);
+
+/// A room's playback.
+#[derive(Debug)]
+pub(super) struct Listening {
+    playback: PlaybackHandle,
+    /// What `first_audio` counts from. It is told once for each epoch of a speaker.
+    started: Instant,
+}
+
+impl Listening {
+    /// Opens the output and starts to play whatever is fed.
+    pub(super) fn start(output: Output, audio: AudioSettings, started: Instant) -> Result<Self, AudioError> {
+        let options = PlaybackOptions::new(channels(audio), goal(false));
+        Ok(Self {
+            playback: Playback::start(output, options)?,
+            started,
+        })
+    }
+
+    /// Where packets go.
+    pub(super) fn feed(&self) -> PlaybackFeed {
+        self.playback.feed()
+    }
+
+    /// What was counted so far.
+    pub(super) fn stats(&self) -> PlaybackStats {
+        self.playback.stats()
+    }
+
+    /// The people on the stage talk to each other: their delay is as small as their links allow.
+    pub(super) fn set_on_stage(&self, on_stage: bool) {
+        self.playback.set_goal(goal(on_stage));
+    }
+
+    /// What was buffered of someone who left the stage is not played.
+    pub(super) fn remove(&self, speaker: Person) {
+        self.playback.remove(SpeakerKey(speaker.0));
+    }
+
+    /// The next news as an event; never, when playback has ended.
+    pub(super) async fn next_event(&self) -> Event {
+        let event = match self.playback.next_event().await {
+            Some(event) => event,
+            None => std::future::pending().await,
+        };
+        match event {
+            PlaybackEvent::Speaker(EngineEvent::FirstAudio {
+                speaker,
+                epoch,
+                sequence,
+            }) => {
+                let ms = millis(self.started.elapsed());
+                Event::FirstAudio {
+                    ms,
+                    speaker: Person(speaker.0),
+                    epoch,
+                    seq: sequence,
+                }
+            }
+            PlaybackEvent::Speaker(EngineEvent::Level { speaker, level }) => Event::Level {
+                key: Person(speaker.0),
+                level,
+            },
+            PlaybackEvent::OutputRestored => Event::Warning {
+                text: "the output is back".into(),
+            },
+            PlaybackEvent::OutputFailed(error) => Event::Warning {
+                text: format!("{error}; the room goes on without this output"),
+            },
+        }
+    }
+
+    /// Ends the playback and closes the output; the final counts and what went wrong at the end.
+    pub(super) async fn finish(self, play_out: bool) -> (PlaybackStats, Option<AudioError>) {
+        let report = self
+            .playback
+            .finish(if play_out { Finish::PlayOut } else { Finish::Now })
+            .await;
+        (report.stats, report.failure)
+    }
+}
+
+/// How many channels a room's sound has.
+pub(super) fn channels(audio: AudioSettings) -> Channels {
+    match audio.profile {
+        Profile::Speech => Channels::Mono,
+        Profile::Music => Channels::Stereo,
+    }
+}
+
+/// A stream's counts in the words of events.
+pub(super) fn stream_stats(stats: &PlaybackStats) -> Vec<StreamStats> {
+    let stream = |stream: &crate::audio::engine::StreamStats| StreamStats {
+        speaker: Person(stream.speaker.0),
+        received: stream.jitter.received,
+        expected: stream.jitter.received + stream.jitter.lost,
+        lost: stream.jitter.lost,
+        repaired: stream.jitter.repaired,
+        fec: stream.jitter.fec,
+        concealed: stream.jitter.concealed,
+        late: stream.jitter.late,
+        delay_ms: millis(stream.jitter.delay),
+    };
+    stats.streams.iter().map(stream).collect()
+}
+
+pub(super) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn goal(on_stage: bool) -> DelayGoal {
+    if on_stage {
+        DelayGoal::Stage
+    } else {
+        DelayGoal::Audience {
+            floor: AUDIENCE_FLOOR,
+        }
+    }
+}

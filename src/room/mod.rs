@@ -1,0 +1,382 @@
+//! Rooms as this node takes part in them: one actor each, and the handle that the rest of the program holds on it.
+//!
+//! The actor drives a [`Member`](majlis_protocol::member::Member), which decides; it joins what else must not know of
+//! each other: the network, the media plane, sound, and the room's log on disk. Nothing else does.
+
+mod actor;
+mod events;
+mod links;
+mod listening;
+mod seek;
+mod speaking;
+
+use std::{path::PathBuf, time::Instant};
+
+use majlis_protocol::{
+    link::RoomLink,
+    log::Role,
+    member,
+    person::{Peer, Person},
+    room::{AudioSettings, Profile, RoomId, RoomTag, SPEECH_BITRATE, Visibility},
+    signed::Malformed,
+    wire::message::Refusal,
+};
+use serde::Serialize;
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+pub use self::events::EventStream;
+pub(crate) use self::{
+    actor::{Arrival, Setup, start},
+    links::Control,
+};
+use crate::{
+    audio::{AudioError, Input, Output},
+    event::{LeftReason, RoleName, Stamped, Stats, shown, shown_or_null},
+    home::HomeError,
+};
+
+/// Requests that wait for a room's actor, which takes each in microseconds.
+pub(crate) const REQUESTS: usize = 32;
+
+/// A room to be opened.
+#[derive(Debug)]
+pub struct Hosting {
+    /// What it is called, 1 to 200 bytes after cleaning.
+    pub title: String,
+    /// What it is about, at most 2,000 bytes.
+    pub description: String,
+    /// BCP 47 language, or empty.
+    pub language: String,
+    /// At most five.
+    pub tags: Vec<RoomTag>,
+    /// Who finds it.
+    pub visibility: Visibility,
+    /// How it sounds.
+    pub audio: AudioSettings,
+    /// How the host takes part.
+    pub seat: Seat,
+}
+
+/// How a person takes part in a room: what is heard of it, and what it hears.
+#[derive(Debug)]
+pub struct Seat {
+    /// What is heard of this person while it is on the stage. A microphone stays off until
+    /// [`RoomHandle::microphone`] turns it on; anything else starts when the stage is had.
+    pub input: Input,
+    /// Where the mix goes.
+    pub output: Output,
+    /// A file starts over at its end.
+    pub repeat: bool,
+    /// The root's input starts once so many listeners are attached.
+    pub wait_listeners: u32,
+    /// What times are counted from, such as `join_ms`.
+    pub started: Instant,
+}
+
+/// What a person does in a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RoomAction {
+    /// Call the room something else.
+    Title(String),
+    /// Invite someone to the stage.
+    Invite(Person),
+    /// Take the invitation to the stage. The microphone stays off.
+    Accept,
+    /// Turn it down.
+    Decline,
+    /// Leave the stage.
+    LeaveStage,
+    /// Move someone from the stage to the audience.
+    Move(Person),
+    /// End the room for everyone.
+    End,
+}
+
+/// Why a room was not opened or joined.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RoomError {
+    /// What was asked for breaks a limit: the caller is at fault.
+    #[error("{0}")]
+    Malformed(#[from] Malformed),
+    /// Sound could not be opened. Another `--input` or `--output` helps.
+    #[error(transparent)]
+    Audio(#[from] AudioError),
+    /// The room's log could not be read or written.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The log of an earlier stay is damaged: nothing in it can be trusted. Moving it away helps.
+    #[error("the log {path} is damaged: {reason}; move it away to join as someone new")]
+    LogDamaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Nobody of the room was reached. A retry may help, or a newer link.
+    #[error("nobody in the room could be reached{why}; ask the host for a fresh link")]
+    Unreachable {
+        /// What the last attempts said, or nothing.
+        why: String,
+    },
+    /// The room did not let this node in.
+    #[error("the room refused: {}", text_of(.0))]
+    Refused(Refusal),
+    /// The room has ended.
+    #[error("the room has ended")]
+    Ended,
+    /// This node is in that room already.
+    #[error("this node is in that room already")]
+    AlreadyThere,
+    /// This node takes part in as many rooms as it can.
+    #[error("this node is in too many rooms")]
+    TooMany,
+    /// The node is shutting down.
+    #[error("the node is shutting down")]
+    Closed,
+}
+
+/// Why an action was not carried out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ActError {
+    /// The chair, or the room's rules, refused; the text says why.
+    #[error("{}", text_of(.0))]
+    Refused(Refusal),
+    /// There is no microphone, file or tone to turn on: the node was started without.
+    #[error("this node has no input: start it with --input mic, --input file:PATH or --input tone:HZ")]
+    NoInput,
+    /// Only people on the stage speak.
+    #[error("not on the stage: ask the host for an invitation, then `accept` it")]
+    NotOnStage,
+    /// This node has left the room.
+    #[error("this node is no longer in the room")]
+    Left,
+}
+
+/// What a room looks like from this node.
+#[derive(Debug, Clone, Serialize)]
+pub struct RoomInfo {
+    /// Its id.
+    #[serde(serialize_with = "shown")]
+    pub id: RoomId,
+    /// What to pass on.
+    #[serde(serialize_with = "shown")]
+    pub link: RoomLink,
+    /// What it is called.
+    pub title: String,
+    /// Whose room it is.
+    #[serde(serialize_with = "shown")]
+    pub host: Person,
+    /// This person's role.
+    pub role: RoleName,
+    /// From whom sound comes; `null` for the root.
+    #[serde(serialize_with = "shown_or_null")]
+    pub parent: Option<Peer>,
+    /// Hops from the root.
+    pub depth: u32,
+    /// Sequence of the newest log entry here.
+    pub head: u32,
+    /// The chair's term.
+    pub term: u32,
+    /// The estimate of how many listen.
+    pub listeners: u32,
+    /// Whether sound of ours goes out.
+    pub microphone: bool,
+    /// The people on the stage, those invited, and the others this node knows of.
+    pub people: Vec<PersonInfo>,
+    /// What was counted.
+    pub stats: Stats,
+}
+
+/// A person as this node knows it.
+#[derive(Debug, Clone, Serialize)]
+pub struct PersonInfo {
+    /// The key.
+    #[serde(serialize_with = "shown")]
+    pub key: Person,
+    /// The nickname, where it is known.
+    pub nick: Option<String>,
+    /// The tag to show with it.
+    pub tag: String,
+    /// The role.
+    pub role: RoleName,
+    /// Whether an invitation to the stage is open.
+    pub invited: bool,
+    /// Whether it is this node's own person.
+    pub me: bool,
+}
+
+/// A handle on a room. Clones are the same room; the node leaves it when the last is dropped.
+#[derive(Debug, Clone)]
+pub struct RoomHandle {
+    pub(crate) id: RoomId,
+    pub(crate) me: Person,
+    pub(crate) host: Person,
+    pub(crate) requests: mpsc::Sender<Request>,
+    pub(crate) events: events::Source,
+}
+
+/// What a handle asks of the actor.
+#[derive(Debug)]
+pub(crate) enum Request {
+    Act {
+        action: RoomAction,
+        reply: oneshot::Sender<Result<u32, Refusal>>,
+    },
+    Microphone {
+        on: bool,
+        reply: oneshot::Sender<Result<(), ActError>>,
+    },
+    Info {
+        reply: oneshot::Sender<RoomInfo>,
+    },
+    Leave {
+        reason: LeftReason,
+        reply: oneshot::Sender<Stats>,
+    },
+}
+
+impl Hosting {
+    /// A public room for speech with this title, and a silent seat for its host.
+    #[must_use]
+    pub fn titled(title: impl Into<String>) -> Self {
+        Self {
+            title: title.into(),
+            description: String::new(),
+            language: String::new(),
+            tags: Vec::new(),
+            visibility: Visibility::Public,
+            audio: AudioSettings {
+                profile: Profile::Speech,
+                bitrate: SPEECH_BITRATE,
+            },
+            seat: Seat::default(),
+        }
+    }
+
+    /// The same room with another seat for its host.
+    #[must_use]
+    pub fn seat(self, seat: Seat) -> Self {
+        Self { seat, ..self }
+    }
+}
+
+impl Default for Seat {
+    fn default() -> Self {
+        Self {
+            input: Input::None,
+            output: Output::None,
+            repeat: false,
+            wait_listeners: 0,
+            started: Instant::now(),
+        }
+    }
+}
+
+impl Seat {
+    /// The same seat with something to be heard of it.
+    #[must_use]
+    pub fn input(self, input: Input) -> Self {
+        Self { input, ..self }
+    }
+
+    /// The same seat with somewhere for the mix to go.
+    #[must_use]
+    pub fn output(self, output: Output) -> Self {
+        Self { output, ..self }
+    }
+}
+
+impl RoomHandle {
+    /// The room.
+    #[must_use]
+    pub fn id(&self) -> RoomId {
+        self.id
+    }
+
+    /// Whether this node's person is its host.
+    #[must_use]
+    pub fn is_host(&self) -> bool {
+        self.me == self.host
+    }
+
+    /// What happens in the room: for the first caller from the start on, for later ones from now on.
+    #[must_use]
+    pub fn events(&self) -> EventStream {
+        self.events.stream()
+    }
+
+    /// Does something, and waits until it is in this node's log; returns the sequence of its entry.
+    ///
+    /// # Errors
+    /// [`ActError::Refused`] with the chair's reason.
+    pub async fn act(&self, action: RoomAction) -> Result<u32, ActError> {
+        self.ask(|reply| Request::Act { action, reply })
+            .await?
+            .map_err(ActError::Refused)
+    }
+
+    /// Turns the input on or off. Off, it sends nothing, and a microphone is released.
+    ///
+    /// # Errors
+    /// [`ActError::NoInput`] or [`ActError::NotOnStage`].
+    pub async fn microphone(&self, on: bool) -> Result<(), ActError> {
+        self.ask(|reply| Request::Microphone { on, reply }).await?
+    }
+
+    /// What the room looks like now; `None` once this node has left it.
+    pub async fn info(&self) -> Option<RoomInfo> {
+        self.ask(|reply| Request::Info { reply }).await.ok()
+    }
+
+    /// Leaves the room, and returns the totals once neighbours were told and files are closed; `None` when this node
+    /// had left it before.
+    pub async fn leave(&self, reason: LeftReason) -> Option<Stats> {
+        self.ask(|reply| Request::Leave { reason, reply }).await.ok()
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, ActError> {
+        let (reply, answer) = oneshot::channel();
+        self.requests
+            .send(request(reply))
+            .await
+            .map_err(|_| ActError::Left)?;
+        answer.await.map_err(|_| ActError::Left)
+    }
+}
+
+impl From<RoomAction> for member::Command {
+    fn from(action: RoomAction) -> Self {
+        match action {
+            RoomAction::Title(title) => Self::Title(title),
+            RoomAction::Invite(person) => Self::Invite(person),
+            RoomAction::Accept => Self::Accept,
+            RoomAction::Decline => Self::Decline,
+            RoomAction::LeaveStage => Self::LeaveStage,
+            RoomAction::Move(person) => Self::Move(person),
+            RoomAction::End => Self::End,
+        }
+    }
+}
+
+impl From<Role> for RoleName {
+    fn from(role: Role) -> Self {
+        Self(role)
+    }
+}
+
+/// Events that wait for a slow reader; it misses the oldest beyond.
+pub(crate) const EVENTS: usize = 1_024;
+
+/// The sending end of a room's events.
+pub(crate) type EventSender = broadcast::Sender<Stamped>;
+
+fn text_of(refusal: &Refusal) -> String {
+    if refusal.text.is_empty() {
+        refusal.reason.to_string()
+    } else {
+        refusal.text.to_string()
+    }
+}

@@ -1,0 +1,3 @@
+//! Rooms between real nodes: joining, hearing, speaking, leaving.
+
+mod hearing;

@@ -1,0 +1,116 @@
+//! A listener's ear of its own: decides what should have been heard without any of the code that is judged.
+//!
+//! It encodes the speech with libopus by itself, decodes it with a fresh decoder from the listener's first frame on,
+//! and compares 16-bit samples. Only the WAV library is common to both.
+
+use std::path::{Path, PathBuf};
+
+use audiopus::{
+    Application, Bitrate, Channels, SampleRate, Signal,
+    coder::{Decoder, Encoder},
+};
+
+/// Samples of a frame of 20 ms at 48 kHz.
+pub(crate) const FRAME: usize = 960;
+
+/// Speech to test with: the directory that `MAJLIS_SPEECH` names, or what the project ships.
+pub(crate) fn speech() -> Vec<PathBuf> {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/speech");
+    let place = std::env::var_os("MAJLIS_SPEECH").map_or(shipped, PathBuf::from);
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&place)
+        .unwrap_or_else(|error| panic!("{}: {error}", place.display()))
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "wav"))
+        .collect();
+    files.sort();
+    assert!(!files.is_empty(), "no speech in {}", place.display());
+    files
+}
+
+/// Writes a 48 kHz mono WAV that holds the first seconds of a file, repeated or cut, whatever its own rate: input
+/// that needs no resampling, so that reference and program encode the same samples.
+pub(crate) fn clip(source: &Path, seconds: usize, to: &Path) -> Vec<i16> {
+    let mut reader = hound::WavReader::open(source).expect("a WAV");
+    let spec = reader.spec();
+    let all: Vec<i16> = reader
+        .samples::<i16>()
+        .map(|sample| sample.expect("whole"))
+        .collect();
+    let mono: Vec<i16> = all
+        .chunks(usize::from(spec.channels))
+        .map(|frame| frame[0])
+        .collect();
+    let step = f64::from(spec.sample_rate) / 48_000.0;
+    let at = |n: usize| mono[((n as f64 * step) as usize) % mono.len()];
+    let samples: Vec<i16> = (0..seconds * 48_000).map(at).collect();
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: 48_000,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut writer = hound::WavWriter::create(to, spec).expect("a writable file");
+    samples
+        .iter()
+        .for_each(|sample| writer.write_sample(*sample).expect("room on the disk"));
+    writer.finalize().expect("room on the disk");
+    samples
+}
+
+/// The samples of a WAV.
+pub(crate) fn read(path: &Path) -> Vec<i16> {
+    let mut reader = hound::WavReader::open(path).expect("a WAV");
+    assert_eq!(
+        (reader.spec().sample_rate, reader.spec().bits_per_sample),
+        (48_000, 16)
+    );
+    reader
+        .samples::<i16>()
+        .map(|sample| sample.expect("whole"))
+        .collect()
+}
+
+/// What a room for speech makes of these samples: one Opus packet for each frame.
+pub(crate) fn encode(samples: &[i16]) -> Vec<Vec<u8>> {
+    let mut encoder =
+        Encoder::new(SampleRate::Hz48000, Channels::Mono, Application::Voip).expect("an encoder");
+    encoder
+        .set_bitrate(Bitrate::BitsPerSecond(32_000))
+        .expect("in range");
+    encoder.set_inband_fec(true).expect("a switch");
+    encoder.set_packet_loss_perc(10).expect("in range");
+    encoder.set_signal(Signal::Voice).expect("a hint");
+    let encode = |frame: &[i16]| {
+        let frame: Vec<f32> = frame.iter().map(|sample| f32::from(*sample) / 32_768.0).collect();
+        let mut packet = vec![0; 1_500];
+        let length = encoder.encode_float(&frame, &mut packet).expect("a frame");
+        packet.truncate(length);
+        packet
+    };
+    samples.chunks_exact(FRAME).map(encode).collect()
+}
+
+/// What a fresh decoder hears of these packets.
+pub(crate) fn decode(packets: &[Vec<u8>]) -> Vec<i16> {
+    let mut decoder = Decoder::new(SampleRate::Hz48000, Channels::Mono).expect("a decoder");
+    let mut heard = Vec::with_capacity(packets.len() * FRAME);
+    for packet in packets {
+        let mut frame = [0; FRAME];
+        let packet = audiopus::packet::Packet::try_from(packet.as_slice()).expect("not empty");
+        let signals = audiopus::MutSignals::try_from(&mut frame[..]).expect("not empty");
+        let samples = decoder
+            .decode(Some(packet), signals, false)
+            .expect("our own packet");
+        assert_eq!(samples, FRAME);
+        heard.extend_from_slice(&frame);
+    }
+    heard
+}
+
+/// Where in `heard` the reference begins, on a frame boundary; none when its first second is nowhere.
+pub(crate) fn find(reference: &[i16], heard: &[i16]) -> Option<usize> {
+    let first = &reference[..48_000.min(reference.len())];
+    (0..heard.len().saturating_sub(first.len()) + 1)
+        .step_by(FRAME)
+        .find(|at| heard[*at..].starts_with(first))
+}

@@ -1,0 +1,4 @@
+//! What tests of several topics share: nodes on loopback, speech, and a listener's ear of its own.
+
+pub(crate) mod ear;
+pub(crate) mod nodes;
