@@ -32,6 +32,10 @@ pub struct Config {
     pub max_children: Option<u32>,
     /// Whether this node serves others for its own sake.
     pub community: bool,
+    /// The bad network to play on what this node sends over QUIC; none means what the environment variable
+    /// `MAJLIS_TESTLINK` says.
+    #[cfg(feature = "testlink")]
+    pub link: Option<majlis_protocol::sim::link::Profile>,
 }
 
 impl Config {
@@ -48,6 +52,8 @@ impl Config {
             nick: None,
             max_children: None,
             community: false,
+            #[cfg(feature = "testlink")]
+            link: None,
         }
     }
 
@@ -74,10 +80,20 @@ impl Config {
             mdns: self.mdns,
             community: self.community,
             #[cfg(feature = "testlink")]
-            link: net::quic::testlink::profile_from_env()
-                .map_err(|error| NodeError::Address(error.to_string()))?,
+            link: self.link_profile()?,
             ..net::Config::new(keypair)
         })
+    }
+}
+
+#[cfg(feature = "testlink")]
+impl Config {
+    fn link_profile(&self) -> Result<Option<majlis_protocol::sim::link::Profile>, NodeError> {
+        if let Some(link) = &self.link {
+            return Ok(Some(link.clone()));
+        }
+        let from_env = net::quic::testlink::profile_from_env();
+        from_env.map_err(|error| NodeError::Link(error.to_string()))
     }
 }
 

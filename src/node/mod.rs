@@ -46,6 +46,10 @@ pub enum NodeError {
     /// An address in the configuration is none.
     #[error("{0} is not a multiaddr such as /ip4/127.0.0.1/udp/4001/quic-v1")]
     Address(String),
+    /// The bad network that was asked for makes no sense.
+    #[cfg(feature = "testlink")]
+    #[error("MAJLIS_TESTLINK: {0}")]
+    Link(String),
     /// The nickname is too long.
     #[error("the nickname is longer than {} bytes", limits::NICK)]
     Nick,

@@ -1,3 +1,6 @@
 //! Rooms between real nodes: joining, hearing, speaking, leaving.
 
+mod conversation;
 mod hearing;
+#[cfg(feature = "testlink")]
+mod loss;

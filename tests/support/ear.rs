@@ -114,3 +114,17 @@ pub(crate) fn find(reference: &[i16], heard: &[i16]) -> Option<usize> {
         .step_by(FRAME)
         .find(|at| heard[*at..].starts_with(first))
 }
+
+/// How loud a tone is in these samples, in dB below a full-scale sine: the Goertzel algorithm.
+pub(crate) fn tone_level(samples: &[i16], hertz: f64) -> f64 {
+    let coefficient = 2.0 * (2.0 * std::f64::consts::PI * hertz / 48_000.0).cos();
+    let (mut last, mut before) = (0.0, 0.0);
+    for sample in samples {
+        let now = f64::from(*sample) / 32_768.0 + coefficient * last - before;
+        before = last;
+        last = now;
+    }
+    let power = last * last + before * before - coefficient * last * before;
+    let amplitude = 2.0 * power.max(0.0).sqrt() / samples.len() as f64;
+    20.0 * amplitude.max(1e-9).log10()
+}

@@ -1,0 +1,194 @@
+//! Several people on the stage: everyone hears the others, and nobody hears itself.
+
+use std::path::PathBuf;
+
+use majlis::{
+    audio::{Input, Output},
+    event::Event,
+    room::{EventStream, Hosting, RoomAction, RoomHandle, Seat},
+};
+use majlis_protocol::log::Role;
+
+use crate::support::{
+    ear,
+    nodes::{TestNode, wait_for},
+};
+
+/// Someone in the room, who speaks in a tone of its own.
+struct Someone {
+    node: TestNode,
+    room: RoomHandle,
+    events: EventStream,
+    hertz: f64,
+    heard: PathBuf,
+}
+
+fn seat(node: &TestNode, hertz: f64) -> (Seat, PathBuf) {
+    let heard = node.home.path().join("heard.wav");
+    (
+        Seat::default()
+            .input(Input::Tone(hertz))
+            .output(Output::File(heard.clone())),
+        heard,
+    )
+}
+
+async fn host(hertz: f64) -> Someone {
+    let node = TestNode::start("host").await;
+    let (seat, heard) = seat(&node, hertz);
+    let room = node
+        .node
+        .host(Hosting::titled("Three at once").seat(seat))
+        .await
+        .expect("a room");
+    Someone {
+        events: room.events(),
+        node,
+        room,
+        hertz,
+        heard,
+    }
+}
+
+async fn guest(of: &Someone, nick: &str, hertz: f64) -> Someone {
+    let node = TestNode::start(nick).await;
+    let link = of.room.info().await.expect("still open").link;
+    let (seat, heard) = seat(&node, hertz);
+    let room = node.node.join(&link, seat).await.expect("a place");
+    Someone {
+        events: room.events(),
+        node,
+        room,
+        hertz,
+        heard,
+    }
+}
+
+/// Brings a guest to the stage, by invitation and acceptance.
+async fn bring_to_the_stage(host: &mut Someone, guest: &mut Someone) {
+    let key = guest.node.node.person();
+    host.room
+        .act(RoomAction::Invite(key))
+        .await
+        .expect("the host may");
+    wait_for(&mut guest.events, "an invitation", |event| match event {
+        Event::Log { action, subject, .. } if action == "invite" && *subject == Some(key) => Some(()),
+        _ => None,
+    })
+    .await;
+    guest.room.act(RoomAction::Accept).await.expect("invited");
+    wait_for(&mut host.events, "a speaker", |event| match event {
+        Event::Role { key: who, role } if *who == key && role.0 == Role::Speaker => Some(()),
+        _ => None,
+    })
+    .await;
+}
+
+/// Waits until someone has heard two seconds of each of so many others.
+async fn has_heard(someone: &mut Someone, others: usize) {
+    wait_for(
+        &mut someone.events,
+        "two seconds of everyone",
+        |event| match event {
+            Event::Stats(stats) => {
+                let heard = stats
+                    .streams
+                    .iter()
+                    .filter(|stream| stream.received >= 100)
+                    .count();
+                (heard == others).then_some(())
+            }
+            _ => None,
+        },
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_people_talk_at_once_and_hear_the_others_and_not_themselves() {
+    let mut host = host(500.0).await;
+    let mut second = guest(&host, "second", 700.0).await;
+    let mut third = guest(&host, "third", 1_100.0).await;
+    bring_to_the_stage(&mut host, &mut second).await;
+    bring_to_the_stage(&mut host, &mut third).await;
+    for someone in [&mut host, &mut second, &mut third] {
+        has_heard(someone, 2).await;
+    }
+    host.room.act(RoomAction::End).await.expect("the host may");
+    for someone in [&mut host, &mut second, &mut third] {
+        let stats = wait_for(&mut someone.events, "summary", |event| match event {
+            Event::Summary(stats) => Some(stats.clone()),
+            _ => None,
+        })
+        .await;
+        let lost: Vec<_> = stats.streams.iter().filter(|stream| stream.lost > 0).collect();
+        assert!(lost.is_empty(), "{lost:?}");
+    }
+
+    let tones = [host.hertz, second.hertz, third.hertz];
+    for someone in [&host, &second, &third] {
+        let heard = ear::read(&someone.heard);
+        // The last second before the end, when all three were heard.
+        let end = heard.len().saturating_sub(48_000 / 2);
+        let second = &heard[end.saturating_sub(48_000)..end];
+        for hertz in tones {
+            let level = ear::tone_level(second, hertz);
+            if hertz == someone.hertz {
+                assert!(
+                    level < -50.0,
+                    "{hertz} Hz is one's own, and heard at {level:.1} dB"
+                );
+            } else {
+                assert!(
+                    level > -30.0,
+                    "{hertz} Hz is another's, and heard at {level:.1} dB"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_the_stage_is_heard_no_more_while_the_host_goes_on() {
+    let mut host = host(500.0).await;
+    let mut speaker = guest(&host, "speaker", 700.0).await;
+    let mut listener = guest(&host, "listener", 900.0).await;
+    bring_to_the_stage(&mut host, &mut speaker).await;
+    has_heard(&mut listener, 2).await;
+    let key = speaker.node.node.person();
+    host.room.act(RoomAction::Move(key)).await.expect("the host may");
+    wait_for(&mut speaker.events, "the microphone off", |event| {
+        matches!(event, Event::Microphone { on: false }).then_some(())
+    })
+    .await;
+    let counts = |event: &Event| match event {
+        Event::Stats(stats) => {
+            let received = |who| {
+                stats
+                    .streams
+                    .iter()
+                    .find(|stream| stream.speaker == who)
+                    .map_or(0, |s| s.received)
+            };
+            Some((received(key), received(host.node.node.person())))
+        }
+        _ => None,
+    };
+    wait_for(&mut listener.events, "the move", |event| match event {
+        Event::Log { action, .. } if action == "move" => Some(()),
+        _ => None,
+    })
+    .await;
+    let (_, at_move) = wait_for(&mut listener.events, "counts", counts).await;
+    let (speakers, _) = wait_for(&mut listener.events, "the host going on", |e| {
+        counts(e).filter(|(_, h)| *h > at_move + 50)
+    })
+    .await;
+    let (later, _) = wait_for(&mut listener.events, "the host going on", |e| {
+        counts(e).filter(|(_, h)| *h > at_move + 150)
+    })
+    .await;
+    assert_eq!(speakers, later, "nothing of the speaker was heard after the move");
+    host.room.act(RoomAction::End).await.expect("the host may");
+    assert!(speaker.room.microphone(true).await.is_err());
+}

@@ -1,0 +1,71 @@
+//! A bad network: the room plays on, and counts what it lost.
+
+use majlis::{
+    audio::Input,
+    event::Event,
+    node::Config,
+    room::{Hosting, RoomAction, Seat},
+};
+
+use crate::support::{
+    ear,
+    nodes::{TestNode, wait_for},
+};
+
+const SECONDS: usize = 8;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_five_percent_loss_the_room_plays_on_and_its_losses_are_the_links_own() {
+    // The first frame and the last must come through, since what is lost before or behind them is nobody's loss.
+    let link = "delay=25ms,loss=5%,seed=4".parse().expect("a profile");
+    let host = TestNode::with("host", |config| Config {
+        link: Some(link),
+        ..config
+    })
+    .await;
+    let listener = TestNode::start("listener").await;
+    let said = host.home.path().join("said.wav");
+    ear::clip(&ear::speech()[0], SECONDS, &said);
+    let seat = Seat {
+        wait_listeners: 1,
+        ..Seat::default().input(Input::File(said))
+    };
+    let room = host
+        .node
+        .host(Hosting::titled("Far away").seat(seat))
+        .await
+        .expect("a room");
+    let mut at_host = room.events();
+    let link = room.info().await.expect("still open").link;
+    let there = listener.node.join(&link, Seat::default()).await.expect("a place");
+    let mut at_listener = there.events();
+
+    wait_for(&mut at_host, "input_ended", |event| {
+        matches!(event, Event::InputEnded).then_some(())
+    })
+    .await;
+    let dropped = wait_for(&mut at_host, "counts", |event| match event {
+        Event::Stats(stats) if stats.sent_frames == (SECONDS * 50) as u64 => Some(stats.emulator_dropped),
+        _ => None,
+    })
+    .await;
+    room.act(RoomAction::End).await.expect("the host may");
+    let stats = wait_for(&mut at_listener, "summary", |event| match event {
+        Event::Summary(stats) => Some(stats.clone()),
+        _ => None,
+    })
+    .await;
+    let stream = &stats.streams[0];
+    assert!(dropped >= 10, "the link lost {dropped} of {}", SECONDS * 50);
+    assert_eq!(stream.lost, dropped, "{stream:?}");
+    assert_eq!(stream.received + stream.lost, (SECONDS * 50) as u64);
+    assert_eq!(
+        stream.fec + stream.concealed,
+        stream.lost,
+        "what was lost was played from something: {stream:?}"
+    );
+    assert!(
+        stream.fec > stream.concealed,
+        "most single losses are repaired: {stream:?}"
+    );
+}
