@@ -81,7 +81,19 @@ pub enum Event {
         /// Whether someone beside the parent vouches for the log: the chair itself, so far.
         confirmed: bool,
     },
-    /// The first real frame was handed to the output.
+    /// The first media packet of another came off the network.
+    FirstPacket {
+        /// Milliseconds from the start of joining.
+        ms: u64,
+        /// Whose it was.
+        #[serde(serialize_with = "shown")]
+        speaker: Person,
+        /// Its epoch.
+        epoch: u32,
+        /// Its sequence.
+        seq: u32,
+    },
+    /// The first real frame of a speaker's epoch was handed to the output.
     FirstAudio {
         /// Milliseconds from the start of joining.
         ms: u64,

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use libp2p::PeerId;
 use majlis_protocol::{
-    media::{Check, Counters, Delivery, Own, Packet, Relay},
+    media::{Check, Counters, Delivery, Header, Own, Packet, Relay},
     member::Route,
     neighbour::Neighbour,
     person::{Peer, Person},
@@ -34,6 +34,17 @@ pub enum Signal {
     Ahead,
     /// A neighbour sends forged packets.
     Forger(Neighbour),
+    /// The first packet of another came off the network.
+    First {
+        /// Whose it is.
+        speaker: Person,
+        /// Its epoch.
+        epoch: u32,
+        /// Its first frame's sequence.
+        sequence: u32,
+        /// When it came.
+        arrived: Instant,
+    },
 }
 
 /// What a room's part of the plane counted.
@@ -66,6 +77,8 @@ struct State {
     /// The newest link to each peer: datagrams do not say which control substream they belong to.
     by_peer: BTreeMap<Peer, Neighbour>,
     sent: u64,
+    /// Whether a packet of another has come.
+    heard: bool,
     /// Of paths that are gone.
     outgoing_dropped: u64,
 }
@@ -77,6 +90,7 @@ impl RoomMedia {
             paths: BTreeMap::new(),
             by_peer: BTreeMap::new(),
             sent: 0,
+            heard: false,
             outgoing_dropped: 0,
         };
         Self {
@@ -176,7 +190,17 @@ impl RoomMedia {
         };
         if let Ok(delivery) = delivery {
             state.forward(&self.network, &delivery);
+            let is_first = !std::mem::replace(&mut state.heard, true);
             drop(state);
+            if is_first {
+                let Header { epoch, sequence, .. } = *delivery.packet.header();
+                self.signal(Signal::First {
+                    speaker: delivery.speaker,
+                    epoch,
+                    sequence,
+                    arrived,
+                });
+            }
             if let Some(feed) = self.feed.get() {
                 feed.push(speech(delivery.speaker, &delivery.packet), arrived);
             }

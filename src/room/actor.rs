@@ -270,10 +270,24 @@ impl Actor {
     }
 
     fn handle_signal(&mut self, signal: Signal) {
-        self.input(match signal {
-            Signal::Ahead => MemberInput::SoundAhead,
-            Signal::Forger(link) => MemberInput::Forger { link },
-        });
+        match signal {
+            Signal::Ahead => self.input(MemberInput::SoundAhead),
+            Signal::Forger(link) => self.input(MemberInput::Forger { link }),
+            Signal::First {
+                speaker,
+                epoch,
+                sequence,
+                arrived,
+            } => {
+                let ms = millis(arrived.saturating_duration_since(self.started));
+                self.tell(Event::FirstPacket {
+                    ms,
+                    speaker,
+                    epoch,
+                    seq: sequence,
+                });
+            }
+        }
     }
 
     /// `None` says that the last handle is gone.
@@ -446,16 +460,14 @@ impl Actor {
                     subject,
                 });
             }
-            member::Event::Role { person, role } => {
-                if role == log::Role::Listener
-                    && let Some(listening) = &self.listening
-                {
+            member::Event::Role { person, role } => self.tell(Event::Role {
+                key: person,
+                role: role.into(),
+            }),
+            member::Event::Silenced(person) => {
+                if let Some(listening) = &self.listening {
                     listening.remove(person);
                 }
-                self.tell(Event::Role {
-                    key: person,
-                    role: role.into(),
-                });
             }
             member::Event::Title(title) => self.tell(Event::Title {
                 title: title.to_string(),

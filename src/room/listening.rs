@@ -53,7 +53,7 @@ impl Listening {
         self.playback.set_goal(goal(on_stage));
     }
 
-    /// What was buffered of someone who left the stage is not played.
+    /// What was buffered of someone who was taken off the stage is not played.
     pub(super) fn remove(&self, speaker: Person) {
         self.playback.remove(SpeakerKey(speaker.0));
     }

@@ -225,6 +225,9 @@ pub enum Event {
         /// Which.
         role: Role,
     },
+    /// Another person took this one off the stage: what is buffered of it is not to be heard. Who leaves by itself
+    /// is heard out.
+    Silenced(Person),
     /// The room has another title.
     Title(Text),
     /// Someone on the stage has a name.

@@ -6,7 +6,7 @@ use core::time::Duration;
 use crate::{
     identity::Profile,
     limits,
-    log::{self, Applied, Beacon, Change, EntryError, Head, Log, Role},
+    log::{self, Act, Applied, Beacon, Change, EntryError, Head, Log, Role},
     neighbour::Neighbour,
     person::Person,
     reason::Reason,
@@ -166,6 +166,11 @@ impl Member {
         });
         for change in &applied.changes {
             self.handle_change(*change, now);
+        }
+        if let Act::Move { subject } = applied.act
+            && subject != applied.action.author
+        {
+            self.event(Event::Silenced(subject));
         }
         self.route(Route::Head(applied.entry.sequence));
         self.finish_command(applied.id, Ok(applied.entry.sequence));

@@ -391,6 +391,10 @@ fn a_listener_becomes_a_speaker_by_invitation_and_acceptance_alone() {
 
     world.command(guest, Command::LeaveStage).expect("one's own");
     assert!(
+        !world.events(other).contains(&&Event::Silenced(person(2))),
+        "who leaves is heard out"
+    );
+    assert!(
         world
             .outputs(other)
             .any(|output| *output == Output::Route(Route::Revoke(tag)))
@@ -778,4 +782,17 @@ fn a_neighbour_that_forges_sound_is_cut_off() {
         reason: Reason::Malformed
     }));
     assert_eq!(world.members[listener].place(), &Place::Seeking);
+}
+
+#[test]
+fn who_is_taken_off_the_stage_is_silenced_at_once() {
+    let mut world = World::hosted();
+    let (guest, _) = world.joined(2);
+    let (other, _) = world.joined(3);
+    world
+        .command(0, Command::Invite(person(2)))
+        .expect("the host may");
+    world.command(guest, Command::Accept).expect("invited");
+    world.command(0, Command::Move(person(2))).expect("the host may");
+    assert!(world.events(other).contains(&&Event::Silenced(person(2))));
 }
