@@ -10,6 +10,7 @@
 extern crate alloc;
 
 pub mod announcement;
+pub mod directory;
 pub mod domain;
 pub mod extension;
 pub mod identity;
