@@ -9,6 +9,7 @@ use futures::StreamExt;
 use libp2p::{
     Multiaddr, PeerId, Swarm, TransportError,
     core::transport::ListenerId,
+    identify,
     multiaddr::Protocol,
     swarm::{self, DialError as SwarmDialError, SwarmEvent, dial_opts::DialOpts},
 };
@@ -24,6 +25,7 @@ use super::{
     config::IDLE_TIMEOUT,
     connections::{Connection, Connections},
     dials::{self, Dials},
+    directory::Discovery,
     handle::{COMMAND_QUEUE, Command, Shared},
     outbox::Outbox,
     stats::Counters,
@@ -51,7 +53,9 @@ pub(super) struct Driver {
     outbox: Outbox,
     connections: Connections,
     dials: Dials,
+    discovery: Discovery,
     counters: Arc<Counters>,
+    /// What the user wants to be told, and after it what a router has opened for us.
     announce: Vec<Multiaddr>,
     addresses: watch::Sender<Vec<Multiaddr>>,
 }
@@ -65,7 +69,7 @@ impl Driver {
         let (transport, hub) = transport::build(&config)?;
         let swarm = Swarm::new(
             transport,
-            Behaviour::new(&config, holds.clone()),
+            Behaviour::new(&config, holds.clone())?,
             local,
             swarm::Config::with_tokio_executor()
                 .with_idle_connection_timeout(IDLE_TIMEOUT)
@@ -79,6 +83,7 @@ impl Driver {
             outbox: Outbox::default(),
             connections: Connections::default(),
             dials: Dials::default(),
+            discovery: Discovery::new(&config, counters.clone()),
             counters: counters.clone(),
             announce: config.announce.clone(),
             addresses,
@@ -90,6 +95,7 @@ impl Driver {
             holds,
             counters,
             hub,
+            changes: driver.discovery.changes(),
         };
         Ok((driver, Network::new(commands, shared)))
     }
@@ -100,6 +106,7 @@ impl Driver {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let closed = loop {
             let deadline = self.dials.deadline();
+            let due = self.discovery.poll_timeout(self.connections.peers() == 0);
             tokio::select! {
                 event = self.swarm.select_next_some() => self.handle_swarm(event),
                 command = self.commands.recv() => match command {
@@ -119,7 +126,11 @@ impl Driver {
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
                     self.dials.handle_timeout(Instant::now());
                 }
-                _ = tick.tick() => self.handle_tick(),
+                () = sleep_until(due) => self.handle_due(),
+                _ = tick.tick() => {
+                    self.close_surplus();
+                    self.handle_due();
+                }
             }
         };
         self.close().await;
@@ -151,6 +162,52 @@ impl Driver {
                 let _ = reply.send(());
             }
             Command::Close { reply } => drop(reply),
+            command => self.handle_discovery(command),
+        }
+    }
+
+    fn handle_discovery(&mut self, command: Command) {
+        let on = &mut self.swarm.behaviour_mut().directory;
+        // Whoever asked may have gone: what is not delivered is not wanted.
+        match command {
+            Command::Announce { announcement, reply } => {
+                let _ = reply.send(self.discovery.announce(on, announcement));
+            }
+            Command::Withdraw { room, reply } => {
+                self.discovery.withdraw(room);
+                let _ = reply.send(());
+            }
+            Command::Rooms { tag, reply } => {
+                let _ = reply.send(self.discovery.rooms(on, tag.as_ref()));
+            }
+            Command::Provide { key, provide, reply } => {
+                if provide {
+                    self.discovery.provide(on, key);
+                } else {
+                    self.discovery.stop_providing(on, key);
+                }
+                let _ = reply.send(());
+            }
+            Command::Providers { key, reply } => {
+                let _ = reply.send(self.discovery.providers(on, key));
+            }
+            Command::KnownPeers { reply } => {
+                let _ = reply.send(self.discovery.known_peers());
+            }
+            Command::Dial { .. }
+            | Command::Open { .. }
+            | Command::Disconnect { .. }
+            | Command::Close { .. } => {}
+        }
+    }
+
+    fn handle_due(&mut self) {
+        let alone = self.connections.peers() == 0;
+        let on = &mut self.swarm.behaviour_mut().directory;
+        for opts in self.discovery.handle_timeout(on, alone) {
+            if let Err(error) = self.swarm.dial(opts) {
+                tracing::debug!(%error, "dial");
+            }
         }
     }
 
@@ -167,11 +224,16 @@ impl Driver {
                 let connection = Connection {
                     id: connection_id,
                     address: address.clone(),
+                    dialled: endpoint.is_dialer(),
                     since: std::time::Instant::now(),
                 };
                 let first = self.connections.add(peer_id, connection);
                 self.count_connections();
                 self.dials.handle_connected(peer_id, connection_id);
+                if first {
+                    let on = &mut self.swarm.behaviour_mut().directory;
+                    self.discovery.handle_connected(on, peer_id, &address);
+                }
                 self.outbox.push(NetEvent::Connected {
                     peer: peer_id,
                     connection: connection_id,
@@ -188,6 +250,8 @@ impl Driver {
             } => {
                 tracing::debug!(peer = %peer_id, ?cause, "connection closed");
                 if self.connections.remove(&peer_id, connection_id) {
+                    let on = &mut self.swarm.behaviour_mut().directory;
+                    self.discovery.handle_disconnected(on, peer_id);
                     self.outbox.push(NetEvent::Disconnected { peer: peer_id });
                 }
                 self.count_connections();
@@ -198,6 +262,16 @@ impl Driver {
             SwarmEvent::NewListenAddr { .. }
             | SwarmEvent::ExpiredListenAddr { .. }
             | SwarmEvent::ListenerClosed { .. } => self.tell_addresses(),
+            SwarmEvent::ExternalAddrConfirmed { address } => {
+                if !self.announce.contains(&address) {
+                    self.announce.push(address);
+                    self.tell_addresses();
+                }
+            }
+            SwarmEvent::ExternalAddrExpired { address } => {
+                self.announce.retain(|announced| *announced != address);
+                self.tell_addresses();
+            }
             event => tracing::trace!(?event, "swarm"),
         }
     }
@@ -222,6 +296,23 @@ impl Driver {
                 tracing::debug!(%peer, "too many streams");
                 self.counters.streams_refused.increase();
             }
+            BehaviourEvent::Identify(identify::Event::Received {
+                connection_id,
+                peer_id,
+                info,
+            }) => {
+                if let Some(connection) = self.connections.get(&peer_id, connection_id) {
+                    let on = &mut self.swarm.behaviour_mut().directory;
+                    let end = (&connection.address, connection.dialled);
+                    self.discovery.handle_identified(on, peer_id, &info, end);
+                }
+            }
+            BehaviourEvent::Directory(event) => {
+                let on = &mut self.swarm.behaviour_mut().directory;
+                let connections = &self.connections;
+                self.discovery
+                    .handle_event(on, event, |peer| connections.remote_ip(peer));
+            }
             BehaviourEvent::Identify(_) | BehaviourEvent::Ping(_) => {}
         }
     }
@@ -237,7 +328,7 @@ impl Driver {
         }
     }
 
-    fn handle_tick(&mut self) {
+    fn close_surplus(&mut self) {
         let streams = &self.swarm.behaviour().streams;
         let local = *self.swarm.local_peer_id();
         let surplus = self
@@ -286,6 +377,7 @@ impl Driver {
             .into_iter()
             .map(|address| address.with(Protocol::P2p(local)))
             .collect();
+        self.claim(&addresses);
         let changed = self.addresses.send_if_modified(|told| {
             let changed = *told != addresses;
             told.clone_from(&addresses);
@@ -293,6 +385,23 @@ impl Driver {
         });
         if changed {
             self.outbox.push(NetEvent::Listening { addresses });
+        }
+    }
+
+    /// Lets the behaviours tell these addresses too: provider records carry no others.
+    fn claim(&mut self, addresses: &[Multiaddr]) {
+        let wanted: Vec<_> = addresses.iter().map(without_peer).collect();
+        let claimed: Vec<_> = self.swarm.external_addresses().cloned().collect();
+        let before = self.addresses.borrow().clone();
+        for gone in before
+            .iter()
+            .map(without_peer)
+            .filter(|address| !wanted.contains(address))
+        {
+            self.swarm.remove_external_address(&gone);
+        }
+        for new in wanted.into_iter().filter(|address| !claimed.contains(address)) {
+            self.swarm.add_external_address(new);
         }
     }
 

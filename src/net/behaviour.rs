@@ -6,9 +6,10 @@ use libp2p::{connection_limits, identify, ping, swarm::NetworkBehaviour};
 
 use super::{
     config::{
-        COMMUNITY_CONNECTIONS, CONNECTIONS, CONNECTIONS_PER_PEER, Config, PENDING_INCOMING, PENDING_OUTGOING,
+        COMMUNITY_CONNECTIONS, CONNECTIONS, CONNECTIONS_PER_PEER, Config, NetError, PENDING_INCOMING,
+        PENDING_OUTGOING,
     },
-    streams,
+    directory, streams,
 };
 
 /// The identify protocol version: who has another is no Majlis peer, and no enemy.
@@ -24,11 +25,12 @@ pub(super) struct Behaviour {
     pub(super) identify: identify::Behaviour,
     pub(super) ping: ping::Behaviour,
     pub(super) streams: streams::Behaviour,
+    pub(super) directory: directory::Behaviours,
 }
 
 impl Behaviour {
-    pub(super) fn new(config: &Config, holds: streams::Holds) -> Self {
-        Self {
+    pub(super) fn new(config: &Config, holds: streams::Holds) -> Result<Self, NetError> {
+        Ok(Self {
             limits: connection_limits::Behaviour::new(limits(config.community)),
             identify: identify::Behaviour::new(
                 identify::Config::new(IDENTIFY_VERSION.into(), config.keypair.public())
@@ -37,7 +39,8 @@ impl Behaviour {
             ),
             ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_INTERVAL)),
             streams: streams::Behaviour::new(holds),
-        }
+            directory: directory::Behaviours::new(config)?,
+        })
     }
 }
 

@@ -6,12 +6,13 @@
 use std::{
     cmp::Reverse,
     collections::HashMap,
+    net::IpAddr,
     time::{Duration, Instant},
 };
 
 use libp2p::{Multiaddr, PeerId, swarm::ConnectionId};
 
-use super::addresses::{is_quic, is_relayed};
+use super::addresses::{ip_of, is_quic, is_relayed};
 
 /// How long a surplus connection stays: time for what was just opened on it to end or to be opened again on the
 /// better one. Less and a simultaneous dial tears the first control stream.
@@ -29,6 +30,8 @@ pub(super) struct Connection {
     pub(super) id: ConnectionId,
     /// The other end's address as this connection knows it.
     pub(super) address: Multiaddr,
+    /// Whether we dialled it.
+    pub(super) dialled: bool,
     /// When it was established.
     pub(super) since: Instant,
 }
@@ -46,6 +49,20 @@ impl Connections {
 
     pub(super) fn is_connected(&self, peer: &PeerId) -> bool {
         self.peers.contains_key(peer)
+    }
+
+    pub(super) fn get(&self, peer: &PeerId, id: ConnectionId) -> Option<&Connection> {
+        let connections = self.peers.get(peer)?;
+        connections.iter().find(|connection| connection.id == id)
+    }
+
+    /// The address that a peer's connection comes from.
+    pub(super) fn remote_ip(&self, peer: &PeerId) -> Option<IpAddr> {
+        self.peers
+            .get(peer)?
+            .iter()
+            .filter(|connection| !is_relayed(&connection.address))
+            .find_map(|connection| ip_of(&connection.address))
     }
 
     /// The connection to use with a peer: direct before relayed, QUIC before TCP, then the newest, since after a
@@ -130,6 +147,7 @@ mod tests {
             let connection = Connection {
                 id: id(number),
                 address: address.parse().expect("an address"),
+                dialled: true,
                 since: start + Duration::from_secs(*second),
             };
             connections.add(peer, connection);

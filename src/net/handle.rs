@@ -3,10 +3,15 @@
 use std::sync::Arc;
 
 use libp2p::{Multiaddr, PeerId, StreamProtocol};
-use tokio::sync::{mpsc, oneshot, watch};
+use majlis_protocol::{
+    announcement::{Announcement, Listing},
+    room::{RoomId, RoomTag},
+    signed::Signed,
+};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::{
-    DialError, Hold, OpenError, Stats, Stream,
+    AnnounceError, DialError, Hold, OpenError, Provider, RoomChange, Stats, Stream,
     quic::{Hub, Link},
     stats::Counters,
     streams::Holds,
@@ -30,6 +35,8 @@ pub(super) struct Shared {
     pub(super) holds: Holds,
     pub(super) counters: Arc<Counters>,
     pub(super) hub: Hub,
+    /// Weak, so that those who watch see the end when the driver has gone.
+    pub(super) changes: broadcast::WeakSender<RoomChange>,
 }
 
 /// What a handle asks of the driver.
@@ -52,6 +59,34 @@ pub(super) enum Command {
         peer: PeerId,
         reply: oneshot::Sender<()>,
     },
+    /// Announce a room of our own.
+    Announce {
+        announcement: Signed<Announcement>,
+        reply: oneshot::Sender<Result<(), AnnounceError>>,
+    },
+    /// Announce a room no more.
+    Withdraw {
+        room: RoomId,
+        reply: oneshot::Sender<()>,
+    },
+    /// List rooms.
+    Rooms {
+        tag: Option<RoomTag>,
+        reply: oneshot::Sender<Vec<Listing>>,
+    },
+    /// Provide a key, or provide it no more.
+    Provide {
+        key: [u8; 32],
+        provide: bool,
+        reply: oneshot::Sender<()>,
+    },
+    /// Look for those who provide a key.
+    Providers {
+        key: [u8; 32],
+        reply: oneshot::Sender<mpsc::Receiver<Provider>>,
+    },
+    /// Name the peers to remember.
+    KnownPeers { reply: oneshot::Sender<Vec<Multiaddr>> },
     /// Close everything and end.
     Close { reply: oneshot::Sender<()> },
 }
@@ -138,6 +173,67 @@ impl Network {
     /// Closes all connections with a peer; returns once the driver has begun to.
     pub async fn disconnect(&self, peer: PeerId) {
         self.ask(|reply| Command::Disconnect { peer, reply }).await;
+    }
+
+    /// Announces a room of our own: at once, every minute, and to new neighbours, until it is withdrawn. One signed
+    /// anew replaces the one before; sign anew at every change and well before it expires.
+    ///
+    /// # Errors
+    /// [`AnnounceError`] when it does not prove itself, or there are too many.
+    pub async fn announce(&self, announcement: Signed<Announcement>) -> Result<(), AnnounceError> {
+        self.ask(|reply| Command::Announce { announcement, reply })
+            .await
+            .unwrap_or(Err(AnnounceError::Closed))
+    }
+
+    /// Announces a room no more. Others forget it in time.
+    pub async fn withdraw(&self, room: RoomId) {
+        self.ask(|reply| Command::Withdraw { room, reply }).await;
+    }
+
+    /// The public rooms that are known, or those with a tag, in ascending order of their ids.
+    pub async fn rooms(&self, tag: Option<RoomTag>) -> Vec<Listing> {
+        self.ask(|reply| Command::Rooms { tag, reply })
+            .await
+            .unwrap_or_default()
+    }
+
+    /// What changes in the list of rooms from now on; ends with the network. Who is told to have missed some reads
+    /// [`Network::rooms`] again.
+    #[must_use]
+    pub fn watch_rooms(&self) -> broadcast::Receiver<RoomChange> {
+        match self.shared.changes.upgrade() {
+            Some(changes) => changes.subscribe(),
+            None => broadcast::channel(1).1,
+        }
+    }
+
+    /// Provides a key in the DHT: whoever looks for it finds us. Repeated until it is stopped.
+    pub async fn provide(&self, key: [u8; 32]) {
+        let provide = true;
+        self.ask(|reply| Command::Provide { key, provide, reply }).await;
+    }
+
+    /// Provides a key no more. Others forget it within five minutes.
+    pub async fn stop_providing(&self, key: [u8; 32]) {
+        let provide = false;
+        self.ask(|reply| Command::Provide { key, provide, reply }).await;
+    }
+
+    /// Looks for those who provide a key; the receiver ends with the search, and dropping it ends the search. Nobody
+    /// found is believed yet, and addresses may be missing.
+    pub async fn providers(&self, key: [u8; 32]) -> mpsc::Receiver<Provider> {
+        self.ask(|reply| Command::Providers { key, reply })
+            .await
+            .unwrap_or_else(|| mpsc::channel(1).1)
+    }
+
+    /// Peers that answered our dials, newest first, to be saved and given back as
+    /// [`known_peers`](super::Config::known_peers) at the next start.
+    pub async fn known_peers(&self) -> Vec<Multiaddr> {
+        self.ask(|reply| Command::KnownPeers { reply })
+            .await
+            .unwrap_or_default()
     }
 
     /// Closes the network for all handles, and waits until peers have been told.

@@ -10,6 +10,7 @@ mod behaviour;
 mod config;
 mod connections;
 mod dials;
+mod directory;
 mod handle;
 mod outbox;
 pub mod quic;
@@ -23,6 +24,7 @@ use tokio::sync::mpsc;
 pub use self::{
     config::{Config, DIAL_TIMEOUT, NetError, TransportChoice},
     dials::DialError,
+    directory::{AnnounceError, OWN_ROOMS, Provider, RoomChange},
     handle::Network,
     stats::Stats,
     streams::{Hold, MEDIA_PROTOCOL, OpenError, ROOM_PROTOCOL, STREAMS_PER_CONNECTION, Stream},

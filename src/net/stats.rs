@@ -2,6 +2,12 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use majlis_protocol::{
+    announcement::ListingError,
+    directory::{Heard, News, Refusal},
+    signed::StatementError,
+};
+
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// Counts since the network started.
@@ -37,6 +43,55 @@ counters! {
     streams_refused,
     /// Streams of others reset because the program did not take them in time.
     streams_overflow,
+    /// Rooms that are listed now.
+    rooms,
+    /// Announcements that told of a room or of something new about it.
+    announcements_news,
+    /// Announcements that were known already.
+    announcements_again,
+    /// Announcements older than the one known.
+    announcements_older,
+    /// Announcements whose bytes, fields or lengths are wrong.
+    announcements_malformed,
+    /// Announcements with a wrong signature, or signed by another than the host.
+    announcements_forged,
+    /// Announcements of rooms that are not public.
+    announcements_not_public,
+    /// Announcements from the past or the future, not handed over by a member.
+    announcements_stale,
+    /// Announcements on the topic of a tag that their room does not have.
+    announcements_wrong_topic,
+    /// Announcements of a newer version of the protocol.
+    announcements_newer_version,
+    /// Announcements not looked at because their sender had sent too many.
+    announcements_over_budget,
+    /// Announcements for which the directory had no place.
+    announcements_overflow,
+    /// Questions of others that were answered.
+    questions_answered,
+    /// Questions of others that were one too many.
+    questions_refused,
+}
+
+impl Counters {
+    /// Counts what became of an announcement.
+    pub(super) fn count_announcement(&self, result: &Result<Heard, Refusal>) {
+        let counter = match result {
+            Ok(heard) if heard.news == News::Again => &self.announcements_again,
+            Ok(_) => &self.announcements_news,
+            Err(Refusal::Older) => &self.announcements_older,
+            Err(Refusal::Budget) => &self.announcements_over_budget,
+            Err(Refusal::Full) => &self.announcements_overflow,
+            Err(Refusal::Listing(ListingError::Stale)) => &self.announcements_stale,
+            Err(Refusal::Listing(ListingError::NotPublic)) => &self.announcements_not_public,
+            Err(Refusal::Listing(
+                ListingError::NotTheHost | ListingError::Statement(StatementError::Signature(_)),
+            )) => &self.announcements_forged,
+            Err(refusal) if !refusal.is_senders_fault() => &self.announcements_newer_version,
+            Err(_) => &self.announcements_malformed,
+        };
+        counter.increase();
+    }
 }
 
 /// One counter.

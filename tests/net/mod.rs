@@ -1,6 +1,11 @@
 //! The network half of a node, over real sockets on loopback.
 
 mod connecting;
+mod dht;
+mod directory;
+mod hostile;
+mod rooms;
+mod stock;
 mod streams;
 
 use std::time::Duration;

@@ -1,0 +1,120 @@
+//! Rooms to announce.
+
+use std::time::{Duration, SystemTime};
+
+use majlis::net::RoomChange;
+use majlis_protocol::{
+    announcement::{Announcement, Listing},
+    person::PersonKey,
+    room::{Genesis, RoomId},
+    signed::{Signed, Verified},
+};
+use tokio::sync::broadcast;
+
+use super::{Node, PATIENCE};
+
+/// A room and the key of its host.
+pub(super) struct Room {
+    key: PersonKey,
+    genesis: Verified<Genesis>,
+}
+
+impl Room {
+    pub(super) fn new(seed: u8) -> Self {
+        Self::with_tags(seed, &[])
+    }
+
+    pub(super) fn with_tags(seed: u8, tags: &[&str]) -> Self {
+        let key = PersonKey::from_seed(&[seed; 32]);
+        let mut genesis = Genesis::new(key.person(), "Poems", [seed; 16]);
+        genesis.tags = tags.iter().map(|tag| tag.parse().expect("a tag")).collect();
+        let genesis = genesis.sign(&key).expect("valid");
+        Self { key, genesis }
+    }
+
+    pub(super) fn id(&self) -> RoomId {
+        RoomId::of(&self.genesis)
+    }
+
+    /// Its announcement, changed as a test needs it.
+    pub(super) fn announcement(&self, change: impl FnOnce(&mut Announcement)) -> Signed<Announcement> {
+        let mut announcement = Announcement::live(&self.genesis, now());
+        change(&mut announcement);
+        let verified = Verified::sign(announcement, &self.key).expect("valid");
+        verified.signed().clone()
+    }
+
+    /// Its announcement with the addresses of a member.
+    pub(super) fn announced_by(
+        &self,
+        member: &Node,
+        change: impl FnOnce(&mut Announcement),
+    ) -> Signed<Announcement> {
+        self.announcement(|announcement| {
+            let addresses = member.network.addresses();
+            announcement.addresses = addresses
+                .iter()
+                .map(|address| address.to_string().parse().expect("an address"))
+                .collect();
+            change(announcement);
+        })
+    }
+}
+
+pub(super) fn now() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.expect("after 1970").as_secs()
+}
+
+/// Whether a node lists a room.
+pub(super) async fn lists(node: &Node, room: RoomId) -> bool {
+    let rooms = node.network.rooms(None).await;
+    rooms.iter().any(|listing| listing.announcement().room == room)
+}
+
+/// The first change that is wanted.
+pub(super) async fn change<T>(
+    changes: &mut broadcast::Receiver<RoomChange>,
+    mut wanted: impl FnMut(RoomChange) -> Option<T>,
+) -> T {
+    let search = async {
+        loop {
+            let change = changes.recv().await.expect("the network runs");
+            if let Some(found) = wanted(change) {
+                return found;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, search)
+        .await
+        .expect("the change comes")
+}
+
+/// The first listing of a room whose newest log entry has at least this sequence.
+pub(super) async fn listed(
+    changes: &mut broadcast::Receiver<RoomChange>,
+    room: RoomId,
+    head: u32,
+) -> Box<Listing> {
+    change(changes, |change| match change {
+        RoomChange::Listed(listing)
+            if listing.announcement().room == room && listing.announcement().head >= head =>
+        {
+            Some(listing)
+        }
+        _ => None,
+    })
+    .await
+}
+
+/// Waits until a node lists a room, by whatever way it hears of it.
+pub(super) async fn until_listed(node: &Node, room: RoomId) {
+    let wait = async {
+        while !lists(node, room).await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait)
+        .await
+        .expect("the room is listed");
+}
