@@ -19,9 +19,17 @@ const KEY_FILE: u64 = 4_096;
 
 /// Reads the key, or makes one where there is none.
 pub(super) fn read_or_create(path: &Path) -> Result<PersonKey, HomeError> {
+    match read_existing(path)? {
+        Some(key) => Ok(key),
+        None => create(path),
+    }
+}
+
+/// Reads the key if there is one.
+pub(super) fn read_existing(path: &Path) -> Result<Option<PersonKey>, HomeError> {
     match File::open(path) {
-        Ok(file) => read(path, file),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => create(path),
+        Ok(file) => read(path, file).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(HomeError::Read {
             path: path.to_owned(),
             source,

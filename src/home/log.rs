@@ -9,16 +9,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use majlis_protocol::limits;
+use majlis_protocol::log::{self, RecordError};
 
 use super::{HomeError, atomic};
 
 /// Most bytes of a log that are read. A hundred thousand of the entries that people cause fit many times over; a
 /// larger file is not a log of ours.
 const LOG_FILE: u64 = 256 << 20;
-
-/// Most bytes of a record: the largest entry, and the signature and length of its envelope.
-const RECORD: usize = limits::ENTRY + 67;
 
 /// The log of one room, open for appending.
 #[derive(Debug)]
@@ -144,22 +141,11 @@ impl RoomLog {
 
 /// Where the last whole record ends, or at which byte the file is damaged.
 fn whole_records(bytes: &[u8]) -> Result<usize, usize> {
-    let mut end = 0;
-    while let Some((length, rest)) = bytes[end..].split_first_chunk::<4>() {
-        let length = u32::from_be_bytes(*length) as usize;
-        // Some file systems leave zeroes where a write did not reach; no record is empty.
-        if length == 0 && rest.iter().all(|byte| *byte == 0) {
-            break;
-        }
-        if length == 0 || length > RECORD {
-            return Err(end);
-        }
-        if rest.len() < length {
-            break;
-        }
-        end += 4 + length;
+    let mut records = log::records(bytes);
+    match records.by_ref().find_map(Result::err) {
+        None | Some(RecordError::Torn { .. }) => Ok(records.offset()),
+        Some(_) => Err(records.offset()),
     }
-    Ok(end)
 }
 
 #[cfg(test)]

@@ -23,7 +23,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use majlis_protocol::{limits, person::PersonKey, room::RoomId};
+use majlis_protocol::{
+    limits,
+    person::{Person, PersonKey},
+    room::RoomId,
+};
 
 pub use access::{ApiAccess, Granted};
 pub use log::{Loaded, RoomLog};
@@ -145,6 +149,14 @@ impl Home {
     /// cannot be trusted or read; it is never replaced.
     pub fn person_key(&self) -> Result<PersonKey, HomeError> {
         key::read_or_create(&self.path.join("key.pem"))
+    }
+
+    /// Whose home this is, if its key has been made; read without the lock, as while a node runs in it.
+    ///
+    /// # Errors
+    /// As [`Home::person_key`].
+    pub fn known_person(path: &Path) -> Result<Option<Person>, HomeError> {
+        Ok(key::read_existing(&path.join("key.pem"))?.map(|key| key.person()))
     }
 
     /// The log of a room, empty at first.
@@ -275,6 +287,15 @@ mod tests {
         }
         let room = path.join("rooms").join(RoomId([1; 32]).to_string());
         assert_eq!((mode(&room), mode(&room.join("log"))), (0o700, 0o600));
+    }
+
+    #[test]
+    fn whose_home_it_is_can_be_read_while_it_is_held() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let home = Home::open(dir.path()).expect("a new home");
+        assert_eq!(Home::known_person(dir.path()).expect("readable"), None);
+        let person = home.person_key().expect("a new key").person();
+        assert_eq!(Home::known_person(dir.path()).expect("readable"), Some(person));
     }
 
     #[test]
