@@ -1,5 +1,6 @@
 //! Majlis: audio rooms without a server.
 
+pub mod api;
 pub mod audio;
 pub mod event;
 pub mod home;

@@ -1,0 +1,90 @@
+//! Whom a KEY argument means: a whole key, or a nickname with its tag.
+//!
+//! Nicknames are self-chosen; the tag comes from the key. A `nick#tag` that fits two people means neither.
+
+use majlis_protocol::{person::Person, text::Text};
+
+/// Why a KEY argument means nobody.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// Neither a key nor `nick#tag`: the asker's mistake.
+    #[error("'{0}' is neither a key nor nick#tag; `majlis ctl people` shows both")]
+    Form(String),
+    /// Nobody in the room is called so; a retry helps once they are there.
+    #[error("nobody in the room is '{0}'; `majlis ctl people` shows who is there")]
+    Nobody(String),
+    /// More than one person is called so; the whole key helps.
+    #[error("more than one person in the room is '{0}'; give the whole key, as `majlis ctl people` shows it")]
+    Ambiguous(String),
+}
+
+/// Finds whom `text` means among people with their nicknames and tags.
+pub(super) fn find<'a>(
+    text: &str,
+    people: impl IntoIterator<Item = (Person, &'a str, &'a str)>,
+) -> Result<Person, KeyError> {
+    if let Ok(person) = text.parse() {
+        return Ok(person);
+    }
+    let shown = || Text::clean(text).to_string();
+    let (nick, tag) = text.rsplit_once('#').ok_or_else(|| KeyError::Form(shown()))?;
+    let nick = Text::clean(nick);
+    let mut fits = people
+        .into_iter()
+        .filter(|(_, theirs, of_key)| *theirs == nick.as_str() && of_key.eq_ignore_ascii_case(tag))
+        .map(|(person, ..)| person);
+    let first = fits.next().ok_or_else(|| KeyError::Nobody(shown()))?;
+    if fits.any(|other| other != first) {
+        return Err(KeyError::Ambiguous(shown()));
+    }
+    Ok(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use majlis_protocol::person::PersonKey;
+
+    use super::*;
+
+    fn person(seed: u8) -> Person {
+        PersonKey::from_seed(&[seed; 32]).person()
+    }
+
+    #[test]
+    fn a_whole_key_means_its_person_whether_there_or_not() {
+        assert_eq!(find(&person(1).to_string(), []), Ok(person(1)));
+    }
+
+    #[test]
+    fn a_nickname_counts_only_with_its_tag() {
+        let people = [
+            (person(1), "salma", "aaaa"),
+            (person(2), "salma", "bbbb"),
+            (person(3), "a#b", "cccc"),
+        ];
+        let found = |text: &str| find(text, people);
+        assert_eq!(found("salma#bbbb"), Ok(person(2)));
+        assert_eq!(found("salma#BBBB"), Ok(person(2)));
+        assert_eq!(found("a#b#cccc"), Ok(person(3)));
+        assert_eq!(found("salma"), Err(KeyError::Form("salma".into())));
+        for text in ["salma#cccc", "salma#", "Salma#aaaa", "#aaaa"] {
+            assert_eq!(found(text), Err(KeyError::Nobody(text.into())));
+        }
+    }
+
+    #[test]
+    fn a_name_that_fits_two_people_means_neither() {
+        let people = [(person(1), "salma", "aaaa"), (person(2), "salma", "aaaa")];
+        assert_eq!(
+            find("salma#aaaa", people),
+            Err(KeyError::Ambiguous("salma#aaaa".into()))
+        );
+    }
+
+    #[test]
+    fn an_error_repeats_nothing_that_a_terminal_would_obey() {
+        let error = find("\u{1b}[31mx", []).expect_err("no key").to_string();
+        assert!(!error.contains('\u{1b}'), "{error:?}");
+    }
+}

@@ -1,0 +1,68 @@
+//! The local API: how other programs of the same user see and steer the node that runs in a home.
+//!
+//! HTTP on 127.0.0.1, on a port of the system's choice, with a token that is new at every start; both stand in the
+//! home ([`crate::home::ApiAccess`]). It depends on [`Node`] and [`RoomHandle`] alone.
+//!
+//! Every answer is JSON; an error is `{"error": text}` that says what to do.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /v1/info` | `{peer, key, nick, tag, addresses[], rooms[]}` |
+//! | `GET /v1/room/{id}` | the room as [`crate::room::RoomInfo`] |
+//! | `POST /v1/room/{id}/act` with an [`Act`] | `{seq}`, once it is in this node's log; 409 with the chair's reason |
+//! | `POST /v1/room/{id}/mic` with a [`Mic`] | `{on}` |
+//! | `GET /v1/events` | a WebSocket of the events of `--json`, those of a room with its id as `room` |
+//!
+//! [`Node`]: crate::node::Node
+//! [`RoomHandle`]: crate::room::RoomHandle
+
+mod client;
+mod events;
+mod guard;
+mod keys;
+mod routes;
+mod server;
+
+use serde::{Deserialize, Serialize};
+
+pub use client::{Client, ClientError};
+pub use keys::KeyError;
+pub use server::{ApiError, Server};
+
+/// What to do in a room. A key is a person's whole key, or its `nick#tag` where only one person there has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "kebab-case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Act {
+    /// Calls the room otherwise.
+    Title {
+        /// How.
+        title: String,
+    },
+    /// Invites a person to the stage.
+    Invite {
+        /// Whom.
+        key: String,
+    },
+    /// Accepts an invitation.
+    Accept,
+    /// Declines an invitation.
+    Decline,
+    /// Goes back to the audience.
+    LeaveStage,
+    /// Moves a person back to the audience.
+    Move {
+        /// Whom.
+        key: String,
+    },
+    /// Ends the room for everyone.
+    End,
+}
+
+/// Opens or closes this node's own microphone, file or tone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mic {
+    /// Whether sound goes out.
+    pub on: bool,
+}

@@ -1,0 +1,157 @@
+//! What the API answers: one function a request, over [`Node`] and [`RoomHandle`].
+
+use axum::{
+    Json, Router,
+    extract::{DefaultBodyLimit, Path, State, rejection::JsonRejection},
+    http::StatusCode,
+    middleware,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use majlis_protocol::room::RoomId;
+use serde_json::json;
+use tokio::sync::watch;
+
+use super::{Act, Mic, events, guard, keys};
+use crate::{
+    home::ApiAccess,
+    node::Node,
+    room::{ActError, RoomAction, RoomHandle, RoomInfo},
+};
+
+/// Most bytes of a request's body: a title and its quotes fit many times over.
+const BODY: usize = 16 << 10;
+
+/// What every request may need.
+#[derive(Debug, Clone)]
+pub(super) struct Context {
+    /// The node.
+    pub(super) node: Node,
+    /// Changes, or is gone, when the server ends.
+    pub(super) end: watch::Receiver<()>,
+}
+
+/// An answer of refusal, as every request gives it.
+#[derive(Debug)]
+pub(super) struct Refused {
+    status: StatusCode,
+    why: String,
+}
+
+/// The whole API, behind its guard.
+pub(super) fn router(context: Context, access: ApiAccess) -> Router {
+    Router::new()
+        .route("/v1/info", get(info))
+        .route("/v1/room/{id}", get(room))
+        .route("/v1/room/{id}/act", post(act))
+        .route("/v1/room/{id}/mic", post(mic))
+        .route("/v1/events", get(events::open))
+        .fallback(async || refusal(StatusCode::NOT_FOUND, "there is no such request"))
+        .method_not_allowed_fallback(async || {
+            refusal(StatusCode::METHOD_NOT_ALLOWED, "this request has another method")
+        })
+        .layer(DefaultBodyLimit::max(BODY))
+        .layer(middleware::from_fn_with_state(access, guard::guard))
+        .with_state(context)
+}
+
+/// An error as every request answers it.
+pub(super) fn refusal(status: StatusCode, why: impl ToString) -> Refused {
+    Refused {
+        status,
+        why: why.to_string(),
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        (self.status, Json(json!({ "error": self.why }))).into_response()
+    }
+}
+
+async fn info(State(Context { node, .. }): State<Context>) -> Response {
+    let rooms: Vec<_> = node.rooms().iter().map(|room| room.id().to_string()).collect();
+    let info = json!({
+        "peer": node.peer().to_string(),
+        "key": node.person().to_string(),
+        "nick": node.nick(),
+        "tag": node.person().tag(),
+        "addresses": node.addresses(),
+        "rooms": rooms,
+    });
+    Json(info).into_response()
+}
+
+async fn room(State(context): State<Context>, Path(id): Path<String>) -> Result<Response, Refused> {
+    let room = context.room(&id)?;
+    Ok(Json(known(&room).await?).into_response())
+}
+
+async fn act(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    act: Result<Json<Act>, JsonRejection>,
+) -> Result<Response, Refused> {
+    let room = context.room(&id)?;
+    let Json(act) = act.map_err(malformed)?;
+    let action = action(&room, act).await?;
+    match room.act(action).await {
+        Ok(seq) => Ok(Json(json!({ "seq": seq })).into_response()),
+        Err(error) => Err(refusal(StatusCode::CONFLICT, error)),
+    }
+}
+
+async fn mic(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    mic: Result<Json<Mic>, JsonRejection>,
+) -> Result<Response, Refused> {
+    let room = context.room(&id)?;
+    let Json(mic) = mic.map_err(malformed)?;
+    match room.microphone(mic.on).await {
+        Ok(()) => Ok(Json(mic).into_response()),
+        Err(error) => Err(refusal(StatusCode::CONFLICT, error)),
+    }
+}
+
+impl Context {
+    fn room(&self, id: &str) -> Result<RoomHandle, Refused> {
+        let id: RoomId = id
+            .parse()
+            .map_err(|error| refusal(StatusCode::BAD_REQUEST, error))?;
+        self.node
+            .room(id)
+            .ok_or_else(|| refusal(StatusCode::NOT_FOUND, "this node is not in that room"))
+    }
+}
+
+/// What is known of a room while this node is in it.
+async fn known(room: &RoomHandle) -> Result<RoomInfo, Refused> {
+    room.info()
+        .await
+        .ok_or_else(|| refusal(StatusCode::NOT_FOUND, ActError::Left))
+}
+
+/// The room's own action for what was asked, with persons in the place of their names.
+async fn action(room: &RoomHandle, act: Act) -> Result<RoomAction, Refused> {
+    let whom = async |key: String| {
+        let people = known(room).await?.people;
+        let named = people
+            .iter()
+            .filter_map(|one| Some((one.key, one.nick.as_deref()?, one.tag.as_str())));
+        keys::find(&key, named).map_err(|error| refusal(StatusCode::BAD_REQUEST, error))
+    };
+    Ok(match act {
+        Act::Title { title } => RoomAction::Title(title),
+        Act::Invite { key } => RoomAction::Invite(whom(key).await?),
+        Act::Accept => RoomAction::Accept,
+        Act::Decline => RoomAction::Decline,
+        Act::LeaveStage => RoomAction::LeaveStage,
+        Act::Move { key } => RoomAction::Move(whom(key).await?),
+        Act::End => RoomAction::End,
+    })
+}
+
+fn malformed(rejection: JsonRejection) -> Refused {
+    refusal(rejection.status(), rejection.body_text())
+}
