@@ -1,2 +1,7 @@
-//! The majlis program.
-fn main() {}
+//! The majlis program: a thin face over the library.
+
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

@@ -1,0 +1,99 @@
+//! Where results go: one JSON object a line for programs, or text for people.
+//!
+//! Each line is flushed as it is written. A write that fails because the reader has gone is an
+//! [`std::io::ErrorKind::BrokenPipe`], which callers take for the wish to stop.
+
+use std::{
+    io::{self, Write},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use majlis::event::{Event, Stamped};
+use serde::Serialize;
+
+use super::show::Show;
+
+/// The face that a command shows.
+#[derive(Debug)]
+pub(crate) enum Face {
+    /// For programs.
+    Json,
+    /// For people.
+    People(Box<Show>),
+}
+
+impl Face {
+    /// The face that was asked for.
+    pub(crate) fn new(json: bool) -> Self {
+        if json {
+            Self::Json
+        } else {
+            Self::People(Box::new(Show::new()))
+        }
+    }
+
+    /// Tells an event of a room.
+    pub(crate) fn event(&mut self, event: &Stamped) -> io::Result<()> {
+        match self {
+            Self::Json => line(event),
+            Self::People(show) => show.event(&event.event),
+        }
+    }
+
+    /// Tells an event that happens now.
+    pub(crate) fn tell(&mut self, event: Event) -> io::Result<()> {
+        self.event(&Stamped::now(event))
+    }
+
+    /// Tells a result of the program itself: as an event called `name` with the fields of `body`, or as `text`.
+    pub(crate) fn result(&mut self, name: &str, body: &impl Serialize, text: &str) -> io::Result<()> {
+        match self {
+            Self::Json => line(&Outcome::now(name, body)),
+            Self::People(show) => show.text(text),
+        }
+    }
+}
+
+/// A result of the program itself, in the shape of an event.
+#[derive(Debug, Serialize)]
+struct Outcome<'a, T> {
+    event: &'a str,
+    at_ms: u64,
+    #[serde(flatten)]
+    body: &'a T,
+}
+
+impl<'a, T: Serialize> Outcome<'a, T> {
+    fn now(event: &'a str, body: &'a T) -> Self {
+        let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            event,
+            at_ms: u64::try_from(at.as_millis()).unwrap_or(u64::MAX),
+            body,
+        }
+    }
+}
+
+fn line(value: &impl Serialize) -> io::Result<()> {
+    let text = serde_json::to_string(value)?;
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}")?;
+    out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_result_is_an_event_with_its_own_fields() {
+        let value = serde_json::to_value(Outcome::now("id", &json!({ "key": "k" }))).expect("an object");
+        assert_eq!((&value["event"], &value["key"]), (&json!("id"), &json!("k")));
+        assert!(
+            value["at_ms"].as_u64().is_some_and(|at| at > 1_600_000_000_000),
+            "{value}"
+        );
+    }
+}

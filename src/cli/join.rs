@@ -1,0 +1,47 @@
+//! `majlis join`: joins a room and stays in it.
+
+use std::time::Instant;
+
+use clap::Args;
+use majlis::node::Node;
+use majlis_protocol::link::RoomLink;
+
+use super::{
+    face::Face,
+    options::{NodeFlags, SeatFlags},
+    signals::Signals,
+    stay::Stay,
+};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  majlis join 'majlis:…?via=…'                    the link as the host passed it on, in quotes
+  majlis join ROOM-ID --bootstrap MULTIADDR       by the bare id, found through a community node
+  majlis join LINK --output file:talk.wav --duration 3600
+
+Everyone joins as a listener. When the host invites you to the stage: `majlis ctl accept`, then open the
+microphone: press Enter, or run `majlis ctl mic on`. Ctrl-C leaves.")]
+pub(crate) struct JoinArgs {
+    /// The room: its link, or its bare id
+    #[arg(value_name = "LINK|ROOM-ID")]
+    link: String,
+    #[command(flatten)]
+    seat: SeatFlags,
+}
+
+pub(crate) async fn run(args: JoinArgs, flags: &NodeFlags, started: Instant) -> anyhow::Result<()> {
+    let link: RoomLink = args.link.parse().map_err(|error| {
+        anyhow::anyhow!(
+            "this is no link to a room: {error}. Copy it whole, and quote it: a shell takes & for itself"
+        )
+    })?;
+    let home = flags.home()?;
+    let signals = Signals::new()?;
+    let face = Face::new(flags.json);
+    let seat = args.seat.resolve(started)?;
+    let node = Node::start(flags.resolve(home.clone())).await?;
+    let joining = node.clone();
+    Stay::new(node, &home, face, signals, &args.seat, started)
+        .run(async move { joining.join(&link, seat).await })
+        .await
+}

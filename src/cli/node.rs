@@ -1,0 +1,39 @@
+//! `majlis node`: a community node, which helps others and is in no room.
+
+use clap::Args;
+use majlis::{api, node::Node};
+
+use super::{face::Face, options::NodeFlags, signals::Signals};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  majlis node --listen /ip4/0.0.0.0/udp/4001/quic-v1 --announce /dns4/node.example.org/udp/4001/quic-v1
+  majlis host \"Evening talk\" --bootstrap MULTIADDR    give others an address that the node printed
+
+It answers who asks for rooms, keeps the list of them, and needs no sound device. Ctrl-C ends it.")]
+pub(crate) struct NodeArgs {}
+
+pub(crate) async fn run(NodeArgs {}: NodeArgs, flags: &NodeFlags) -> anyhow::Result<()> {
+    let home = flags.home()?;
+    let mut signals = Signals::new()?;
+    let mut face = Face::new(flags.json);
+    let mut config = flags.resolve(home.clone());
+    config.community = true;
+    let node = Node::start(config).await?;
+    let result = serve(&node, &home, &mut face, &mut signals).await;
+    node.shutdown().await;
+    result
+}
+
+/// Says where the node listens, and waits for a signal.
+async fn serve(
+    node: &Node,
+    home: &std::path::Path,
+    face: &mut Face,
+    signals: &mut Signals,
+) -> anyhow::Result<()> {
+    let _api = api::Server::start(node.clone(), home).await?;
+    face.tell(node.listening())?;
+    signals.next().await;
+    Ok(())
+}

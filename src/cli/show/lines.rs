@@ -1,0 +1,178 @@
+//! The line that an event is worth. Levels and counts are not: the status shows them.
+
+use anstyle::{AnsiColor, Style};
+use majlis::event::{Event, LeftReason, ParentReason, Stats};
+
+use super::names::Names;
+
+/// What a person should not miss.
+const LOUD: Style = AnsiColor::Red.on_default().bold();
+/// What matters.
+const BOLD: Style = Style::new().bold();
+/// What is good to know.
+const DIM: Style = Style::new().dimmed();
+
+/// The line of an event, or `None` when it is not for people.
+pub(super) fn line(event: &Event, names: &Names) -> Option<String> {
+    Some(match event {
+        Event::Listening { key, addresses, .. } => {
+            let addresses: String = addresses
+                .iter()
+                .map(|address| format!("\n    {address}"))
+                .collect();
+            format!(
+                "{DIM}your tag is #{}; this node listens on{addresses}{DIM:#}",
+                key.tag()
+            )
+        }
+        Event::Room { link, title, .. } => {
+            format!("{BOLD}{title}{BOLD:#} is open. Pass on this link:\n\n    {link}\n")
+        }
+        Event::Listing(listing) => super::listing(&serde_json::to_value(listing).unwrap_or_default()),
+        Event::Unlisted { id } => format!("{DIM}gone: {id}{DIM:#}"),
+        Event::Joined { role, depth: 0, .. } => format!("you are in, as {}", role.0),
+        Event::Joined {
+            role, depth, join_ms, ..
+        } => {
+            format!(
+                "you are in, as {}, {} from the host, after {join_ms} ms",
+                role.0,
+                hops(*depth)
+            )
+        }
+        Event::FirstAudio { ms, speaker, .. } => format!("you hear {} after {ms} ms", names.of(speaker)),
+        Event::Parent { peer: None, .. } => "nobody passes the sound on to you right now".to_owned(),
+        Event::Parent {
+            reason: ParentReason::Attached,
+            ..
+        } => return None,
+        Event::Parent { depth, .. } => {
+            format!("{DIM}sound comes another way now, {} long{DIM:#}", hops(*depth))
+        }
+        Event::Role { key, role } => are(names, key, &format!("{} now", role.0)),
+        Event::Log {
+            action,
+            author,
+            subject,
+            ..
+        } => {
+            let subject = subject.as_ref().filter(|subject| *subject != author);
+            let subject = subject
+                .map(|subject| format!(" {}", names.of(subject)))
+                .unwrap_or_default();
+            format!("{DIM}{}: {action}{subject}{DIM:#}", names.of(author))
+        }
+        Event::Chair { key, .. } => are(names, key, "in the chair"),
+        Event::Microphone { on: true } => {
+            format!("{LOUD}● you are live{LOUD:#}: the room hears you")
+        }
+        Event::Microphone { on: false } => "○ you are silent: nothing of yours is sent".to_owned(),
+        Event::InputEnded => "what you were playing is over".to_owned(),
+        Event::Warning { text } => format!("{LOUD}!{LOUD:#} {text}"),
+        Event::Left { reason } => left(*reason).to_owned(),
+        Event::Summary(stats) => summary(stats, names)?,
+        _ => return None,
+    })
+}
+
+/// A Unix time in this machine's zone.
+pub(super) fn time(unix_seconds: u64) -> String {
+    i64::try_from(unix_seconds)
+        .ok()
+        .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok())
+        .map_or_else(
+            || "at an unknown time".to_owned(),
+            |time| {
+                time.to_zoned(jiff::tz::TimeZone::system())
+                    .strftime("%Y-%m-%d %H:%M")
+                    .to_string()
+            },
+        )
+}
+
+fn are(names: &Names, key: &majlis_protocol::person::Person, what: &str) -> String {
+    let verb = if names.is_own(key) { "are" } else { "is" };
+    format!("{} {verb} {what}", names.of(key))
+}
+
+fn hops(depth: u32) -> String {
+    match depth {
+        1 => "1 hop".to_owned(),
+        depth => format!("{depth} hops"),
+    }
+}
+
+fn left(reason: LeftReason) -> &'static str {
+    match reason {
+        LeftReason::Ended => "the host has ended the room",
+        LeftReason::Duration => "the time is over; you have left",
+        LeftReason::Interrupted => "you have left",
+        LeftReason::Unreachable => "the room can no longer be reached",
+        LeftReason::Refused => "the room did not let you in",
+        _ => "you are no longer in the room",
+    }
+}
+
+/// How well everyone was heard; nothing when nobody was.
+fn summary(stats: &Stats, names: &Names) -> Option<String> {
+    let lines: Vec<String> = stats
+        .streams
+        .iter()
+        .map(|stream| {
+            format!(
+                "heard {}: {} of {} frames ({} lost)",
+                names.of(&stream.speaker),
+                stream.received,
+                stream.expected,
+                stream.lost
+            )
+        })
+        .collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use majlis_protocol::person::Person;
+
+    use super::*;
+
+    fn plain(event: &Event) -> Option<String> {
+        line(event, &Names::default()).map(|line| anstream::adapter::strip_str(&line).to_string())
+    }
+
+    #[test]
+    fn an_open_microphone_is_said_plainly() {
+        let line = plain(&Event::Microphone { on: true }).expect("a line");
+        assert!(line.contains("you are live"), "{line}");
+    }
+
+    #[test]
+    fn people_are_shown_with_their_tags() {
+        let person = Person([1; 32]);
+        let event = Event::Log {
+            seq: 1,
+            term: 1,
+            action: "invite".into(),
+            author: person,
+            subject: Some(Person([2; 32])),
+        };
+        let line = plain(&event).expect("a line");
+        assert!(
+            line.contains(&person.tag()) && line.contains(&Person([2; 32]).tag()),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn counts_and_levels_make_no_lines() {
+        assert_eq!(plain(&Event::Stats(Stats::default())), None);
+        assert_eq!(
+            plain(&Event::Level {
+                key: Person([1; 32]),
+                level: 20
+            }),
+            None
+        );
+    }
+}

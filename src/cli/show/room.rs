@@ -1,0 +1,85 @@
+//! A room and its people as text, from the JSON of the local API.
+
+use serde_json::Value;
+
+/// What the room is and how it sounds here.
+pub(crate) fn info(info: &Value) -> String {
+    let text = |name: &str| info[name].as_str().unwrap_or("unknown");
+    let number = |name: &str| info[name].as_u64().unwrap_or(0);
+    let mut lines = vec![
+        format!("title      {}", text("title")),
+        format!("room       {}", text("id")),
+        format!("link       {}", text("link")),
+        format!("host       {}", text("host")),
+        format!("you are    {}", text("role")),
+        format!("listeners  about {}", number("listeners")),
+        format!("depth      {}", number("depth")),
+        format!("term       {}", number("term")),
+    ];
+    for stream in info["stats"]["streams"].as_array().into_iter().flatten() {
+        lines.push(format!(
+            "hears      {}: {} of {} frames, {} ms delay",
+            stream["speaker"].as_str().unwrap_or("unknown"),
+            stream["received"],
+            stream["expected"],
+            stream["delay_ms"]
+        ));
+    }
+    lines.join("\n")
+}
+
+/// Who is in the room, one a line.
+pub(crate) fn people(info: &Value) -> String {
+    let text = |person: &Value, name: &str| person[name].as_str().unwrap_or_default().to_owned();
+    let lines: Vec<String> = info["people"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|person| {
+            let named = format!("{}#{}", text(person, "nick"), text(person, "tag"));
+            let stage = if person["on_stage"] == true {
+                "  on stage"
+            } else {
+                ""
+            };
+            let live = if person["microphone"] == true {
+                "  live"
+            } else {
+                ""
+            };
+            format!(
+                "{named:<24} {:<9} {}{stage}{live}",
+                text(person, "role"),
+                text(person, "key")
+            )
+        })
+        .collect();
+    if lines.is_empty() {
+        "nobody is known yet".to_owned()
+    } else {
+        lines.join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn people_are_named_by_nick_and_tag_with_the_key_to_copy() {
+        let info = json!({ "people": [
+            { "key": "12D3", "nick": "salma", "tag": "abcd", "role": "speaker", "on_stage": true, "microphone": true },
+        ] });
+        let line = people(&info);
+        assert!(line.starts_with("salma#abcd ") && line.contains("12D3"), "{line}");
+        assert!(line.ends_with("on stage  live"), "{line}");
+    }
+
+    #[test]
+    fn a_node_that_tells_less_is_still_shown() {
+        assert!(info(&json!({})).contains("title      unknown"));
+        assert_eq!(people(&json!({})), "nobody is known yet");
+    }
+}

@@ -1,0 +1,231 @@
+//! Staying in a room until it ends, the time is over, or the person leaves.
+
+use std::{
+    io::{BufRead, IsTerminal},
+    path::Path,
+    time::Instant,
+};
+
+use majlis::{
+    api,
+    event::{Event, LeftReason, Stamped},
+    node::Node,
+    room::{ActError, RoomError, RoomHandle},
+};
+use tokio::sync::mpsc;
+
+use super::{face::Face, options::SeatFlags, signals::Signals};
+
+/// A stay that has not begun: the node runs, the room is being opened or joined.
+#[derive(Debug)]
+pub(crate) struct Stay<'a> {
+    /// The node, which ends with the stay.
+    pub(crate) node: Node,
+    /// Its home.
+    pub(crate) home: &'a Path,
+    /// Where events are shown.
+    pub(crate) face: Face,
+    /// Caught since before the node was started.
+    pub(crate) signals: Signals,
+    /// When to leave.
+    pub(crate) deadline: Option<Instant>,
+    /// Whether the Enter key opens and closes the microphone.
+    pub(crate) enter_toggles: bool,
+}
+
+/// Why the waiting in a stay ended.
+enum Woken {
+    Told(Option<Stamped>),
+    Leave(LeftReason),
+    Toggle,
+    Toggled(Result<(), ActError>),
+}
+
+impl Stay<'_> {
+    /// Says where the node listens, waits for the room, stays in it, and ends the node.
+    pub(crate) async fn run(
+        mut self,
+        room: impl Future<Output = Result<RoomHandle, RoomError>>,
+    ) -> anyhow::Result<()> {
+        let result = match self.face.tell(self.node.listening()) {
+            Ok(()) => self.enter(room).await,
+            Err(error) => Err(error.into()),
+        };
+        self.node.shutdown().await;
+        result
+    }
+
+    async fn enter(
+        &mut self,
+        room: impl Future<Output = Result<RoomHandle, RoomError>>,
+    ) -> anyhow::Result<()> {
+        let room = tokio::select! {
+            room = room => room,
+            () = self.signals.next() => return Ok(self.face.tell(Event::Left { reason: LeftReason::Interrupted })?),
+            () = until(self.deadline) => {
+                self.face.tell(Event::Left { reason: LeftReason::Duration })?;
+                anyhow::bail!("the time given with --duration was over before the room was reached");
+            }
+        };
+        match room {
+            Ok(room) => self.stay(room).await,
+            Err(error) => {
+                if let Some(reason) = kept_out(&error) {
+                    self.face.tell(Event::Left { reason })?;
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn stay(&mut self, room: RoomHandle) -> anyhow::Result<()> {
+        // First, so that no other listener takes the room's first events.
+        let mut events = room.events();
+        let _api = api::Server::start(self.node.clone(), self.home).await?;
+        if room.is_host()
+            && let Some(info) = room.info().await
+        {
+            self.face.tell(Event::Room {
+                id: info.id,
+                link: info.link,
+                title: info.title,
+            })?;
+        }
+        let mut keys = self.enter_toggles.then(enter_key);
+        let (toggled, mut toggles) = mpsc::channel(1);
+        let (mut on, mut left, mut gone) = (false, None, None);
+        loop {
+            let leaving = left.is_some();
+            let woken = tokio::select! {
+                event = events.next() => Woken::Told(event),
+                () = self.signals.next() => Woken::Leave(LeftReason::Interrupted),
+                () = until(self.deadline), if !leaving => Woken::Leave(LeftReason::Duration),
+                () = pressed(&mut keys) => Woken::Toggle,
+                Some(result) = toggles.recv() => Woken::Toggled(result),
+            };
+            match woken {
+                Woken::Told(None) => break,
+                Woken::Told(Some(event)) => {
+                    match event.event {
+                        Event::Microphone { on: now } => on = now,
+                        Event::Left { reason } => left = Some(reason),
+                        _ => {}
+                    }
+                    if gone.is_none()
+                        && let Err(error) = self.face.event(&event)
+                    {
+                        // Nobody reads on: leave as on a signal, and say it no more.
+                        leave(&room, LeftReason::Interrupted);
+                        gone = Some(error);
+                    }
+                }
+                Woken::Leave(reason) if left.is_none() => {
+                    left = Some(reason);
+                    leave(&room, reason);
+                }
+                // Asked twice: do not wait for the others.
+                Woken::Leave(_) => break,
+                Woken::Toggle => toggle(&room, !on, toggled.clone()),
+                Woken::Toggled(Err(error)) => self.face.tell(Event::Warning {
+                    text: error.to_string(),
+                })?,
+                Woken::Toggled(Ok(())) => {}
+            }
+        }
+        match (gone, left) {
+            (Some(error), _) => Err(error.into()),
+            (None, Some(reason)) => outcome(reason),
+            (None, None) => anyhow::bail!("the room closed without a reason; please try again"),
+        }
+    }
+}
+
+/// What it takes to stay.
+impl<'a> Stay<'a> {
+    /// A stay of `node` with the options that were typed; `deadline` counts from `started`.
+    pub(crate) fn new(
+        node: Node,
+        home: &'a Path,
+        face: Face,
+        signals: Signals,
+        seat: &SeatFlags,
+        started: Instant,
+    ) -> Self {
+        let people = matches!(face, Face::People(_));
+        Self {
+            node,
+            home,
+            face,
+            signals,
+            deadline: seat.duration.and_then(|duration| started.checked_add(duration)),
+            enter_toggles: people && seat.has_microphone() && std::io::stdin().is_terminal(),
+        }
+    }
+}
+
+/// Waits for a time, or for ever where there is none.
+pub(crate) async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Leaves beside the loop that goes on showing events, of which the last ends it.
+fn leave(room: &RoomHandle, reason: LeftReason) {
+    let room = room.clone();
+    tokio::spawn(async move { room.leave(reason).await });
+}
+
+fn toggle(room: &RoomHandle, on: bool, done: mpsc::Sender<Result<(), ActError>>) {
+    let room = room.clone();
+    tokio::spawn(async move {
+        let result = room.microphone(on).await;
+        let _ = done.send(result).await;
+    });
+}
+
+/// How an event calls it when a room was not reached.
+fn kept_out(error: &RoomError) -> Option<LeftReason> {
+    match error {
+        RoomError::Unreachable { .. } => Some(LeftReason::Unreachable),
+        RoomError::Refused(_) => Some(LeftReason::Refused),
+        RoomError::Ended => Some(LeftReason::Ended),
+        _ => None,
+    }
+}
+
+/// The exit of a stay: a person who could not stay has failed, whoever left or was there to the end has not.
+fn outcome(reason: LeftReason) -> anyhow::Result<()> {
+    match reason {
+        LeftReason::Ended | LeftReason::Duration | LeftReason::Interrupted => Ok(()),
+        LeftReason::Unreachable => anyhow::bail!(
+            "nobody of the room can be reached any more; check the network, then join again with a fresh link"
+        ),
+        _ => anyhow::bail!("the room did not let this node in"),
+    }
+}
+
+/// Waits for a key, for ever where there is no keyboard or it is gone.
+async fn pressed(keys: &mut Option<mpsc::Receiver<()>>) {
+    let pressed = match keys {
+        Some(keys) => keys.recv().await,
+        None => None,
+    };
+    if pressed.is_none() {
+        std::future::pending().await
+    }
+}
+
+/// Each press of Enter. A thread of its own reads: it may wait for ever, and nothing waits for it.
+fn enter_key() -> mpsc::Receiver<()> {
+    let (pressed, presses) = mpsc::channel(1);
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lock().lines() {
+            if line.is_err() || pressed.blocking_send(()).is_err() {
+                break;
+            }
+        }
+    });
+    presses
+}
