@@ -190,11 +190,19 @@ impl Member {
         self.ask_for_a_place(now);
     }
 
+    /// Whom we asked to let us in may say no, and that the room is over. Who is in the room hears of its end from the
+    /// log alone, or any stranger could end it.
     pub(super) fn handle_refuse(&mut self, link: Neighbour, refusal: Refusal, now: Duration) {
-        if refusal.reason == Reason::Ended {
+        let asked = self
+            .links
+            .get(&link)
+            .is_some_and(|link| matches!(link.stage, Stage::AwaitWelcome { .. }));
+        if asked && refusal.reason == Reason::Ended && self.is_without_place() {
             return self.leave(Left::Ended);
         }
-        self.seeking.refused(refusal);
+        if asked {
+            self.seeking.refused(refusal);
+        }
         self.close(link, now);
     }
 

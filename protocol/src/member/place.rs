@@ -89,6 +89,11 @@ impl Member {
         }
     }
 
+    /// Whether this member is neither the root nor attached to a parent.
+    pub(super) fn is_without_place(&self) -> bool {
+        matches!(self.place, Place::Seeking | Place::Asked { .. })
+    }
+
     /// Asks for a place at an open link, the root's own if there is one, once the log has caught up.
     pub(super) fn ask_for_a_place(&mut self, now: Duration) {
         if self.place != Place::Seeking || self.is_catching_up() {

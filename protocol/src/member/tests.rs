@@ -1,5 +1,7 @@
 //! Members in virtual time, joined by links that carry real frames.
 
+mod hostile;
+
 use alloc::{format, string::ToString, vec};
 
 use super::*;
@@ -115,20 +117,22 @@ impl World {
         (a, b)
     }
 
-    /// A link to a member whose other end the test plays itself.
+    /// A link to a member whose other end the test plays itself, and opened.
     fn stranger(&mut self, to: usize, seed: u8) -> Neighbour {
+        self.played(to, seed, Side::Receiver)
+    }
+
+    /// A link that a member opened to someone whom the test plays.
+    fn asked(&mut self, by: usize, seed: u8) -> Neighbour {
+        self.played(by, seed, Side::Opener)
+    }
+
+    fn played(&mut self, member: usize, seed: u8, side: Side) -> Neighbour {
         let link = Neighbour(self.next);
         self.next += 1;
-        self.owners.insert(link, to);
+        self.owners.insert(link, member);
         let peer = Peer([seed; 32]);
-        self.members[to].handle(
-            Input::LinkUp {
-                link,
-                peer,
-                side: Side::Receiver,
-            },
-            self.now,
-        );
+        self.members[member].handle(Input::LinkUp { link, peer, side }, self.now);
         self.run();
         link
     }
