@@ -10,7 +10,10 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
-use crate::person::{BadSignature, Person, PersonKey, Signature};
+use crate::{
+    person::{BadSignature, Person, PersonKey, Signature},
+    reason::Reason,
+};
 
 /// The version byte that every signed structure begins with.
 pub const VERSION: u8 = 1;
@@ -97,6 +100,19 @@ pub enum Malformed {
         /// What is asked for.
         what: &'static str,
     },
+}
+
+impl Malformed {
+    /// The reason that the sender is told.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Version { .. } | Self::NeedsExtension { .. } | Self::NeedsNewer { .. } => {
+                Reason::Unsupported
+            }
+            _ => Reason::Malformed,
+        }
+    }
 }
 
 /// Why a signed statement was not accepted.

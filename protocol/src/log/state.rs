@@ -139,10 +139,8 @@ impl ActionError {
     #[must_use]
     pub fn reason(&self) -> Reason {
         match self {
-            Self::Malformed(
-                Malformed::Version { .. } | Malformed::NeedsNewer { .. } | Malformed::NeedsExtension { .. },
-            ) => Reason::Unsupported,
-            Self::Malformed(_) | Self::Signature => Reason::Malformed,
+            Self::Malformed(malformed) => malformed.reason(),
+            Self::Signature => Reason::Malformed,
             Self::WrongRoom => Reason::UnknownRoom,
             Self::Replayed => Reason::Duplicate,
             Self::Expired { .. } | Self::ExpiresTooLate { .. } => Reason::Expired,

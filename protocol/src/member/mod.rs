@@ -244,7 +244,7 @@ impl Member {
             Input::LinkUp { link, peer, side } => self.handle_link_up(link, peer, side, now),
             Input::LinkDown { link } => self.forget_link(link, now),
             Input::Message { link, message } => self.handle_message(link, message, now),
-            Input::Malformed { link, error } => self.cut(link, Reason::Malformed, &error.to_string(), now),
+            Input::Malformed { link, error } => self.cut(link, error.reason(), &error.to_string(), now),
             Input::Forger { link } => self.cut(link, Reason::Malformed, "forged media packets", now),
             Input::SoundAhead => self.handle_sound_ahead(),
             Input::NobodyFound => self.handle_nobody_found(now),

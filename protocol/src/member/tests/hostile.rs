@@ -34,3 +34,30 @@ fn a_newcomer_believes_whom_it_asks_that_the_room_has_ended() {
     world.say(newcomer, link, Message::Refuse(refusal(Reason::Ended, "")));
     assert_eq!(world.left(newcomer), Some(&Left::Ended));
 }
+
+#[test]
+fn what_a_newer_program_says_is_refused_as_that() {
+    for (error, reason) in [
+        (
+            Malformed::NeedsNewer {
+                what: "messages of this kind",
+            },
+            Reason::Unsupported,
+        ),
+        (
+            Malformed::Version {
+                what: "a control frame",
+                version: 2,
+            },
+            Reason::Unsupported,
+        ),
+        (Malformed::NeedsExtension { kind: 0x8001 }, Reason::Unsupported),
+        (Malformed::Encoding { what: "hello" }, Reason::Malformed),
+    ] {
+        let mut world = World::hosted();
+        let link = world.stranger(0, 9);
+        world.members[0].handle(Input::Malformed { link, error }, world.now);
+        world.run();
+        assert_eq!(world.refusal_on(link), Some(reason));
+    }
+}
