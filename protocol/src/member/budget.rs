@@ -1,12 +1,18 @@
-//! What one neighbour may make us do: a token bucket per link, asked before the work is done.
+//! What one peer may make us do: a token bucket each, asked before the work is done.
+//!
+//! Invariant: a bucket is the peer's, not the link's, and outlives its links, so that a new substream buys no new
+//! patience.
 
+use alloc::collections::BTreeMap;
 use core::time::Duration;
 
-/// Tokens that a link gets each second. A member in a lively room sends a few messages a second; catching up on a
+use crate::person::Peer;
+
+/// Tokens that a peer gets each second. A member in a lively room sends a few messages a second; catching up on a
 /// log takes a dozen in a row.
 const RATE: u32 = 20;
 
-/// Tokens that a link may save up: a whole catch-up at once, and no more.
+/// Tokens that a peer may save up: joining, and a burst of what a lively room says.
 const BURST: u32 = 100;
 
 /// What a message costs when it makes us verify a signature.
@@ -15,30 +21,83 @@ pub(super) const SIGNED: u32 = 2;
 /// What any other message costs.
 pub(super) const PLAIN: u32 = 1;
 
-/// The tokens of one link.
+/// What a message costs that we asked for, or that we answer once a peer.
+pub(super) const FREE: u32 = 0;
+
+/// Peers whose buckets are kept while most of them have no link any more. A bucket is full again after five seconds,
+/// and a forgotten one is full at once: with fewer, a crowd of strangers would wipe out what one of them has spent.
+const REMEMBERED: usize = 1_024;
+
+/// The buckets of all peers of a room.
+#[derive(Debug, Default)]
+pub(super) struct Conduct {
+    peers: BTreeMap<Peer, Account>,
+}
+
+/// One peer's account.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(super) struct Account {
+    budget: Budget,
+    /// The newest log entry that was sent to it on its asking.
+    entries_sent: u32,
+}
+
+/// The tokens of one peer.
+#[derive(Debug)]
+struct Budget {
     /// Thousandths of a token, so that short intervals count.
     millitokens: u32,
     at: Duration,
 }
 
+impl Conduct {
+    /// A peer's account; a fresh one for those who were not met before.
+    pub(super) fn of(&mut self, peer: Peer, now: Duration) -> &mut Account {
+        if self.peers.len() >= REMEMBERED && !self.peers.contains_key(&peer) {
+            self.peers.retain(|_, account| !account.budget.is_full(now));
+            if self.peers.len() >= REMEMBERED {
+                self.peers.pop_first();
+            }
+        }
+        self.peers.entry(peer).or_insert_with(|| Account {
+            budget: Budget::new(now),
+            entries_sent: 0,
+        })
+    }
+
+    /// The newest log entry that was sent to a peer on its asking.
+    pub(super) fn entries_sent(&self, peer: Peer) -> u32 {
+        self.peers.get(&peer).map_or(0, |account| account.entries_sent)
+    }
+}
+
+impl Account {
+    /// Takes tokens out; `false` when there are too few, and then none is taken.
+    pub(super) fn take(&mut self, tokens: u32, now: Duration) -> bool {
+        self.budget.take(tokens, now)
+    }
+
+    /// Notes up to which entry the log was sent.
+    pub(super) fn sent_entries(&mut self, newest: u32) {
+        self.entries_sent = self.entries_sent.max(newest);
+    }
+}
+
 impl Budget {
     /// A full bucket.
-    pub(super) fn new(now: Duration) -> Self {
+    fn new(now: Duration) -> Self {
         Self {
             millitokens: BURST * 1000,
             at: now,
         }
     }
 
-    /// Takes tokens out; `false` when there are too few, and then none is taken.
-    pub(super) fn take(&mut self, tokens: u32, now: Duration) -> bool {
-        let elapsed = u32::try_from(now.saturating_sub(self.at).as_millis()).unwrap_or(u32::MAX);
-        self.millitokens = self
-            .millitokens
-            .saturating_add(elapsed.saturating_mul(RATE))
-            .min(BURST * 1000);
+    fn is_full(&self, now: Duration) -> bool {
+        self.earned(now) == BURST * 1000
+    }
+
+    fn take(&mut self, tokens: u32, now: Duration) -> bool {
+        self.millitokens = self.earned(now);
         self.at = now.max(self.at);
         match self.millitokens.checked_sub(tokens * 1000) {
             Some(left) => {
@@ -47,6 +106,14 @@ impl Budget {
             }
             None => false,
         }
+    }
+
+    /// What is in the bucket at `now`, in thousandths of a token.
+    fn earned(&self, now: Duration) -> u32 {
+        let elapsed = u32::try_from(now.saturating_sub(self.at).as_millis()).unwrap_or(u32::MAX);
+        self.millitokens
+            .saturating_add(elapsed.saturating_mul(RATE))
+            .min(BURST * 1000)
     }
 }
 

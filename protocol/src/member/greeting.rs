@@ -15,17 +15,18 @@ use crate::{
     wire::message::{Alias, Hello, Message, Refusal, Welcome},
 };
 
-use super::{
-    Event, GREETING_TIMEOUT, Left, Member, Route, Side,
-    budget::{self, Budget},
-};
+use super::{Event, GREETING_TIMEOUT, Left, Member, Route, Side, budget};
 
 /// One control substream.
 #[derive(Debug)]
 pub(super) struct Link {
     peer: Peer,
-    budget: Budget,
+    side: Side,
     stage: Stage,
+    /// The newest entry that the other end claims to have.
+    pub(super) claimed: u32,
+    /// Whether we asked for entries and have no answer yet.
+    pub(super) awaits_entries: bool,
 }
 
 /// How far the greeting has come.
@@ -55,8 +56,10 @@ impl Link {
         };
         Self {
             peer,
-            budget: Budget::new(now),
+            side,
             stage,
+            claimed: 0,
+            awaits_entries: false,
         }
     }
 
@@ -91,18 +94,6 @@ impl Link {
             Stage::AwaitHello { deadline } | Stage::AwaitWelcome { deadline } => Some(deadline),
             Stage::Open(_) => None,
         }
-    }
-
-    /// Whether the other end has tokens left for this message.
-    pub(super) fn may_send(&mut self, message: &Message, now: Duration) -> bool {
-        let cost = match message {
-            Message::Hello(_) | Message::Welcome(_) | Message::Beacon(_) | Message::Request(_) => {
-                budget::SIGNED
-            }
-            // Catching up is asked for by us, entry by entry; what was not asked for is not verified again.
-            _ => budget::PLAIN,
-        };
-        self.budget.take(cost, now)
     }
 }
 
@@ -262,6 +253,7 @@ impl Member {
                 addresses,
             });
         }
+        self.close_older_links(link, now);
         self.route(Route::Open {
             link,
             peer,
@@ -270,6 +262,45 @@ impl Member {
         self.source_of(certificate.person);
         self.learn_profile(profile);
         true
+    }
+
+    /// A peer has one link that it opened: a newer one takes the place of those before, so that whoever lost its
+    /// connection is back at once, and nobody fills the room alone.
+    fn close_older_links(&mut self, link: Neighbour, now: Duration) {
+        let Some(newest) = self.links.get(&link).filter(|link| link.side == Side::Receiver) else {
+            return;
+        };
+        let is_older = |other: &Link| other.side == Side::Receiver && other.peer == newest.peer;
+        let older: Vec<Neighbour> = self
+            .links
+            .iter()
+            .filter(|(number, other)| **number != link && is_older(other))
+            .map(|(number, _)| *number)
+            .collect();
+        for number in older {
+            self.refuse(
+                number,
+                Reason::TooMany,
+                "a newer link of yours took its place",
+                now,
+            );
+        }
+    }
+
+    /// What a message costs its sender. The log is free once: catching up takes as many messages as it takes.
+    pub(super) fn cost(&self, from: &Link, message: &Message) -> u32 {
+        match message {
+            Message::Hello(_) | Message::Welcome(_) | Message::Beacon(_) | Message::Request(_) => {
+                budget::SIGNED
+            }
+            Message::Entries(_) if from.awaits_entries => budget::FREE,
+            Message::EntriesWanted { after }
+                if *after < self.head().sequence && *after >= self.conduct.entries_sent(from.peer) =>
+            {
+                budget::FREE
+            }
+            _ => budget::PLAIN,
+        }
     }
 
     pub(super) fn head(&self) -> Head {

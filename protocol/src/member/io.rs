@@ -56,6 +56,11 @@ pub enum Input {
         /// What it says.
         message: Message,
     },
+    /// A message came of a kind that this version does not know and may skip.
+    Skipped {
+        /// On which link.
+        link: Neighbour,
+    },
     /// Bytes came that are no message; the link cannot be read on.
     Malformed {
         /// On which link.

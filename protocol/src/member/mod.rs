@@ -44,6 +44,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 
+use budget::Conduct;
 pub use command::{Command, CommandId};
 pub use io::{Event, Input, Left, OnStage, Output, Route, Side, Wake};
 
@@ -90,8 +91,10 @@ pub struct Member {
     clock: RoomClock,
     beacon: NewestBeacon,
     links: BTreeMap<Neighbour, greeting::Link>,
-    /// The newest sequence that a neighbour claims to have.
-    wanted_head: u32,
+    /// What each peer may make us do, over all its links.
+    conduct: Conduct,
+    /// When sound that ran ahead of the log last made us ask for it.
+    asked_ahead: Option<Duration>,
     place: Place,
     children: Children,
     seeking: place::Seeking,
@@ -149,7 +152,8 @@ impl Member {
             clock: RoomClock::new(0, now),
             beacon: NewestBeacon::default(),
             links: BTreeMap::new(),
-            wanted_head: 0,
+            conduct: Conduct::default(),
+            asked_ahead: None,
             place: Place::Seeking,
             children: Children::new(config.max_children),
             seeking: place::Seeking::new(now),
@@ -244,9 +248,10 @@ impl Member {
             Input::LinkUp { link, peer, side } => self.handle_link_up(link, peer, side, now),
             Input::LinkDown { link } => self.forget_link(link, now),
             Input::Message { link, message } => self.handle_message(link, message, now),
+            Input::Skipped { link } => drop(self.charge(link, budget::PLAIN, now)),
             Input::Malformed { link, error } => self.cut(link, error.reason(), &error.to_string(), now),
             Input::Forger { link } => self.cut(link, Reason::Malformed, "forged media packets", now),
-            Input::SoundAhead => self.handle_sound_ahead(),
+            Input::SoundAhead => self.handle_sound_ahead(now),
             Input::NobodyFound => self.handle_nobody_found(now),
             Input::Command { id, command } => self.handle_command(id, command, now),
             Input::Addresses(addresses) => self.config.addresses = addresses,
@@ -285,17 +290,18 @@ impl Member {
     }
 
     fn handle_message(&mut self, link: Neighbour, message: Message, now: Duration) {
-        let Some(from) = self.links.get_mut(&link) else {
+        let Some(from) = self.links.get(&link) else {
             return;
         };
-        if !from.may_send(&message, now) {
-            return self.cut(link, Reason::TooMany, "slow down", now);
+        let is_open = from.is_open();
+        if !self.charge(link, self.cost(from, &message), now) {
+            return;
         }
         let greets = matches!(
             message,
             Message::Hello(_) | Message::Welcome(_) | Message::Refuse(_) | Message::Leave
         );
-        if !greets && !from.is_open() {
+        if !greets && !is_open {
             return self.cut(link, Reason::NotInTheRoom, "say hello first", now);
         }
         match message {
@@ -303,7 +309,7 @@ impl Member {
             Message::Welcome(welcome) => self.handle_welcome(link, welcome, now),
             Message::Refuse(refusal) => self.handle_refuse(link, refusal, now),
             Message::Leave => self.handle_leave(link, now),
-            Message::EntriesWanted { after } => self.handle_entries_wanted(link, after),
+            Message::EntriesWanted { after } => self.handle_entries_wanted(link, after, now),
             Message::Entries(entries) => self.handle_entries(link, entries, now),
             Message::Beacon(beacon) => self.handle_beacon(link, beacon, now),
             Message::Request(action) => self.handle_request(link, action, now),
@@ -331,6 +337,19 @@ impl Member {
         self.expire_commands(now);
         self.beacon_if_due(now);
         self.seek_if_due(now);
+    }
+
+    /// Takes what a message costs from the budget of the peer that sent it. `false` when there was too little left,
+    /// and the link was cut.
+    fn charge(&mut self, link: Neighbour, tokens: u32, now: Duration) -> bool {
+        let Some(peer) = self.links.get(&link).map(greeting::Link::peer) else {
+            return false;
+        };
+        let may = self.conduct.of(peer, now).take(tokens, now);
+        if !may {
+            self.cut(link, Reason::TooMany, "slow down", now);
+        }
+        may
     }
 
     /// Leaves: tells every neighbour, and puts out the last event.

@@ -96,14 +96,16 @@ impl Member {
 
     /// Asks for a place at an open link, the root's own if there is one, once the log has caught up.
     pub(super) fn ask_for_a_place(&mut self, now: Duration) {
-        if self.place != Place::Seeking || self.is_catching_up() {
+        if self.place != Place::Seeking {
             return;
         }
-        let root = self.beacon.get().map(|beacon| beacon.root);
+        let (root, head) = (self.beacon.get().map(|beacon| beacon.root), self.head().sequence);
         let open = || self.links.iter().filter(|(_, link)| link.is_open());
+        let is_ready = |link: &super::greeting::Link| link.claimed <= head;
         let best = open()
             .find(|(_, link)| Some(link.peer()) == root)
-            .or_else(|| open().next());
+            .or_else(|| open().find(|(_, link)| is_ready(link)))
+            .filter(|(_, link)| is_ready(link));
         let Some((link, _)) = best else { return };
         let link = *link;
         self.place = Place::Asked {

@@ -17,6 +17,10 @@ use crate::{
 
 use super::{Event, Left, Member, OnStage, Output, Route, refusal};
 
+/// Pause between two requests for the log because sound runs ahead of it. A few a second find an entry before the
+/// sound that waits for it is too old; one for each packet would make the parent cut us off.
+const AHEAD_PAUSE: Duration = Duration::from_millis(200);
+
 impl Member {
     /// Begins the log with its genesis.
     pub(super) fn start_log(&mut self, genesis: Verified<Genesis>, now: Duration) {
@@ -44,48 +48,64 @@ impl Member {
         self.route(Route::Head(head));
     }
 
-    /// Asks the parent for what the speakers know already.
-    pub(super) fn handle_sound_ahead(&mut self) {
-        if let Some(parent) = self.place.parent() {
-            let after = self.head().sequence;
-            self.send(parent, Message::EntriesWanted { after });
+    /// Asks the parent for what the speakers know already, but not for every packet that says so.
+    pub(super) fn handle_sound_ahead(&mut self, now: Duration) {
+        let Some(parent) = self.place.parent() else { return };
+        if self.asked_ahead.is_none_or(|asked| now >= asked + AHEAD_PAUSE) {
+            self.asked_ahead = Some(now);
+            self.ask_for_entries(parent);
         }
     }
 
-    /// Whether a neighbour has entries that are not here yet.
-    pub(super) fn is_catching_up(&self) -> bool {
-        self.wanted_head > self.head().sequence
-    }
-
-    /// Asks a neighbour for what it has and we have not.
+    /// Notes what a neighbour claims to have, and asks it for what is not here.
     pub(super) fn want_entries(&mut self, link: Neighbour, theirs: Head) {
         let ours = self.head().sequence;
-        if self.log.is_some() && theirs.sequence > ours {
-            self.wanted_head = self.wanted_head.max(theirs.sequence);
-            self.send(link, Message::EntriesWanted { after: ours });
+        let is_chair = self.chairing.due().is_some();
+        if self.log.is_none() || is_chair || theirs.sequence <= ours {
+            return;
         }
+        if let Some(neighbour) = self.links.get_mut(&link) {
+            neighbour.claimed = neighbour.claimed.max(theirs.sequence);
+        }
+        self.ask_for_entries(link);
     }
 
-    pub(super) fn handle_entries_wanted(&mut self, link: Neighbour, after: u32) {
-        let Some(log) = &self.log else { return };
+    /// Asks a neighbour for what follows our head, unless its answer is under way.
+    fn ask_for_entries(&mut self, link: Neighbour) {
+        let after = self.head().sequence;
+        let Some(neighbour) = self.links.get_mut(&link).filter(|link| !link.awaits_entries) else {
+            return;
+        };
+        neighbour.awaits_entries = true;
+        self.send(link, Message::EntriesWanted { after });
+    }
+
+    pub(super) fn handle_entries_wanted(&mut self, link: Neighbour, after: u32, now: Duration) {
+        let (Some(log), Some(neighbour)) = (&self.log, self.links.get(&link)) else {
+            return;
+        };
         let entries = log.entries_after(after, limits::ENTRIES_BATCH);
         let last = entries.last().map_or(after, |entry| entry.sequence);
         let entries = entries.iter().map(|entry| entry.signed().clone()).collect();
         let more = last < log.head().sequence;
+        if last > after {
+            self.conduct.of(neighbour.peer(), now).sent_entries(last);
+        }
         self.send(link, Message::Entries(Entries { entries, more }));
     }
 
     pub(super) fn handle_entries(&mut self, link: Neighbour, entries: Entries, now: Duration) {
         let Entries { entries, more } = entries;
+        let was_asked = self
+            .links
+            .get_mut(&link)
+            .is_some_and(|link| core::mem::take(&mut link.awaits_entries));
         for signed in entries {
             let Some(log) = self.log.as_mut() else { return };
             match log.handle_entry(signed) {
                 Ok(Some(applied)) => self.handle_applied(applied, now),
                 Ok(None) => {}
-                Err(EntryError::Gap { .. }) => {
-                    let after = self.head().sequence;
-                    return self.send(link, Message::EntriesWanted { after });
-                }
+                Err(EntryError::Gap { .. }) => return self.ask_for_entries(link),
                 Err(EntryError::UpdateNeeded { .. }) => {
                     self.event(Event::UpdateNeeded);
                     let text = "the room uses what this program does not know: an update is needed";
@@ -98,8 +118,10 @@ impl Member {
             }
         }
         if more {
-            let after = self.head().sequence;
-            self.send(link, Message::EntriesWanted { after });
+            self.ask_for_entries(link);
+        } else if let Some(neighbour) = self.links.get_mut(&link).filter(|_| was_asked) {
+            // That was all it has, whatever it claimed.
+            neighbour.claimed = 0;
         }
         self.ask_for_a_place(now);
     }

@@ -1,6 +1,7 @@
 //! Members against neighbours that keep to the letter of the protocol and to nothing else.
 
 use super::*;
+use crate::wire::message::Welcome;
 
 /// A stranger with this seed that has said a proper hello; the link's number at the member.
 fn introduced(world: &mut World, to: usize, seed: u8) -> Neighbour {
@@ -35,6 +36,84 @@ fn a_newcomer_believes_whom_it_asks_that_the_room_has_ended() {
     assert_eq!(world.left(newcomer), Some(&Left::Ended));
 }
 
+fn head_far_ahead() -> Head {
+    Head {
+        sequence: u32::MAX,
+        hash: [9; 32],
+    }
+}
+
+fn asks_for_entries(message: &&Message) -> bool {
+    matches!(message, Message::EntriesWanted { .. })
+}
+
+#[test]
+fn a_strangers_claim_to_know_more_keeps_nobody_from_a_place() {
+    let mut world = World::hosted();
+    let (listener, at_host) = world.joined(2);
+    for member in [0, listener] {
+        let link = world.stranger(member, 9);
+        let boast = Hello {
+            head: head_far_ahead(),
+            ..hello(9, |_| ())
+        };
+        world.say(member, link, Message::Hello(boast));
+        let asked = world.said(link).into_iter().filter(asks_for_entries).count();
+        assert_eq!(asked, member, "the chair asks nobody for its own log");
+    }
+    world.cut(at_host);
+    world.connect(listener, 0);
+    assert_eq!(world.members[listener].parent(), Some(Peer([1; 32])));
+}
+
+#[test]
+fn who_claims_more_than_it_has_is_taken_at_what_it_gives() {
+    let mut world = World::hosted();
+    let newcomer = world.newcomer(2);
+    let link = world.asked(newcomer, 9);
+    let greeting = hello(9, |_| ());
+    let welcome = Welcome {
+        genesis: genesis().signed().clone(),
+        certificate: greeting.certificate,
+        profile: greeting.profile,
+        alias: Alias(0),
+        head: head_far_ahead(),
+        beacon: None,
+        addresses: vec![],
+        extensions: vec![],
+    };
+    world.say(newcomer, link, Message::Welcome(welcome));
+    assert_eq!(world.said(link).into_iter().filter(asks_for_entries).count(), 1);
+    let nothing = Entries {
+        entries: vec![],
+        more: false,
+    };
+    world.say(newcomer, link, Message::Entries(nothing));
+    assert!(matches!(world.said(link).last(), Some(Message::Attach(_))));
+}
+
+#[test]
+fn sound_that_runs_ahead_asks_for_the_log_a_few_times_a_second_at_most() {
+    let mut world = World::hosted();
+    let (listener, _) = world.joined(2);
+    // Half a minute of one speaker whose newest entry is withheld.
+    for _ in 0..1_500 {
+        world.pass(Duration::from_millis(20));
+        world.members[listener].handle(Input::SoundAhead, world.now);
+        world.run();
+    }
+    let asked = world
+        .outputs(listener)
+        .filter(|output| matches!(output, Output::Send { message, .. } if asks_for_entries(&&**message)))
+        .count();
+    assert!((30..=150).contains(&asked), "{asked} times");
+    assert_eq!(
+        world.members[listener].parent(),
+        Some(Peer([1; 32])),
+        "cut off by its own parent"
+    );
+}
+
 #[test]
 fn what_a_newer_program_says_is_refused_as_that() {
     for (error, reason) in [
@@ -60,4 +139,98 @@ fn what_a_newer_program_says_is_refused_as_that() {
         world.run();
         assert_eq!(world.refusal_on(link), Some(reason));
     }
+}
+
+#[test]
+fn a_peer_takes_one_place_however_many_links_it_opens() {
+    let mut world = World::hosted();
+    let attach = || {
+        Message::Attach(Attach {
+            slot: Slot::Child,
+            extensions: vec![],
+        })
+    };
+    let mut links = vec![];
+    for _ in 0..40 {
+        links.push(introduced(&mut world, 0, 9));
+        world.say(0, links[links.len() - 1], attach());
+        world.pass(Duration::from_secs(1));
+    }
+    assert_eq!(world.members[0].children(), 1);
+    let newest = links.pop().expect("many");
+    assert_eq!(world.refusal_on(newest), None);
+    assert!(
+        links
+            .iter()
+            .all(|link| world.refusal_on(*link) == Some(Reason::TooMany))
+    );
+    let (honest, _) = world.joined(2);
+    assert_eq!(world.members[honest].parent(), Some(Peer([1; 32])));
+}
+
+#[test]
+fn a_new_link_buys_no_new_patience() {
+    let mut world = World::hosted();
+    let links: Vec<Neighbour> = (0..500).map(|_| introduced(&mut world, 0, 9)).collect();
+    let welcomed = links
+        .iter()
+        .filter(|link| {
+            world
+                .said(**link)
+                .iter()
+                .any(|m| matches!(m, Message::Welcome(_)))
+        })
+        .count();
+    assert!(welcomed <= 50, "{welcomed} hellos were verified at once");
+    let (honest, _) = world.joined(2);
+    assert_eq!(world.members[honest].parent(), Some(Peer([1; 32])));
+    world.pass(Duration::from_secs(1));
+    let later = introduced(&mut world, 0, 9);
+    assert_eq!(world.refusal_on(later), None, "patience comes back");
+}
+
+#[test]
+fn messages_of_a_later_version_are_skipped_but_not_without_end() {
+    let mut world = World::hosted();
+    let link = introduced(&mut world, 0, 9);
+    for _ in 0..50 {
+        world.members[0].handle(Input::Skipped { link }, world.now);
+    }
+    world.run();
+    assert_eq!(world.refusal_on(link), None);
+    for _ in 0..500 {
+        world.members[0].handle(Input::Skipped { link }, world.now);
+    }
+    world.run();
+    assert_eq!(world.refusal_on(link), Some(Reason::TooMany));
+}
+
+/// Two entries fill a batch, so that a log of few entries takes more batches than a link has tokens.
+#[test]
+fn the_longest_log_is_caught_up_with_at_once() {
+    let mut world = World::hosted();
+    let (room, key) = (RoomId::of(&genesis()), key(1));
+    for n in 0..300 {
+        let head = world.members[0].head();
+        let act = Act::Unknown {
+            kind: 0x0040,
+            body: vec![n as u8; 15_000].into(),
+        };
+        let action = Action::new(room, key.person(), head, n, &act);
+        let action = Verified::sign(action, &key).expect("well-formed");
+        let entry = crate::log::Entry::new(room, head, 0, key.person(), n, action.signed());
+        let entry = Verified::sign(entry, &key).expect("well-formed");
+        let log = world.members[0].log.as_mut().expect("a host has its log");
+        log.handle_entry(entry.signed().clone()).expect("valid");
+    }
+    let (late, _) = world.joined(2);
+    assert_eq!(world.members[late].head().sequence, 300);
+    assert_eq!(world.members[late].parent(), Some(Peer([1; 32])));
+
+    // Who asks for the same again and again pays for it.
+    let link = introduced(&mut world, 0, 9);
+    for _ in 0..1_000 {
+        world.say(0, link, Message::EntriesWanted { after: 0 });
+    }
+    assert_eq!(world.refusal_on(link), Some(Reason::TooMany));
 }
