@@ -129,6 +129,14 @@ async fn hold(stage: &mut Stage<'_>, plans: &[Plan]) -> anyhow::Result<Vec<Row>>
             .until("in the room", |seen| seen.join_ms.is_some())
             .await?;
     }
+    for listener in &mut listeners {
+        listener
+            .until("hearing anything", |seen| seen.first_audio_ms.is_some())
+            .await?;
+    }
+    stage
+        .face
+        .result("hearing", &json!({}), "all hear something; now to the last word")?;
     for room in &mut rooms {
         room.process
             .until("done speaking", |seen| seen.input_ended)

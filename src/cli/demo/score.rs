@@ -103,13 +103,13 @@ mod tests {
     fn speech(seed: u32, samples: usize) -> Vec<f32> {
         let mut state = seed;
         let mut smooth = 0.0;
-        let mut next = move |n: usize| {
+        let next = move |n: usize| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let white = (state >> 8) as f32 / (1 << 24) as f32 - 0.5;
             smooth = 0.9 * smooth + 0.1 * white;
             smooth * (1.0 + (n as f32 / 3_000.0).sin())
         };
-        (0..samples).map(|n| next(n)).collect()
+        (0..samples).map(next).collect()
     }
 
     #[test]
