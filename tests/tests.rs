@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod cli;
+mod demo;
 mod net;
 mod room;
 mod support;

@@ -1,0 +1,160 @@
+//! What can go wrong before and while a room is reached: each exits 1 with a word on what to do.
+
+use std::{
+    fs,
+    net::{TcpListener, UdpSocket},
+    path::Path,
+};
+
+use super::program::{fails, host, succeeds};
+
+fn silent_host(home: &Path, args: &[&str]) -> String {
+    fails(
+        home,
+        &[&["host", "T", "--input", "none", "--output", "none"], args].concat(),
+    )
+}
+
+#[test]
+fn a_second_process_in_one_home_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let (_first, _) = host(home.path(), &[]);
+    let said = silent_host(home.path(), &[]);
+    assert!(
+        said.contains("in use") && said.contains(home.path().to_str().unwrap()),
+        "{said}"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_key_that_others_may_read_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = tempfile::tempdir().unwrap();
+    succeeds(home.path(), &["id"]);
+    fs::set_permissions(home.path().join("key.pem"), fs::Permissions::from_mode(0o644)).unwrap();
+    let said = silent_host(home.path(), &[]);
+    assert!(said.contains("chmod 600"), "{said}");
+    assert!(fails(home.path(), &["id"]).contains("chmod 600"));
+}
+
+#[test]
+fn a_corrupt_key_is_refused_and_kept() {
+    let home = tempfile::tempdir().unwrap();
+    let key = home.path().join("key.pem");
+    succeeds(home.path(), &["id"]);
+    fs::write(
+        &key,
+        "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+    )
+    .unwrap();
+    let before = fs::read(&key).unwrap();
+    let said = silent_host(home.path(), &[]);
+    assert!(said.contains("move it away"), "{said}");
+    assert_eq!(fs::read(&key).unwrap(), before);
+}
+
+#[test]
+fn a_home_that_cannot_be_made_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, "").unwrap();
+    let said = silent_host(&file.join("home"), &[]);
+    assert!(said.contains(file.to_str().unwrap()), "{said}");
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let home = tempfile::tempdir().unwrap();
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    let udp = format!("/ip4/127.0.0.1/udp/{}/quic-v1", udp.local_addr().unwrap().port());
+    let tcp = format!("/ip4/127.0.0.1/tcp/{}", tcp.local_addr().unwrap().port());
+    for address in [udp, tcp] {
+        let said = silent_host(home.path(), &["--listen", &address]);
+        assert!(said.contains(&address) && said.contains("--listen"), "{said}");
+    }
+}
+
+#[test]
+fn a_device_that_is_not_there_is_answered_with_the_flag_to_use() {
+    let home = tempfile::tempdir().unwrap();
+    let said = fails(
+        home.path(),
+        &[
+            "host",
+            "T",
+            "--input",
+            "none",
+            "--output",
+            "speakers:no such device",
+        ],
+    );
+    assert!(said.contains("--output"), "{said}");
+}
+
+#[test]
+fn an_input_that_cannot_be_played_is_named() {
+    let home = tempfile::tempdir().unwrap();
+    let text = home.path().join("text.wav");
+    fs::write(&text, "no sound").unwrap();
+    for path in [&home.path().join("missing.wav"), &text] {
+        let input = format!("file:{}", path.display());
+        let said = fails(home.path(), &["host", "T", "--input", &input, "--output", "none"]);
+        assert!(said.contains(path.to_str().unwrap()), "{said}");
+    }
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_named() {
+    let home = tempfile::tempdir().unwrap();
+    let output = format!("file:{}", home.path().join("no/such/place.wav").display());
+    let said = fails(
+        home.path(),
+        &["host", "T", "--input", "none", "--output", &output],
+    );
+    assert!(said.contains("place.wav"), "{said}");
+}
+
+#[test]
+fn a_malformed_link_is_refused_before_anything_is_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().join("home");
+    for link in [
+        "",
+        "majlis:",
+        "https://example.org",
+        "majlis:abc?via=/ip4/1.2.3.4",
+        &"x".repeat(5_000),
+    ] {
+        let said = fails(&home, &["join", link]);
+        assert!(said.contains("no link to a room"), "{link}: {said}");
+    }
+    assert!(!home.exists());
+}
+
+#[test]
+fn a_host_that_is_gone_is_unreachable() {
+    let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (host, link) = host(a.path(), &[]);
+    drop(host);
+    let said = fails(b.path(), &["join", &link, "--input", "none", "--output", "none"]);
+    assert!(said.contains("reached"), "{said}");
+}
+
+#[test]
+fn a_room_that_nobody_knows_is_unreachable() {
+    let home = tempfile::tempdir().unwrap();
+    let id = format!("ae{}", "a".repeat(51));
+    let said = fails(home.path(), &["join", &id, "--input", "none", "--output", "none"]);
+    assert!(said.contains("reached"), "{said}");
+}
+
+#[test]
+fn another_room_of_a_peer_that_is_there_is_refused() {
+    let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (_host, link) = host(a.path(), &[]);
+    let (_, via) = link.split_once('?').unwrap();
+    let other = format!("majlis:ae{}?{via}", "a".repeat(51));
+    fails(b.path(), &["join", &other, "--input", "none", "--output", "none"]);
+}

@@ -1,0 +1,10 @@
+//! The program as others run it: its words, its exit codes, its events, its local API.
+
+mod api;
+mod ctl;
+mod events;
+mod failures;
+mod leaving;
+mod offline;
+pub(crate) mod program;
+mod usage;

@@ -1,0 +1,146 @@
+//! Wrong usage exits 2, and help speaks only of what there is.
+
+use super::program::run;
+
+/// The commands that exist.
+const COMMANDS: [&str; 9] = [
+    "host",
+    "join",
+    "node",
+    "ctl",
+    "log",
+    "id",
+    "doctor",
+    "demo",
+    "completions",
+];
+
+/// Words of commands and options that are designed but not built: no help may speak of them.
+const NOT_BUILT: [&str; 20] = [
+    "--at",
+    "--uplink",
+    "--reopen",
+    "mute",
+    "kick",
+    "ban ",
+    "unban",
+    "grant",
+    "revoke",
+    "hands",
+    "--reason",
+    "lock ",
+    "react",
+    "volume",
+    "record",
+    "appeal",
+    "relay volunteer",
+    "co-host",
+    "moderator",
+    "--leveling",
+];
+
+fn code(args: &[&str]) -> (Option<i32>, String) {
+    let home = tempfile::tempdir().unwrap();
+    let output = run(home.path(), args);
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
+}
+
+fn help(args: &[&str]) -> String {
+    let home = tempfile::tempdir().unwrap();
+    let output = run(home.path(), &[args, &["--help"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{args:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn what_is_not_built_or_misspelt_exits_2() {
+    for args in [
+        &[][..],
+        &["no-such-command"],
+        &["host"],
+        &["host", "T", "--no-such-option"],
+        &["host", "T", "--at", "2030-01-01T00:00:00Z"],
+        &["host", "T", "--uplink", "5mbit"],
+        &["host", "--room", "x"],
+        &["host", "T", "--visibility", "private"],
+        &["host", "T", "--tag", "two words"],
+        &["host", "T", "--input", "microphone"],
+        &["host", "T", "--input", "tone:loud"],
+        &["host", "T", "--output", "file:x.mp3"],
+        &["host", "T", "--duration", "soon"],
+        &["host", "T", "--duration", "0"],
+        &["host", "T", "--wait-listeners", "-1"],
+        &["host", "T", "--transport", "carrier-pigeon"],
+        &["host", "T", "--bootstrap", "example.org"],
+        &["host", "T", "--max-children", "many"],
+        &["join"],
+        &["join", "a", "b"],
+        &["ctl"],
+        &["ctl", "mute", "x"],
+        &["ctl", "hand"],
+        &["ctl", "mic", "maybe"],
+        &["ctl", "--room", "x", "info"],
+        &["log"],
+        &["log", "show"],
+        &["completions", "tcsh"],
+        &["demo", "--fast"],
+        &["id", "--verbose=3"],
+    ] {
+        let (code, said) = code(args);
+        assert_eq!(code, Some(2), "{args:?}: {said}");
+        assert!(!said.contains("panicked"), "{args:?}: {said}");
+    }
+}
+
+#[test]
+fn help_speaks_of_everything_there_is_and_of_nothing_else() {
+    let all = help(&[]);
+    for command in COMMANDS {
+        assert!(all.contains(&format!("\n  {command} ")), "{command}: {all}");
+    }
+    let listed = all.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let listed = listed
+        .take_while(|line| !line.is_empty())
+        .filter(|line| !line.starts_with("   "));
+    assert_eq!(
+        listed.count(),
+        COMMANDS.len() + 1,
+        "one line a command, and `help`: {all}"
+    );
+    let texts = COMMANDS.map(|command| help(&[command])).into_iter().chain([all]);
+    for text in texts.chain([help(&["log", "show"]), help(&["log", "verify"])]) {
+        for word in NOT_BUILT {
+            assert!(!text.contains(word), "{word:?} is not built: {text}");
+        }
+    }
+}
+
+#[test]
+fn every_action_of_ctl_is_built() {
+    let actions = [
+        "info",
+        "title",
+        "end",
+        "people",
+        "invite",
+        "accept",
+        "decline",
+        "leave-stage",
+        "mic",
+        "move",
+    ];
+    let text = help(&["ctl"]);
+    for action in actions {
+        assert!(text.contains(&format!("\n  {action} ")), "{action}: {text}");
+    }
+    let listed = text
+        .lines()
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    let listed: Vec<_> = listed
+        .filter(|line| line.trim_start().chars().all(|c| c != '-'))
+        .collect();
+    assert!(listed.len() >= actions.len(), "{listed:?}");
+}
