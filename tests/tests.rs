@@ -1,6 +1,6 @@
 //! The integration tests, in one binary: each topic is a folder beside this file.
 
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 mod cli;
 mod demo;

@@ -5,6 +5,7 @@
 //! a queue of its own and without waiting. Where a path carries no datagrams, the same bytes travel on a substream
 //! (`fallback`). The plane decides nothing: rooms tell it their routes, the relay judges.
 
+mod ear;
 mod fallback;
 mod path;
 mod room;

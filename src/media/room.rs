@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
@@ -18,7 +18,7 @@ use majlis_protocol::{
 };
 use tokio::sync::mpsc;
 
-use super::path::Path;
+use super::{ear::Ear, path::Path};
 use crate::{
     audio::{
         PlaybackFeed,
@@ -64,8 +64,7 @@ pub struct RoomMedia {
     alias: Alias,
     started: Instant,
     network: Network,
-    /// The ear, once it is open.
-    feed: OnceLock<PlaybackFeed>,
+    ear: Ear,
     signals: mpsc::Sender<Signal>,
     state: Mutex<State>,
 }
@@ -97,7 +96,7 @@ impl RoomMedia {
             alias,
             started: Instant::now(),
             network,
-            feed: OnceLock::new(),
+            ear: Ear::new(),
             signals,
             state: Mutex::new(state),
         }
@@ -111,7 +110,7 @@ impl RoomMedia {
 
     /// Gives what is heard from now on to a playback; the first one stays.
     pub fn listen(&self, feed: PlaybackFeed) {
-        self.feed.get_or_init(|| feed);
+        self.ear.open(feed);
     }
 
     /// What was counted so far.
@@ -201,9 +200,7 @@ impl RoomMedia {
                     arrived,
                 });
             }
-            if let Some(feed) = self.feed.get() {
-                feed.push(speech(delivery.speaker, &delivery.packet), arrived);
-            }
+            self.ear.hear(speech(delivery.speaker, &delivery.packet), arrived);
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod config;
 mod greeter;
+mod listings;
 
 use std::{
     collections::BTreeMap,
@@ -16,14 +17,17 @@ use majlis_protocol::{
     limits,
     link::{Address, RoomLink},
     person::{Peer, Person, PersonKey},
-    room::{Genesis, RoomId},
+    room::{Genesis, RoomId, RoomTag},
     text::Text,
 };
 use tokio::sync::mpsc;
 
-pub use self::config::{Config, DEFAULT_MAX_CHILDREN};
+pub use self::{
+    config::{Config, DEFAULT_MAX_CHILDREN},
+    listings::ListingStream,
+};
 use crate::{
-    event::{Event, LeftReason},
+    event::{self, Event, LeftReason},
     home::{Home, HomeError},
     media::Plane,
     net::{self, NetError, Network},
@@ -196,6 +200,23 @@ impl Node {
         self.enter(link.clone(), None, seat).await
     }
 
+    /// The public rooms that this node has heard of, or those with a tag, in ascending order of their ids.
+    pub async fn listings(&self, tag: Option<&RoomTag>) -> Vec<event::Listing> {
+        self.shared
+            .network
+            .rooms(tag.cloned())
+            .await
+            .iter()
+            .map(listings::shown)
+            .collect()
+    }
+
+    /// What changes in the list of public rooms from now on.
+    #[must_use]
+    pub fn watch_listings(&self) -> ListingStream {
+        ListingStream::new(self.shared.network.watch_rooms())
+    }
+
     /// The rooms this node is in.
     #[must_use]
     pub fn rooms(&self) -> Vec<RoomHandle> {
@@ -216,6 +237,17 @@ impl Node {
     pub async fn shutdown(&self) {
         for room in self.rooms() {
             room.leave(LeftReason::Interrupted).await;
+        }
+        let known: Vec<String> = self
+            .shared
+            .network
+            .known_peers()
+            .await
+            .iter()
+            .map(Multiaddr::to_string)
+            .collect();
+        if let Err(error) = self.shared.home.save_known_peers(&known) {
+            tracing::warn!(%error, "the peers met are not remembered");
         }
         self.shared.network.close().await;
     }

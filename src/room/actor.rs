@@ -33,7 +33,9 @@ use tokio::{
 };
 
 use super::{
-    ActError, EventSender, PersonInfo, REQUESTS, Request, RoomError, RoomHandle, RoomInfo, Seat, events,
+    ActError, EventSender, PersonInfo, REQUESTS, Request, RoomError, RoomHandle, RoomInfo, Seat,
+    announcing::Announcing,
+    events,
     links::{Control, Link},
     listening::{self, Listening, millis},
     seek::{self, Lead},
@@ -137,6 +139,7 @@ struct Actor {
     listening: Option<Listening>,
     output: Option<Output>,
     speaking: Option<Speaking>,
+    announcing: Option<Announcing>,
     input: Option<Input>,
     repeat: bool,
     wait_listeners: u32,
@@ -195,6 +198,7 @@ impl Actor {
             listening: None,
             output: Some(setup.seat.output),
             speaking: None,
+            announcing: None,
             input: Some(setup.seat.input),
             repeat: setup.seat.repeat,
             wait_listeners: setup.seat.wait_listeners,
@@ -233,6 +237,7 @@ impl Actor {
                 _ = stats.tick() => {
                     if self.ready.is_none() {
                         self.tell(Event::Stats(self.stats()));
+                        self.announce_if_due();
                     }
                 }
                 () = sleep_until(due) => self.input(MemberInput::Timeout),
@@ -333,7 +338,7 @@ impl Actor {
                 MemberOutput::Send { to, message } => self.send(to, &message),
                 MemberOutput::Close(link) => drop(self.links.remove(&link)),
                 MemberOutput::Dial(candidates) => self.dial(seek::leads_of_candidates(&candidates)),
-                MemberOutput::Seek => self.dial(seek::leads_of_link(&self.link.via)),
+                MemberOutput::Seek => self.seek(),
                 MemberOutput::Route(route) => self.route(route),
                 MemberOutput::Stage(stage) => self.take_stage(stage),
                 MemberOutput::Done { command, result } => {
@@ -371,6 +376,14 @@ impl Actor {
             tracing::debug!(?to, "a neighbour does not read and is cut off");
             self.drop_link(to);
         }
+    }
+
+    fn seek(&self) {
+        tokio::spawn(seek::find(
+            self.network.clone(),
+            self.link.clone(),
+            self.notes.0.clone(),
+        ));
     }
 
     fn dial(&self, leads: Vec<Lead>) {
@@ -426,6 +439,11 @@ impl Actor {
                         confirmed,
                     });
                     self.be_ready();
+                    self.announcing = self
+                        .member
+                        .log()
+                        .map(|log| Announcing::start(self.network.clone(), log));
+                    self.announce_if_due();
                 }
             }
             member::Event::Parent {
@@ -469,9 +487,12 @@ impl Actor {
                     listening.remove(person);
                 }
             }
-            member::Event::Title(title) => self.tell(Event::Title {
-                title: title.to_string(),
-            }),
+            member::Event::Title(title) => {
+                self.tell(Event::Title {
+                    title: title.to_string(),
+                });
+                self.announce_if_due();
+            }
             member::Event::Profile(profile) => {
                 let (key, nick, tag) = (profile.person, profile.nick.to_string(), profile.person.tag());
                 self.tell(Event::Profile { key, nick, tag });
@@ -570,6 +591,16 @@ impl Actor {
         Ok(())
     }
 
+    fn announce_if_due(&mut self) {
+        let (Some(announcing), Some(log)) = (&mut self.announcing, self.member.log()) else {
+            return;
+        };
+        let addresses = crate::node::addresses(&self.network);
+        if let Err(error) = announcing.announce_if_due(log, self.member.listeners(), addresses, &self.key) {
+            tracing::error!(%error, "the room cannot be announced");
+        }
+    }
+
     fn be_ready(&mut self) {
         let host = self.member.log().map_or(self.me, |log| log.state().host());
         if let Some(ready) = self.ready.take() {
@@ -621,6 +652,9 @@ impl Actor {
         let told = async { while self.writers.join_next().await.is_some() {} };
         if time::timeout(LEAVE_TIMEOUT, told).await.is_err() {
             tracing::debug!("a neighbour did not take our last words");
+        }
+        if let Some(announcing) = self.announcing.take() {
+            announcing.withdraw().await;
         }
         self.plane.close_room(&self.media);
         self.tell(Event::Left { reason });

@@ -4,6 +4,7 @@
 //! each other: the network, the media plane, sound, and the room's log on disk. Nothing else does.
 
 mod actor;
+mod announcing;
 mod events;
 mod links;
 mod listening;

@@ -9,13 +9,17 @@ use majlis::{
 
 use crate::support::{
     ear,
-    nodes::{TestNode, wait_for},
+    nodes::{Run, TestNode, in_real_time, settled, summary, wait_for},
 };
 
 const SECONDS: usize = 8;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn at_five_percent_loss_the_room_plays_on_and_its_losses_are_the_links_own() {
+    in_real_time(async || one_run().await).await;
+}
+
+async fn one_run() -> Run {
     // The first frame and the last must come through, since what is lost before or behind them is nobody's loss.
     let link = "delay=25ms,loss=5%,seed=4".parse().expect("a profile");
     let host = TestNode::with("host", |config| Config {
@@ -44,28 +48,23 @@ async fn at_five_percent_loss_the_room_plays_on_and_its_losses_are_the_links_own
         matches!(event, Event::InputEnded).then_some(())
     })
     .await;
-    let dropped = wait_for(&mut at_host, "counts", |event| match event {
-        Event::Stats(stats) if stats.sent_frames == (SECONDS * 50) as u64 => Some(stats.emulator_dropped),
-        _ => None,
-    })
-    .await;
+    settled(&mut at_listener, (SECONDS * 50) as u64).await;
     room.act(RoomAction::End).await.expect("the host may");
-    let stats = wait_for(&mut at_listener, "summary", |event| match event {
-        Event::Summary(stats) => Some(stats.clone()),
-        _ => None,
-    })
-    .await;
-    let stream = &stats.streams[0];
+    let (at_listener, at_host) = (summary(&mut at_listener).await, summary(&mut at_host).await);
+    let (stalls, dropped) = (at_listener.stalls + at_host.stalls, at_host.emulator_dropped);
+    let stream = &at_listener.streams[0];
     assert!(dropped >= 10, "the link lost {dropped} of {}", SECONDS * 50);
-    assert_eq!(stream.lost, dropped, "{stream:?}");
-    assert_eq!(stream.received + stream.lost, (SECONDS * 50) as u64);
-    assert_eq!(
-        stream.fec + stream.concealed,
-        stream.lost,
-        "what was lost was played from something: {stream:?}"
-    );
-    assert!(
-        stream.fec > stream.concealed,
-        "most single losses are repaired: {stream:?}"
-    );
+    let holds = stream.lost == dropped
+        && stream.received + stream.lost == (SECONDS * 50) as u64
+        // What was lost was played from something, and most of it from what came after it.
+        && stream.fec + stream.concealed == stream.lost
+        && stream.fec > stream.concealed;
+    if holds {
+        Run::Good
+    } else {
+        Run::Bad {
+            why: format!("the link lost {dropped}: {stream:?}"),
+            stalls,
+        }
+    }
 }

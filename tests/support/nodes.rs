@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use majlis::{
-    event::Event,
+    event::{Event, Stats},
     node::{Config, Node},
     room::EventStream,
 };
@@ -36,6 +36,34 @@ impl TestNode {
     }
 }
 
+/// Real-time tests run one at a time: sound that is judged must not starve for another test.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// How often a run that the machine disturbed is repeated.
+const RUNS: u32 = 3;
+
+/// What a run of a real-time test came to.
+pub(crate) enum Run {
+    /// It holds.
+    Good,
+    /// It does not hold, for this reason; and this often the machine held a process up.
+    Bad { why: String, stalls: u64 },
+}
+
+/// Runs a real-time test alone. A run that fails while the machine itself stalled is printed and repeated.
+pub(crate) async fn in_real_time(test: impl AsyncFn() -> Run) {
+    let _alone = ALONE.lock().await;
+    for run in 1..=RUNS {
+        match test().await {
+            Run::Good => return,
+            Run::Bad { why, stalls } if stalls > 0 && run < RUNS => {
+                println!("run {run}: {stalls} stalls of the machine, repeated: {why}");
+            }
+            Run::Bad { why, stalls } => panic!("{why} ({stalls} stalls)"),
+        }
+    }
+}
+
 /// Waits for the first event that fits.
 pub(crate) async fn wait_for<T>(
     events: &mut EventStream,
@@ -57,4 +85,29 @@ pub(crate) async fn wait_for<T>(
     tokio::time::timeout(PATIENCE, waiting)
         .await
         .unwrap_or_else(|_| panic!("no {what} in {PATIENCE:?}"))
+}
+
+/// Waits for the totals of a room that is about to end.
+pub(crate) async fn summary(events: &mut EventStream) -> Stats {
+    wait_for(events, "summary", |event| match event {
+        Event::Summary(stats) => Some(stats.clone()),
+        _ => None,
+    })
+    .await
+}
+
+/// Waits until a listener of one speaker has accounted for so many frames, or its counts have stood still for three
+/// seconds: then what is missing will not come, and the totals say so.
+pub(crate) async fn settled(events: &mut EventStream, frames: u64) {
+    let (mut last, mut unchanged) = (None, 0);
+    wait_for(events, "steady counts", |event| match event {
+        Event::Stats(stats) => {
+            let expected = stats.streams.first().map(|stream| stream.expected);
+            unchanged = if expected == last { unchanged + 1 } else { 0 };
+            last = expected;
+            (expected == Some(frames) || unchanged == 3).then_some(())
+        }
+        _ => None,
+    })
+    .await;
 }

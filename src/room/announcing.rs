@@ -1,0 +1,182 @@
+//! Making a room findable: the announcement that its host signs, and the provider records of its members.
+//!
+//! A task of its own talks to the network, so that the actor never waits for it. What it has put out it takes back
+//! when the room is left.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use majlis_protocol::{
+    announcement::Announcement,
+    limits,
+    link::Address,
+    log::Log,
+    person::PersonKey,
+    room::{RoomId, Visibility},
+    signed::{Malformed, Signed, Verified},
+    text::Text,
+};
+use tokio::{sync::watch, task::JoinHandle, time};
+
+use crate::net::Network;
+
+/// How long an unchanged announcement stands before it is signed anew: well before it expires.
+const RENEW: Duration = Duration::from_secs(limits::LIVE_ANNOUNCEMENT_S / 3);
+
+/// How long a mere change of the number of listeners may wait. The number is a claim and an estimate, and each
+/// announcement goes through the whole network.
+const COUNT_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long taking everything back may take when the room is left.
+const WITHDRAW_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What of a room is known outside.
+#[derive(Debug)]
+pub(super) struct Announcing {
+    announcements: watch::Sender<Option<Signed<Announcement>>>,
+    task: JoinHandle<()>,
+    last: Option<(Claim, Instant)>,
+}
+
+/// What an announcement says that may change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Claim {
+    title: Text,
+    head: u32,
+    listeners: u32,
+    addresses: Vec<Address>,
+}
+
+impl Announcing {
+    /// Starts to provide a room that was joined. Private rooms are provided by nobody.
+    pub(super) fn start(network: Network, log: &Log) -> Self {
+        let genesis = log.genesis();
+        let mut keys = Vec::new();
+        if genesis.visibility != Visibility::Private {
+            keys.push(log.room().key());
+        }
+        if genesis.visibility == Visibility::Public {
+            keys.extend(genesis.tags.iter().map(majlis_protocol::room::RoomTag::key));
+        }
+        let (announcements, receiver) = watch::channel(None);
+        let task = tokio::spawn(run(network, log.room(), keys, receiver));
+        Self {
+            announcements,
+            task,
+            last: None,
+        }
+    }
+
+    /// Announces a public room as its host, if there is news or the last announcement is getting old.
+    ///
+    /// # Errors
+    /// [`Malformed`] when the announcement breaks a limit.
+    pub(super) fn announce_if_due(
+        &mut self,
+        log: &Log,
+        listeners: u32,
+        addresses: Vec<Address>,
+        key: &PersonKey,
+    ) -> Result<(), Malformed> {
+        let genesis = log.genesis();
+        if genesis.visibility != Visibility::Public || key.person() != genesis.host {
+            return Ok(());
+        }
+        let title = log.state().title().clone();
+        let claim = Claim {
+            title,
+            head: log.head().sequence,
+            listeners,
+            addresses,
+        };
+        if !is_due(self.last.as_ref(), &claim, Instant::now()) {
+            return Ok(());
+        }
+        let announcement = Announcement {
+            title: claim.title.clone(),
+            head: claim.head,
+            listeners: claim.listeners,
+            addresses: claim.addresses.clone(),
+            ..Announcement::live(genesis, unix_now())
+        };
+        let announcement = Verified::sign(announcement, key)?;
+        self.announcements
+            .send_replace(Some(announcement.signed().clone()));
+        self.last = Some((claim, Instant::now()));
+        Ok(())
+    }
+
+    /// Takes everything back.
+    pub(super) async fn withdraw(self) {
+        drop(self.announcements);
+        if time::timeout(WITHDRAW_TIMEOUT, self.task).await.is_err() {
+            tracing::debug!("the network did not take the announcement back in time");
+        }
+    }
+}
+
+/// Whether a claim is worth a new announcement.
+fn is_due(last: Option<&(Claim, Instant)>, claim: &Claim, now: Instant) -> bool {
+    let Some((announced, at)) = last else { return true };
+    let age = now.saturating_duration_since(*at);
+    let only_count = Claim {
+        listeners: claim.listeners,
+        ..announced.clone()
+    } == *claim;
+    age >= RENEW || !only_count || (announced != claim && age >= COUNT_PATIENCE)
+}
+
+async fn run(
+    network: Network,
+    room: RoomId,
+    keys: Vec<[u8; 32]>,
+    mut announcements: watch::Receiver<Option<Signed<Announcement>>>,
+) {
+    for key in &keys {
+        network.provide(*key).await;
+    }
+    while announcements.changed().await.is_ok() {
+        let announcement = announcements.borrow_and_update().clone();
+        if let Some(announcement) = announcement
+            && let Err(error) = network.announce(announcement).await
+        {
+            tracing::warn!(%error, "the room was not announced");
+        }
+    }
+    network.withdraw(room).await;
+    for key in &keys {
+        network.stop_providing(*key).await;
+    }
+}
+
+/// Seconds by this machine's clock; a clock before 1970 counts as 1970.
+fn unix_now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claim(listeners: u32, head: u32) -> Claim {
+        Claim {
+            title: Text::clean("Poems"),
+            head,
+            listeners,
+            addresses: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn news_is_told_at_once_and_counts_wait() {
+        let then = Instant::now();
+        let last = Some((claim(1, 1), then));
+        let due = |claim: &Claim, after: u64| is_due(last.as_ref(), claim, then + Duration::from_secs(after));
+        assert!(is_due(None, &claim(1, 1), then));
+        assert!(due(&claim(1, 2), 0), "a new entry");
+        assert!(!due(&claim(2, 1), 29) && due(&claim(2, 1), 30), "another count");
+        assert!(!due(&claim(1, 1), 199) && due(&claim(1, 1), 200), "nothing new");
+    }
+}
