@@ -137,13 +137,18 @@ impl FromStr for RoomLink {
 }
 
 impl fmt::Display for RoomLink {
+    /// With as many of its addresses as a link may have, from the first on: what is printed can be read.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{SCHEME}{}", self.room)?;
-        for (i, address) in self.via.iter().enumerate() {
+        let mut text = alloc::format!("{SCHEME}{}", self.room);
+        for (i, address) in self.via.iter().take(limits::ADDRESSES).enumerate() {
             let separator = if i == 0 { '?' } else { '&' };
-            write!(f, "{separator}via={}", percent_encoded(address.as_str()))?;
+            let via = alloc::format!("{separator}via={}", percent_encoded(address.as_str()));
+            if text.len() + via.len() > limits::LINK {
+                break;
+            }
+            text.push_str(&via);
         }
-        Ok(())
+        f.write_str(&text)
     }
 }
 
@@ -245,6 +250,29 @@ mod tests {
         );
         let many = vec![format!("via={VIA}"); 9].join("&");
         assert_eq!(read(&format!("majlis:{id}?{many}")), NotALink::TooMany);
+    }
+
+    #[test]
+    fn a_link_is_printed_no_longer_than_it_may_be_read() {
+        let address = |n: u8| format!("/dns/{}{n}/p2p/12D3", "<".repeat(200));
+        let text = format!(
+            "{}&via={}",
+            RoomId([3; 32]),
+            [1, 2, 3, 4, 5].map(address).join("&via=")
+        );
+        let link: RoomLink = text.replacen('&', "?", 1).parse().expect("a link");
+        assert_eq!(link.via.len(), 5);
+        let shown: RoomLink = link.to_string().parse().expect("what is printed can be read");
+        assert_eq!((shown.room, &shown.via[..]), (link.room, &link.via[..3]));
+
+        let many = RoomLink {
+            via: vec![VIA.parse().expect("an address"); 9],
+            ..link
+        };
+        assert_eq!(
+            many.to_string().parse::<RoomLink>().map(|link| link.via.len()),
+            Ok(8)
+        );
     }
 
     proptest! {
