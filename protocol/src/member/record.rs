@@ -11,7 +11,7 @@ use crate::{
     person::Person,
     reason::Reason,
     room::Genesis,
-    signed::{Signed, Verified},
+    signed::{Signed, Statement, Verified},
     wire::message::{Entries, Message},
 };
 
@@ -20,6 +20,9 @@ use super::{Event, Left, Member, OnStage, Output, Route, refusal};
 /// Pause between two requests for the log because sound runs ahead of it. A few a second find an entry before the
 /// sound that waits for it is too old; one for each packet would make the parent cut us off.
 const AHEAD_PAUSE: Duration = Duration::from_millis(200);
+
+/// Profiles that fit one frame, each as large as a person may make it: 70 bytes are its envelope.
+const PROFILES_AT_ONCE: usize = limits::CONTROL_FRAME / (<Profile as Statement>::MAX + 70);
 
 impl Member {
     /// Begins the log with its genesis.
@@ -308,7 +311,7 @@ impl Member {
             .filter_map(|person| self.profile(*person))
             .map(|profile| profile.signed().clone())
             .collect();
-        for batch in profiles.chunks(limits::PROFILES) {
+        for batch in profiles.chunks(PROFILES_AT_ONCE) {
             self.send(child, Message::Profiles(batch.to_vec()));
         }
         let listeners = self.listeners;

@@ -1,7 +1,7 @@
 //! Members against neighbours that keep to the letter of the protocol and to nothing else.
 
 use super::*;
-use crate::wire::message::Welcome;
+use crate::{extension::Extension, limits, wire::message::Welcome};
 
 /// A stranger with this seed that has said a proper hello; the link's number at the member.
 fn introduced(world: &mut World, to: usize, seed: u8) -> Neighbour {
@@ -233,4 +233,43 @@ fn the_longest_log_is_caught_up_with_at_once() {
         world.say(0, link, Message::EntriesWanted { after: 0 });
     }
     assert_eq!(world.refusal_on(link), Some(Reason::TooMany));
+}
+
+/// Each frame that a world delivers is encoded, and one that is too long fails there.
+#[test]
+fn a_stage_of_large_profiles_keeps_nobody_out() {
+    let mut world = World::hosted();
+    for seed in 10..=40 {
+        let mut profile = Profile::new(person(seed), "large", 1);
+        profile.extensions = (0..8)
+            .map(|kind| Extension {
+                kind,
+                body: vec![seed; limits::EXTENSION].into(),
+            })
+            .collect();
+        let profile = Verified::sign(profile, &key(seed)).expect("valid");
+        let link = world.stranger(0, seed);
+        let hello = Hello {
+            profile: profile.signed().clone(),
+            ..hello(seed, |_| ())
+        };
+        world.say(0, link, Message::Hello(hello));
+        world
+            .command(0, Command::Invite(person(seed)))
+            .expect("the host may");
+        let log = world.members[0].log().expect("a log");
+        let invite = log.state().invited()[&person(seed)];
+        let accept = Action::new(log.room(), person(seed), log.head(), 0, &Act::Accept { invite });
+        let accept = Verified::sign(accept, &key(seed)).expect("well-formed");
+        world.say(0, link, Message::Request(accept.signed().clone()));
+        world.cut(link);
+    }
+    let (listener, _) = world.joined(2);
+    assert_eq!(world.members[listener].parent(), Some(Peer([1; 32])));
+    let named = world
+        .events(listener)
+        .iter()
+        .filter(|event| matches!(event, Event::Profile(_)))
+        .count();
+    assert_eq!(named, limits::STAGE);
 }
