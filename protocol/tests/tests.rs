@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod corpus;
 mod log;
 mod media;
 mod purity;
