@@ -11,6 +11,7 @@
 )]
 
 mod jitter;
+mod listings;
 mod log;
 mod member;
 mod names;
@@ -20,6 +21,7 @@ mod statements;
 mod wire;
 
 pub use jitter::jitter;
+pub use listings::listings;
 pub use log::{log_chain, log_file};
 pub use member::member;
 pub use names::{names, text};
@@ -36,6 +38,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("directory", directory),
     ("frames", frames),
     ("jitter", jitter),
+    ("listings", listings),
     ("log_chain", log_chain),
     ("log_file", log_file),
     ("member", member),

@@ -36,6 +36,7 @@ pub(super) fn of(target: &str) -> Vec<Vec<u8>> {
         "text" => with_mutants(texts()),
         "jitter" => scripts(&[&speech(), &gaps()]),
         "relay" => scripts(&[&heard(), &replayed(), &held()]),
+        "listings" => scripts(&[&listed(), &crowded()]),
         "log_chain" => scripts(&[&titles(), &seats()]),
         "member" => scripts(&[&hosted(), &joined()]),
         other => panic!("{other} has no seeds"),
@@ -407,6 +408,25 @@ fn held() -> Vec<u8> {
     [&heard()[..9], &ahead, &[7, 1, 10], &packet(32, 1)].concat()
 }
 
+/// A room as the directory's script reads it: announced by its host and handed over by a peer of some network.
+fn room(number: u8, from: u8) -> [u8; 9] {
+    [9, number, 0, number, 0, 0, from, 1, from % 3]
+}
+
+/// A room is heard of, asked for, passed on and forgotten.
+fn listed() -> Vec<u8> {
+    let later = [5, 3, 0, 4, 0, 2, 0, 255, 0, 0, 2, 89, 1, 4, 0, 2];
+    [&room(3, 1)[..], &[0], &later].concat()
+}
+
+/// More rooms than there is space for, and one of our own.
+fn crowded() -> Vec<u8> {
+    let rooms: Vec<u8> = (0..11)
+        .flat_map(|n| [&room(n, n % 4)[..], &[0]].concat())
+        .collect();
+    [&[2, 5][..], &rooms, &[4, 0, 1, 3, 5]].concat()
+}
+
 /// Titles by the host.
 fn titles() -> Vec<u8> {
     let title = b"\x64\x00\x00\x00a new title!\x0f\x00";
@@ -426,18 +446,21 @@ fn seats() -> Vec<u8> {
     .concat()
 }
 
-/// A host that two strangers greet; one of them asks for a place.
+/// A host that two strangers greet; one of them asks for a place, and a title is given.
 fn hosted() -> Vec<u8> {
-    [
-        1, 12, 0, 0, 13, 0, 9, 1, 12, 1, 0, 13, 0, 6, 0, 1, 7, 200, 6, 0, 104, 105,
-    ]
-    .to_vec()
+    let title = [6, 0, 104, 105];
+    [&[1, 12, 0, 0, 0, 13, 0, 9, 1, 12, 1, 0, 0, 7, 200][..], &title].concat()
 }
 
-/// A member that finds the host, takes a place and catches up.
+/// A member that finds the host, catches up with a title, takes a place, and hears a beacon, a census and an entry.
 fn joined() -> Vec<u8> {
+    let titled = [10, 0, 0, 104, 105];
+    let heard = [13, 0, 5, 0, 13, 0, 14, 0, 9, 13, 0, 2, 0, 9, 0, 0];
     [
-        0, 10, 0, 0, 104, 105, 12, 4, 1, 13, 0, 2, 0, 9, 0, 13, 0, 10, 0, 1, 7, 100, 13, 0, 5, 0,
+        &[0][..],
+        &titled,
+        &[12, 4, 1, 13, 0, 2, 0, 9, 0, 0, 1, 12, 4, 1, 1, 7, 100],
+        &heard,
     ]
-    .to_vec()
+    .concat()
 }

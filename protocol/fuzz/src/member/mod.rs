@@ -67,11 +67,14 @@ fn step(world: &mut World, script: &mut Script<'_>) {
         9 => other(world, script),
         10 => world.chair_acts(script),
         11 => world.chair_takes_requests(),
-        // A greeting that fits: the link was opened for it.
+        // A greeting that fits: the link was opened for it. At times the member gets the place that it asks for.
         12 => {
             let link = link_up(world, script);
             let message = messages::honest_greeting(world, link);
             world.deliver(link, message);
+            if script.flag() {
+                world.give_place(link);
+            }
         }
         _ => {
             let (link, message) = (pick(world, script), messages::message(world, script));

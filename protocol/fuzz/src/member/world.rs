@@ -174,6 +174,16 @@ impl World {
         link
     }
 
+    /// A neighbour that was asked for a place gives it.
+    pub fn give_place(&mut self, link: Neighbour) {
+        let asked =
+            |(to, message): &(Neighbour, Message)| *to == link && matches!(message, Message::Attach(_));
+        if core::mem::take(&mut self.said).iter().any(asked) {
+            let path = vec![peer(self.seed_at(link))];
+            self.deliver(link, Message::Attached { path });
+        }
+    }
+
     pub fn cut(&mut self, link: Neighbour) {
         if self.links.remove(&link).is_some() {
             self.handle(Input::LinkDown { link });

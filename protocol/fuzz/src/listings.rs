@@ -1,0 +1,261 @@
+//! The directory of rooms under announcements of any kind from anyone.
+//!
+//! It holds no more than it may, never loses a room of one's own, and answers what the asker can read.
+
+use core::time::Duration;
+use std::collections::BTreeSet;
+
+use majlis_protocol::{
+    announcement::{Announcement, Listing},
+    directory::{Bounds, Directory, FORGET, Network, News, Source},
+    person::Peer,
+    room::{Genesis, RoomId, RoomTag, Visibility},
+    signed::{Signed, Verified},
+    wire::directory::{Answer, Query},
+};
+
+use super::{log::key, script::Script};
+
+/// Bounds that a short script reaches.
+const BOUNDS: Bounds = Bounds {
+    rooms: 5,
+    per_peer: 2,
+    per_network: 3,
+};
+
+/// Unix seconds when a script begins.
+const EPOCH: u64 = 1_900_000_000;
+
+struct World {
+    directory: Directory,
+    now: Duration,
+    /// Rooms of our own.
+    own: BTreeSet<RoomId>,
+    /// Announcements that came, to come again.
+    recent: Vec<Signed<Announcement>>,
+    listed: bool,
+}
+
+/// A directory, driven by a script.
+pub fn listings(data: &[u8]) -> bool {
+    let mut script = Script::new(data);
+    let mut world = World {
+        directory: Directory::new(BOUNDS),
+        now: Duration::ZERO,
+        own: BTreeSet::new(),
+        recent: Vec::new(),
+        listed: false,
+    };
+    while !script.is_over() {
+        world.step(&mut script);
+        world.holds();
+    }
+    world.listed
+}
+
+impl World {
+    fn step(&mut self, script: &mut Script<'_>) {
+        match script.below(10) {
+            0 => {
+                self.now = self
+                    .now
+                    .saturating_add(Duration::from_secs(script.number().into()))
+            }
+            1 => self.forget(),
+            2 => self.announce(script),
+            3 => {
+                let room = RoomId::of(&genesis(script));
+                assert_eq!(self.directory.withdraw(&room), self.own.remove(&room));
+            }
+            4 => self.ask(script),
+            5 => {
+                let room = RoomId::of(&genesis(script));
+                let tag = script.flag().then(|| tag(script));
+                if self.directory.pass_on(&room, tag.as_ref(), self.now) {
+                    assert!(self.directory.get(&room).is_some());
+                    assert!(
+                        !self.directory.pass_on(&room, tag.as_ref(), self.now),
+                        "passed on twice"
+                    );
+                }
+            }
+            6 if !self.recent.is_empty() => {
+                let at = usize::from(script.byte()) % self.recent.len();
+                self.hear(script, self.recent[at].clone());
+            }
+            7 => {
+                let mut bytes = announcement(script, self.now).to_bytes().to_vec();
+                script.spoil(&mut bytes);
+                if let Ok(signed) = Signed::from_bytes(&bytes) {
+                    self.hear(script, signed);
+                }
+            }
+            _ => {
+                let signed = announcement(script, self.now);
+                if self.recent.len() < 16 {
+                    self.recent.push(signed.clone());
+                }
+                self.hear(script, signed);
+            }
+        }
+    }
+
+    fn hear(&mut self, script: &mut Script<'_>, signed: Signed<Announcement>) {
+        let source = source(script);
+        let wall = EPOCH + self.now.as_secs() + u64::from(script.byte() / 64) * 300;
+        let claimed = signed.peek().map(|claim| claim.room);
+        let before = claimed
+            .as_ref()
+            .ok()
+            .and_then(|room| self.directory.get(room))
+            .cloned();
+        let heard = match self
+            .directory
+            .handle_announcement(signed.clone(), source, wall, self.now)
+        {
+            Ok(heard) => heard,
+            Err(refusal) => {
+                let _fault = refusal.is_senders_fault();
+                if let (Ok(room), Some(before)) = (claimed, before) {
+                    assert_eq!(self.directory.get(&room), Some(&before), "{refusal}");
+                }
+                return;
+            }
+        };
+        self.listed = true;
+        assert_eq!(Ok(heard.room), claimed);
+        let listing = self.directory.get(&heard.room).expect("what was news is listed");
+        assert_eq!(listing.announcement().signed(), &signed);
+        assert_eq!(RoomId::of(listing.genesis()), heard.room);
+        match (heard.news, before) {
+            (News::Room, None) => {}
+            (News::Newer, Some(before)) => assert!(listing.is_newer_than(&before)),
+            (News::Again, Some(before)) => assert_eq!(listing, &before),
+            (news, before) => panic!("{news:?} after {before:?}"),
+        }
+        if let Some(evicted) = heard.evicted {
+            assert!(self.directory.get(&evicted).is_none() && !self.own.contains(&evicted));
+        }
+    }
+
+    /// A room of our own.
+    fn announce(&mut self, script: &mut Script<'_>) {
+        let genesis = genesis(script);
+        let announcement = Announcement::live(&genesis, EPOCH);
+        let host = key(host_of(&genesis));
+        let signed = Verified::sign(announcement, &host).expect("within its limits");
+        if let Ok(listing) = Listing::verify(signed.signed().clone(), EPOCH, None) {
+            self.directory.announce(listing, self.now);
+            self.own.insert(RoomId::of(&genesis));
+        }
+    }
+
+    fn forget(&mut self) {
+        let due = self.directory.poll_timeout();
+        let gone = self.directory.handle_timeout(self.now);
+        assert_eq!(gone.is_empty(), due.is_none_or(|due| due > self.now));
+        assert!(self.directory.poll_timeout().is_none_or(|due| due > self.now));
+        for room in gone {
+            assert!(self.directory.get(&room).is_none());
+        }
+    }
+
+    /// Everything is found, page by page.
+    fn ask(&self, script: &mut Script<'_>) {
+        let mut query = Query {
+            tag: script.flag().then(|| tag(script)),
+            limit: 1 + u16::from(script.below(4)),
+            ..Query::default()
+        };
+        let mut found = Vec::new();
+        loop {
+            let answer = self.directory.answer(&query);
+            assert_eq!(Answer::decode(&answer.encode()), Ok(answer.clone()));
+            assert!(answer.announcements.len() <= usize::from(query.limit));
+            for signed in &answer.announcements {
+                found.push(signed.peek().expect("only what is valid is listed").room);
+            }
+            if !answer.more {
+                break;
+            }
+            query.after = found.last().copied();
+        }
+        let listed = self.directory.rooms(query.tag.as_ref());
+        assert!(listed.map(|listing| listing.announcement().room).eq(found));
+    }
+
+    fn holds(&self) {
+        let directory = &self.directory;
+        assert!(
+            directory.len() <= BOUNDS.rooms + self.own.len(),
+            "{} rooms",
+            directory.len()
+        );
+        assert!(
+            self.own.iter().all(|room| directory.get(room).is_some()),
+            "our own room is gone"
+        );
+        assert!(
+            directory
+                .poll_timeout()
+                .is_none_or(|due| due <= self.now + FORGET)
+        );
+    }
+}
+
+fn source(script: &mut Script<'_>) -> Source {
+    let id = [script.below(4); 32];
+    Source {
+        id,
+        peer: script.flag().then_some(Peer(id)),
+        network: match script.below(3) {
+            0 => None,
+            network => Some(Network::V4([network; 3])),
+        },
+    }
+}
+
+/// An announcement by a room's host, in most cases valid.
+fn announcement(script: &mut Script<'_>, now: Duration) -> Signed<Announcement> {
+    let genesis = genesis(script);
+    let issued = (EPOCH + now.as_secs()).saturating_sub(u64::from(script.number()));
+    let mut announcement = Announcement::live(&genesis, issued);
+    announcement.head = script.byte().into();
+    if script.flag() {
+        let peer = Peer([script.below(4); 32]);
+        let address = format!("/ip4/127.0.0.1/udp/1/quic-v1/p2p/{peer}");
+        announcement.addresses = vec![address.parse().expect("an address")];
+    }
+    let mut signer = key(host_of(&genesis));
+    if script.below(16) == 1 {
+        signer = key(9);
+        announcement.chair = signer.person();
+    }
+    Verified::sign(announcement, &signer)
+        .expect("within its limits")
+        .signed()
+        .clone()
+}
+
+/// One of a few rooms.
+fn genesis(script: &mut Script<'_>) -> Verified<Genesis> {
+    let number = script.below(12);
+    let host = key(1 + number % 3);
+    let mut genesis = Genesis::new(host.person(), "room", [number; 16]);
+    if number == 11 {
+        genesis.visibility = Visibility::Unlisted;
+    }
+    if number % 2 == 1 {
+        genesis.tags = vec!["odd".parse().expect("a tag")];
+    }
+    genesis.sign(&host).expect("a valid genesis")
+}
+
+fn host_of(genesis: &Verified<Genesis>) -> u8 {
+    1 + genesis.nonce[0] % 3
+}
+
+fn tag(script: &mut Script<'_>) -> RoomTag {
+    let name = if script.flag() { "odd" } else { "other" };
+    name.parse().expect("a tag")
+}
