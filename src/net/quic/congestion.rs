@@ -1,9 +1,11 @@
 //! The congestion controller: a constant window, for sound that is paced by its source.
 //!
 //! A speaker makes a packet every 20 ms whatever the network does. A controller that halves its rate at
-//! each loss (NewReno, CUBIC) makes such packets wait for nothing: with 4 speakers, 25 ms each way and
-//! 5 % loss CUBIC delivered its 99th percentile after 74 ms and its worst after 204, a constant window
-//! after 27.9 and 37. What keeps the network safe instead is that the sender is bounded three times:
+//! each loss (NewReno, CUBIC) makes such packets wait for nothing. Measured with this transport, 4
+//! speakers of 190-byte packets, 25 ms and 5 % of all UDP packets lost each way: with CUBIC the 99th
+//! percentile of the delay was 93 to 115 ms and the worst 205, with this window 28.7 and 32 to 44 (with
+//! quinn's BBR 28.4 and 33; it is called experimental by its authors, and a constant is easier to reason
+//! about). What keeps the network safe instead is that the sender is bounded three times:
 //! the tree's capacity rule bounds how many packets a second are offered, [`WINDOW`] bounds how much may
 //! be under way, and the 16 KiB datagram buffer drops what the window does not let out. A path on which
 //! nothing at all arrives any more is persistent congestion (RFC 9002, section 7.6), and then the window

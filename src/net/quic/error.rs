@@ -35,7 +35,7 @@ pub enum Error {
     /// A hole punch to this address is under way. Ours; wait for its end.
     #[error("a hole punch to {0} is already under way")]
     HolePunchInProgress(SocketAddr),
-    /// More hole punches at once than [the bound](super::holepunch::MOST_AT_ONCE). Ours; wait for one to end.
+    /// More than 64 hole punches at once. Ours; wait for one to end.
     #[error("too many hole punches at once")]
     TooManyHolePunches,
 }

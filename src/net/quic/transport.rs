@@ -35,6 +35,10 @@ use super::{
 /// valid one; this is what `libp2p-quic` sends.
 const SERVER_NAME: &str = "l";
 
+/// Newcomers turned away in one turn before the swarm gets its next. Turning one away is cheap but under a
+/// flood without end there is always one more, and the swarm's other work must go on.
+const TURNED_AWAY_A_TURN: usize = 64;
+
 /// QUIC with datagrams for a libp2p swarm. See the [module](super).
 ///
 /// All of it must run inside a tokio runtime.
@@ -211,14 +215,19 @@ impl libp2p::Transport for Transport {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<TransportEvent<Handshake, Error>> {
         let this = self.get_mut();
+        let mut turned_away = 0;
         while let Poll::Ready((id, local, event)) = this.poll_listeners(cx) {
-            match event {
-                ListenerEvent::Swarm(event) => return Poll::Ready(event),
-                ListenerEvent::Incoming(incoming) => {
-                    if let Some(event) = this.handle_incoming(id, local, *incoming) {
-                        return Poll::Ready(event);
-                    }
-                }
+            let event = match event {
+                ListenerEvent::Swarm(event) => Some(event),
+                ListenerEvent::Incoming(incoming) => this.handle_incoming(id, local, *incoming),
+            };
+            if let Some(event) = event {
+                return Poll::Ready(event);
+            }
+            turned_away += 1;
+            if turned_away >= TURNED_AWAY_A_TURN {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
         }
         this.waker = Some(cx.waker().clone());
