@@ -3,21 +3,24 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use bytes::Bytes;
-use majlis::net::quic::Link;
+use libp2p::{Transport as _, core::transport::ListenerId, identity::Keypair};
+use majlis::net::quic::{Config, Link};
+use majlis_protocol::sim::link::Profile;
 
 use super::{
-    IPV4,
+    IPV4, address,
+    bare::{self, Bare},
     node::{Node, connect},
     until, within,
 };
 
-/// Sends numbered datagrams through a link that loses some, waiting for room so that none is pushed out.
-async fn send_numbers(link: &Link, count: u32) {
+/// Sends numbered datagrams through a link that loses some. Never more are under way than either end's
+/// queue holds, so that nothing but the link loses any.
+async fn send_numbers(from: &Link, to: &Link, count: u32) {
     for number in 0..count {
-        link.send(Bytes::copy_from_slice(&number.to_be_bytes())).unwrap();
-        until("room in the send queue", || {
-            let stats = link.stats();
-            stats.datagrams_accepted - stats.datagrams_sent < 100
+        from.send(Bytes::copy_from_slice(&number.to_be_bytes())).unwrap();
+        until("the reader to keep up", || {
+            from.stats().datagrams_accepted - to.stats().datagrams_read < 100
         })
         .await;
     }
@@ -40,11 +43,11 @@ async fn losses_are_counted_exactly(profile: &str) {
             arrived
         }
     });
-    send_numbers(&a, SENT).await;
+    send_numbers(&a, &b, SENT).await;
     let stats = a.stats();
     let counters = dialler.hub.emulator().unwrap().counters();
-    until("the last datagram to arrive", || {
-        b.stats().datagrams_received == stats.datagrams_accepted
+    until("the last datagram to be read", || {
+        b.stats().datagrams_read == stats.datagrams_accepted
     })
     .await;
     // The end mark may be lost as well: repeated until one gets through.
@@ -159,4 +162,52 @@ async fn a_short_partition_is_survived_and_substreams_lose_nothing() {
         "after"
     );
     assert!(!a.is_closed());
+}
+
+/// One node dies without a word and the next takes its place at the same port. Why its peer's connection
+/// then ended.
+async fn restart() -> String {
+    let keypair = Keypair::generate_ed25519();
+    let mut config = Config::new(&keypair);
+    config.testlink = Some(Profile::default());
+    let mut dying = Bare::with_config(&keypair, config);
+    let dialler = Bare::new();
+    let (near, far) = bare::connect(&dialler, &mut dying).await;
+    let link = dialler.hub.links(&dying.peer).remove(0);
+    let port = link.remote_address().port();
+    dying.hub.emulator().unwrap().set_partitioned(true);
+    drop((far, dying));
+
+    let again = Bare::with_config(&keypair, Config::new(&keypair));
+    within("the port to be free", async {
+        let on = address(&format!("/ip4/127.0.0.1/udp/{port}/quic-v1"));
+        loop {
+            let (id, on) = (ListenerId::next(), on.clone());
+            let bound = again
+                .on_transport(move |transport| transport.listen_on(id, on))
+                .await;
+            if bound.is_ok() {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let reason = within("the dialler to learn of it", link.closed()).await;
+    drop(near);
+    reason.to_string()
+}
+
+/// A machine that stalls for three seconds lets the idle timeout come first; hence the repetition.
+#[tokio::test]
+async fn peers_of_a_restarted_node_learn_of_it_from_their_next_packet() {
+    let mut reasons = Vec::new();
+    for _ in 0..3 {
+        let reason = restart().await;
+        if reason.contains("reset by peer") {
+            return;
+        }
+        reasons.push(reason);
+    }
+    panic!("the connections ended otherwise: {reasons:?}");
 }

@@ -42,7 +42,11 @@ pub(super) struct Bare {
 impl Bare {
     pub(super) fn new() -> Self {
         let keypair = Keypair::generate_ed25519();
-        let (mut transport, hub) = Transport::new(Config::new(&keypair)).unwrap();
+        Self::with_config(&keypair, Config::new(&keypair))
+    }
+
+    pub(super) fn with_config(keypair: &Keypair, config: Config) -> Self {
+        let (mut transport, hub) = Transport::new(config).unwrap();
         let (event_sender, events) = mpsc::unbounded_channel();
         let (commands, mut command_receiver) = mpsc::unbounded_channel::<Command>();
         let task = tokio::spawn(async move {

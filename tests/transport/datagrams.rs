@@ -1,6 +1,7 @@
 //! Datagrams between two transports of ours.
 
 use bytes::Bytes;
+use futures::FutureExt;
 use majlis::net::quic::{Link, SendError};
 
 use super::{
@@ -35,7 +36,14 @@ async fn datagrams_arrive_both_ways(on: &str) {
         ),
         (100, 100, 100)
     );
-    assert_eq!((received.datagrams_sent, received.datagrams_received), (100, 100));
+    assert_eq!(
+        (
+            received.datagrams_sent,
+            received.datagrams_received,
+            received.datagrams_read
+        ),
+        (100, 100, 100)
+    );
     assert_eq!(sent.datagrams_overflowed, 0);
     assert!(sent.bytes_sent > 400 && sent.bytes_received > 400 && sent.packets_sent >= 100);
 }
@@ -139,4 +147,22 @@ async fn two_nodes_that_dial_each_other_at_once_have_two_links_and_both_carry() 
         exchange(one, other, 10).await;
         exchange(other, one, 10).await;
     }
+}
+
+/// On one thread nothing is read until the test reads, so all that arrives waits in the queue.
+#[tokio::test(flavor = "current_thread")]
+async fn what_a_slow_reader_misses_shows_in_its_counters() {
+    let [(_dialler, a), (_listener, b)] = connect(Node::ours(), Node::ours(), IPV4).await;
+    for sent in 1..=200 {
+        a.send(vec![0; 1000].into()).unwrap();
+        until("the datagram to arrive", || b.stats().datagrams_received == sent).await;
+    }
+    let waiting = std::iter::from_fn(|| b.recv().now_or_never()).count();
+    let stats = b.stats();
+    assert_eq!(
+        (stats.datagrams_received, stats.datagrams_read),
+        (200, waiting as u64)
+    );
+    // 64 KiB hold at most 65 of 1000 bytes, and not many fewer whatever quinn adds to each.
+    assert!((55..=65).contains(&waiting), "{waiting} of 200 were kept");
 }

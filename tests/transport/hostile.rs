@@ -74,7 +74,7 @@ async fn a_flood_of_handshakes_is_refused_and_passes() {
         }
     };
     assert!(matches!(refused, Err(Error::Connection(_))), "{refused:?}");
-    assert_eq!(held.len(), 512);
+    assert_eq!(held.len(), 512, "{refused:?}");
     assert!(
         listener.hub.is_empty(),
         "nothing of the flood has come as far as the hub"
@@ -86,10 +86,6 @@ async fn a_flood_of_handshakes_is_refused_and_passes() {
     }
     let dial = tokio::spawn(dialler.dial(&at, DIAL).await.unwrap());
     let (incoming, _) = listener.incoming().await;
-    bare::finish(Box::pin(async { dial.await.unwrap() }), incoming).await;
-    assert_eq!(
-        listener.hub.links(&dialler.peer).len(),
-        0,
-        "both ends were dropped"
-    );
+    let _both = bare::finish(Box::pin(async { dial.await.unwrap() }), incoming).await;
+    assert_eq!(listener.hub.links(&dialler.peer).len(), 1);
 }

@@ -4,7 +4,11 @@
 //! libp2p TLS certificate, no unidirectional streams, no migration. The rest is for sound: small datagram
 //! buffers, a window that does not flinch at loss, a short idle timeout.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+    time::Duration,
+};
 
 use hmac::{Hmac, KeyInit, Mac};
 use libp2p::identity::Keypair;
@@ -107,7 +111,11 @@ impl QuinnConfig {
 
         let tls = libp2p_tls::make_client_config(keypair, None)?;
         let mut client = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
-        client.transport_config(Arc::clone(&transport));
+        client
+            .transport_config(Arc::clone(&transport))
+            // Tokens that spare a later connection the proof of its address are kept by server name, and
+            // all peers have the same: one peer's token would be shown to the next.
+            .token_store(Arc::new(quinn::NoneTokenStore));
 
         let tls = libp2p_tls::make_server_config(keypair)?;
         let mut server = quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
@@ -116,6 +124,8 @@ impl QuinnConfig {
             // A peer whose address changes dials again and resumes by sequence number. With migration the
             // address that the swarm, the directory and the limits know would silently become wrong.
             .migration(false)
+            // Nobody could show the right one, for the same reason; so none are handed out.
+            .validation_token_config(no_validation_tokens())
             .max_incoming(WAITING_ATTEMPTS)
             .incoming_buffer_size_total(WAITING_BYTES);
 
@@ -124,13 +134,21 @@ impl QuinnConfig {
             // Not every kind of key can derive a secret; a random one is lost at a restart, no more.
             None => quinn::EndpointConfig::default(),
         };
-        endpoint.supported_versions(vec![1]);
+        endpoint
+            .supported_versions(vec![1])
+            .cid_generator(|| Box::<ConnectionIds>::default());
         Ok(Self {
             client,
             server,
             endpoint,
         })
     }
+}
+
+fn no_validation_tokens() -> quinn::ValidationTokenConfig {
+    let mut config = quinn::ValidationTokenConfig::default();
+    config.sent(0);
+    config
 }
 
 fn transport_config() -> quinn::TransportConfig {
@@ -151,6 +169,33 @@ fn transport_config() -> quinn::TransportConfig {
         // The spin bit tells every onlooker the round-trip time.
         .allow_spin(false);
     config
+}
+
+/// Draws the connection IDs of one endpoint: 64 bits each, by a keyed hash (SipHash) of their number.
+///
+/// quinn's own generator has 24 random bits and a checksum with a key of its own. With some thousand IDs
+/// in use, one in ten thousand newcomers who must prove their address is then given an ID that is taken,
+/// and waits in vain. And the checksum makes a restarted endpoint ignore all that its predecessor's peers
+/// send, where a stateless reset would tell them.
+#[derive(Default)]
+struct ConnectionIds {
+    key: RandomState,
+    drawn: u64,
+}
+
+impl quinn::ConnectionIdGenerator for ConnectionIds {
+    fn generate_cid(&mut self) -> quinn::ConnectionId {
+        self.drawn += 1;
+        quinn::ConnectionId::new(&self.key.hash_one(self.drawn).to_be_bytes())
+    }
+
+    fn cid_len(&self) -> usize {
+        size_of::<u64>()
+    }
+
+    fn cid_lifetime(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// Keys the tokens by which an endpoint that has lost its state ends a connection at once (RFC 9000,
@@ -183,7 +228,9 @@ impl quinn::crypto::HmacKey for ResetKey {
 
 #[cfg(test)]
 mod tests {
-    use quinn::crypto::HmacKey;
+    use std::collections::BTreeSet;
+
+    use quinn::{ConnectionIdGenerator, crypto::HmacKey};
 
     use super::*;
 
@@ -202,6 +249,17 @@ mod tests {
         );
         assert!(ResetKey::new(&secret).verify(b"Hi There", &tag).is_ok());
         assert!(ResetKey::new(&secret).verify(b"Hi there", &tag).is_err());
+    }
+
+    #[test]
+    fn connection_ids_do_not_repeat_and_differ_between_endpoints() {
+        let mut endpoints = [ConnectionIds::default(), ConnectionIds::default()];
+        let ids: BTreeSet<Vec<u8>> = (0..200_000)
+            .map(|number| endpoints[number % 2].generate_cid().to_vec())
+            .collect();
+        // Of as many with 24 bits, more than a thousand would be repeats.
+        assert_eq!(ids.len(), 200_000);
+        assert!(ids.iter().all(|id| id.len() == endpoints[0].cid_len()));
     }
 
     #[test]

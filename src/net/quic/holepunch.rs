@@ -99,9 +99,9 @@ async fn make_noise(remote: SocketAddr, socket: &dyn AsyncUdpSocket) -> io::Resu
         let mut random = [0; NOISE + 1];
         getrandom::fill(&mut random).map_err(io::Error::other)?;
         let [pause, noise @ ..] = &mut random;
-        // Without QUIC's fixed bit (RFC 9000, section 17.3) every endpoint drops it at once; with it, the
-        // other end could take noise for a packet of a connection it has lost, and answer.
-        noise[0] &= !0x40;
+        // A long header of a version nobody has, too short to be answered (RFC 9000, section 5.2.2). As a
+        // short header the other end could take it for a packet of a connection it has lost, and answer.
+        noise[0] |= 0x80;
         let noise = Transmit {
             destination: remote,
             ecn: None,

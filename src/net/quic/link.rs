@@ -33,6 +33,7 @@ struct Inner {
     peer: PeerId,
     connection: quinn::Connection,
     ledger: Mutex<Ledger>,
+    read: AtomicU64,
     #[cfg(feature = "testlink")]
     lossy: Option<LossyLink>,
 }
@@ -52,6 +53,9 @@ pub struct Stats {
     pub datagrams_overflowed: u64,
     /// Datagrams that arrived.
     pub datagrams_received: u64,
+    /// Datagrams that [`Link::recv`] has given out. The difference to those that arrived waits to be read,
+    /// or was pushed out of the full receive queue by newer ones.
+    pub datagrams_read: u64,
     /// Datagrams that the link emulator lost.
     #[cfg(feature = "testlink")]
     pub datagrams_lost_by_testlink: u64,
@@ -107,6 +111,7 @@ impl Link {
             peer,
             connection,
             ledger,
+            read: AtomicU64::new(0),
             #[cfg(feature = "testlink")]
             lossy,
         }))
@@ -169,6 +174,7 @@ impl Link {
             datagrams_sent: quinn.frame_tx.datagram,
             datagrams_overflowed: ledger.overflowed(space, quinn.frame_tx.datagram),
             datagrams_received: quinn.frame_rx.datagram,
+            datagrams_read: inner.read.load(Ordering::Relaxed),
             #[cfg(feature = "testlink")]
             datagrams_lost_by_testlink: inner.lossy.as_ref().map_or(0, LossyLink::lost),
             packets_sent: quinn.path.sent_packets,
@@ -204,7 +210,9 @@ impl Link {
     /// # Errors
     /// [`Closed`] once the connection has ended and what had arrived before is read.
     pub async fn recv(&self) -> Result<Bytes, Closed> {
-        self.0.connection.read_datagram().await.map_err(Closed)
+        let datagram = self.0.connection.read_datagram().await.map_err(Closed)?;
+        self.0.read.fetch_add(1, Ordering::Relaxed);
+        Ok(datagram)
     }
 
     /// Waits until the connection has ended.
