@@ -66,6 +66,8 @@ async fn a_flood_of_handshakes_is_refused_and_passes() {
     let refused = loop {
         let mut dial = tokio::spawn(dialler.dial(&at, DIAL).await.unwrap());
         tokio::select! {
+            // In this order, since a dial that was accepted may have succeeded by now.
+            biased;
             (incoming, _) = listener.incoming() => {
                 held.push(incoming);
                 dialled.push(within("a dial to end", dial).await.unwrap().unwrap());

@@ -89,7 +89,7 @@ impl StreamMuxer for Connection {
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
-            .field("registration", &self._registration)
+            .field("link", &self._registration)
             .finish_non_exhaustive()
     }
 }

@@ -7,6 +7,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -34,7 +35,6 @@ struct Shared {
 }
 
 /// A link's place in the hub. Dropping it closes the connection and gives the place up.
-#[derive(Debug)]
 pub(super) struct Registration {
     hub: Hub,
     link: Link,
@@ -93,6 +93,13 @@ impl Hub {
     fn entries(&self) -> MutexGuard<'_, BTreeMap<PeerId, Vec<Link>>> {
         // No holder panics half-way through a change, so a poisoned map is still right.
         self.0.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Registration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The link alone: the hub would list everyone else's.
+        self.link.fmt(f)
     }
 }
 
