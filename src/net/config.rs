@@ -20,7 +20,7 @@ pub struct Config {
     pub transport: TransportChoice,
     /// Whether to look for peers on the local network. Without effect when every listen address is loopback.
     pub mdns: bool,
-    /// Whether this node serves others for its own sake: more connections, always a server of the DHT.
+    /// Whether this node serves others for its own sake, with more connections than a person's own.
     pub community: bool,
     /// Addresses of peers that were met before; each is tried at the start.
     pub known_peers: Vec<Multiaddr>,

@@ -6,7 +6,10 @@ use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
 use libp2p::{
     StreamProtocol, SwarmBuilder,
     gossipsub::{self, IdentTopic, MessageAuthenticity},
-    swarm::{Swarm, SwarmEvent},
+    swarm::{
+        Swarm, SwarmEvent,
+        dial_opts::{DialOpts, PeerCondition},
+    },
 };
 use majlis_protocol::{
     announcement::Announcement,
@@ -238,4 +241,33 @@ async fn questions_that_are_none_and_too_many_questions_stall_nobody() {
 
     guest.dial(&host).await;
     until_listed(&guest, room.id()).await;
+}
+
+#[tokio::test]
+async fn one_peer_has_no_more_than_its_share_of_connections() {
+    let host = Node::listening(&[QUIC4]).await;
+    let mut greedy = swarm();
+    for _ in 0..10 {
+        let opts = DialOpts::peer_id(host.peer())
+            .condition(PeerCondition::Always)
+            .addresses(vec![host.address()])
+            .build();
+        greedy.dial(opts).expect("an address");
+    }
+    // Each dial ends: as a connection that stays, or as one that is closed again.
+    let (mut open, mut closed) = (0, 0);
+    let settle = async {
+        while open < 4 || closed < 6 {
+            match greedy.select_next_some().await {
+                SwarmEvent::ConnectionEstablished { .. } => open += 1,
+                SwarmEvent::ConnectionClosed { .. } => (open, closed) = (open - 1, closed + 1),
+                SwarmEvent::OutgoingConnectionError { .. } => closed += 1,
+                _ => {}
+            }
+        }
+    };
+    timeout(PATIENCE, settle).await.expect("each dial ends");
+    assert!(host.network.stats().connections <= 4);
+    let guest = Node::listening(&[QUIC4]).await;
+    guest.dial(&host).await;
 }

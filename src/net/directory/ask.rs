@@ -35,6 +35,9 @@ const WAITING: usize = 64;
 /// Most pages that are asked of one peer: as many as fill a directory.
 const PAGES: u32 = 32;
 
+/// How soon a peer is asked again that says anew what it speaks: what it has learned since comes by gossip.
+const ASK_AGAIN: Duration = Duration::from_secs(240);
+
 /// Questions that one peer may ask at once, a directory's pages, and how often one more.
 const QUESTIONS: u32 = 40;
 const QUESTION_INTERVAL: Duration = Duration::from_secs(1);
@@ -49,6 +52,7 @@ pub(in crate::net) struct Frames;
 #[derive(Debug, Default)]
 pub(super) struct Asking {
     waiting: VecDeque<PeerId>,
+    asked: HashMap<PeerId, Instant>,
     in_flight: HashMap<OutboundRequestId, u32>,
     askers: HashMap<PeerId, (u32, Instant)>,
 }
@@ -61,12 +65,18 @@ pub(in crate::net) fn build() -> Ask {
 }
 
 impl Asking {
-    /// A peer that speaks the protocol has come.
-    pub(super) fn handle_peer(&mut self, ask: &mut Ask, peer: PeerId) {
-        if self.waiting.len() < WAITING && !self.waiting.contains(&peer) {
-            self.waiting.push_back(peer);
-            self.ask_next(ask);
+    /// A connected peer has said that it speaks the protocol.
+    pub(super) fn handle_peer(&mut self, ask: &mut Ask, peer: PeerId, now: Instant) {
+        let was_asked = self
+            .asked
+            .get(&peer)
+            .is_some_and(|asked| now < *asked + ASK_AGAIN);
+        if was_asked || self.waiting.len() >= WAITING {
+            return;
         }
+        self.asked.insert(peer, now);
+        self.waiting.push_back(peer);
+        self.ask_next(ask);
     }
 
     /// A question was answered: the next page is asked for, if there is one behind `last`.
@@ -92,6 +102,7 @@ impl Asking {
 
     pub(super) fn handle_disconnected(&mut self, peer: PeerId) {
         self.waiting.retain(|waiting| *waiting != peer);
+        self.asked.remove(&peer);
         self.askers.remove(&peer);
     }
 
@@ -222,6 +233,25 @@ mod tests {
             let read = read_frame(&mut Cursor::new(bad), QUERY_BYTES).await;
             assert!(read.is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_peer_that_says_again_and_again_what_it_speaks_is_asked_once() {
+        let (mut asking, mut ask, now) = (Asking::default(), build(), Instant::now());
+        let peer = PeerId::random();
+        for _ in 0..20 {
+            asking.handle_peer(&mut ask, peer, now);
+        }
+        assert_eq!((asking.in_flight.len(), asking.waiting.len()), (1, 0));
+        for _ in 0..200 {
+            asking.handle_peer(&mut ask, PeerId::random(), now);
+        }
+        assert_eq!(
+            (asking.in_flight.len(), asking.waiting.len()),
+            (IN_FLIGHT, WAITING)
+        );
+        asking.handle_disconnected(peer);
+        assert!(!asking.asked.contains_key(&peer));
     }
 
     #[test]

@@ -16,7 +16,10 @@ use libp2p::{
 };
 use tokio::{sync::mpsc, time::Instant};
 
-use super::{super::addresses::Scope, records::Records};
+use super::{
+    super::addresses::{Scope, without_peer},
+    records::Records,
+};
 
 /// The protocol's name; other implementations build it from the prefix `/majlis`.
 pub(in crate::net) const PROTOCOL: StreamProtocol = StreamProtocol::new("/majlis/kad/1.0.0");
@@ -82,15 +85,32 @@ pub(in crate::net) fn build(local: PeerId) -> Kad {
 }
 
 /// Enters a peer that speaks the protocol into the table, with those of its addresses that reach at least as far
-/// as the connection it told them over.
+/// as the connection it told them over. What it told before and tells no more is forgotten.
 pub(super) fn learn(kad: &mut Kad, peer: PeerId, connection: &Multiaddr, told: &[Multiaddr]) {
     let reach = Scope::of(connection);
-    for address in told
+    let told: Vec<_> = told
         .iter()
         .filter(|address| Scope::of(address) >= reach)
         .take(ADDRESSES)
-    {
+        // The table keeps them in this form.
+        .filter_map(|address| without_peer(address).with_p2p(peer).ok())
+        .collect();
+    if told.is_empty() {
+        return;
+    }
+    let before: Vec<Multiaddr> = kad
+        .kbucket(peer)
+        .into_iter()
+        .flat_map(|bucket| {
+            let entry = bucket.iter().find(|entry| *entry.node.key.preimage() == peer);
+            entry.map_or_else(Vec::new, |entry| entry.node.value.iter().cloned().collect())
+        })
+        .collect();
+    for address in told.iter().filter(|address| !before.contains(address)) {
         kad.add_address(&peer, address.clone());
+    }
+    for address in before.iter().filter(|address| !told.contains(address)) {
+        kad.remove_address(&peer, address);
     }
 }
 
@@ -213,4 +233,54 @@ fn addresses_of(kad: &mut Kad, key: &RecordKey, peer: PeerId) -> Vec<Multiaddr> 
     addresses.retain(|address| unique.insert(address.clone()));
     addresses.truncate(ADDRESSES);
     addresses
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> Multiaddr {
+        text.parse().expect("an address")
+    }
+
+    fn known(kad: &mut Kad, peer: PeerId) -> Vec<Multiaddr> {
+        let connection = ConnectionId::new_unchecked(0);
+        kad.handle_pending_outbound_connection(connection, Some(peer), &[], Endpoint::Dialer)
+            .expect("never denied")
+            .iter()
+            .map(without_peer)
+            .collect()
+    }
+
+    #[test]
+    fn a_peer_is_entered_with_addresses_that_reach_as_far_as_it_came_from() {
+        let (mut kad, peer) = (build(PeerId::random()), PeerId::random());
+        let told = [
+            address("/ip4/127.0.0.1/tcp/1"),
+            address("/ip4/192.168.0.2/tcp/1"),
+            address("/ip4/203.0.113.1/tcp/1"),
+        ];
+        learn(&mut kad, peer, &address("/ip4/198.51.100.7/tcp/9"), &told[..2]);
+        assert!(
+            known(&mut kad, peer).is_empty(),
+            "behind a router nobody reaches it"
+        );
+        learn(&mut kad, peer, &address("/ip4/198.51.100.7/tcp/9"), &told);
+        assert_eq!(known(&mut kad, peer), told[2..].to_vec());
+        learn(&mut kad, peer, &address("/ip4/192.168.0.9/tcp/9"), &told);
+        assert_eq!(known(&mut kad, peer).len(), 2);
+    }
+
+    #[test]
+    fn a_peer_that_tells_ever_new_addresses_fills_no_memory() {
+        let (mut kad, peer) = (build(PeerId::random()), PeerId::random());
+        let connection = address("/ip4/127.0.0.1/tcp/9");
+        for round in 0..100_u16 {
+            let told: Vec<_> = (0..20)
+                .map(|port| address(&format!("/ip4/127.0.0.1/tcp/{}", 1_000 + round * 20 + port)))
+                .collect();
+            learn(&mut kad, peer, &connection, &told);
+            assert_eq!(known(&mut kad, peer), told[..ADDRESSES]);
+        }
+    }
 }

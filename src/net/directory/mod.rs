@@ -190,7 +190,7 @@ impl Discovery {
             kad::learn(&mut on.kad, peer, address, &told);
         }
         if info.protocols.contains(&ask::PROTOCOL) {
-            self.asking.handle_peer(&mut on.ask, peer);
+            self.asking.handle_peer(&mut on.ask, peer, Instant::now());
             if dialled {
                 self.peers.handle_proven(peer, address);
             }
