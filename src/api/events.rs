@@ -83,6 +83,15 @@ async fn gather(node: Node, sender: mpsc::Sender<String>) {
         return;
     }
     let mut forwarding = JoinSet::new();
+    let mut listings = node.watch_listings();
+    let to_client = sender.clone();
+    forwarding.spawn(async move {
+        while let Some(event) = listings.next().await {
+            if !send(&to_client, event, None).await {
+                break;
+            }
+        }
+    });
     let mut known = BTreeMap::new();
     let mut look = interval(NEW_ROOMS);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);

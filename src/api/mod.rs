@@ -8,6 +8,7 @@
 //! | request | answer |
 //! |---|---|
 //! | `GET /v1/info` | `{peer, key, nick, tag, addresses[], rooms[]}` |
+//! | `GET /v1/rooms?tag=T` | `{listings: […]}`, the rooms this node knows of |
 //! | `GET /v1/room/{id}` | the room as [`crate::room::RoomInfo`] |
 //! | `POST /v1/room/{id}/act` with an [`Act`] | `{seq}`, once it is in this node's log; 409 with the chair's reason |
 //! | `POST /v1/room/{id}/mic` with a [`Mic`] | `{on}` |

@@ -2,13 +2,17 @@
 
 use axum::{
     Json, Router,
-    extract::{DefaultBodyLimit, Path, State, rejection::JsonRejection},
+    extract::{
+        DefaultBodyLimit, Path, Query, State,
+        rejection::{JsonRejection, QueryRejection},
+    },
     http::StatusCode,
     middleware,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use majlis_protocol::room::RoomId;
+use majlis_protocol::room::{RoomId, RoomTag};
+use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -42,6 +46,7 @@ pub(super) struct Refused {
 pub(super) fn router(context: Context, access: ApiAccess) -> Router {
     Router::new()
         .route("/v1/info", get(info))
+        .route("/v1/rooms", get(rooms))
         .route("/v1/room/{id}", get(room))
         .route("/v1/room/{id}/act", post(act))
         .route("/v1/room/{id}/mic", post(mic))
@@ -80,6 +85,24 @@ async fn info(State(Context { node, .. }): State<Context>) -> Response {
         "rooms": rooms,
     });
     Json(info).into_response()
+}
+
+#[derive(Debug, Deserialize)]
+struct Wanted {
+    tag: Option<String>,
+}
+
+async fn rooms(
+    State(Context { node, .. }): State<Context>,
+    wanted: Result<Query<Wanted>, QueryRejection>,
+) -> Result<Response, Refused> {
+    let Query(wanted) = wanted.map_err(|error| refusal(error.status(), error.body_text()))?;
+    let tag: Option<RoomTag> = wanted
+        .tag
+        .map(|tag| tag.parse())
+        .transpose()
+        .map_err(|error| refusal(StatusCode::BAD_REQUEST, error))?;
+    Ok(Json(json!({ "listings": node.listings(tag.as_ref()).await })).into_response())
 }
 
 async fn room(State(context): State<Context>, Path(id): Path<String>) -> Result<Response, Refused> {

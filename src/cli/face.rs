@@ -10,8 +10,9 @@ use std::{
 
 use majlis::event::{Event, Stamped};
 use serde::Serialize;
+use serde_json::{Value, json};
 
-use super::show::Show;
+use super::show::{self, Show};
 
 /// The face that a command shows.
 #[derive(Debug)]
@@ -43,6 +44,16 @@ impl Face {
     /// Tells an event that happens now.
     pub(crate) fn tell(&mut self, event: Event) -> io::Result<()> {
         self.event(&Stamped::now(event))
+    }
+
+    /// Tells of a room that another node has listed.
+    pub(crate) fn listing(&mut self, listing: &Value) -> io::Result<()> {
+        self.result("listing", listing, &show::listing(listing))
+    }
+
+    /// Tells that another node has a room no longer in its list.
+    pub(crate) fn unlisted(&mut self, id: &str) -> io::Result<()> {
+        self.result("unlisted", &json!({ "id": id }), &format!("gone: {id}"))
     }
 
     /// Tells a result of the program itself: as an event called `name` with the fields of `body`, or as `text`.
@@ -83,8 +94,6 @@ fn line(value: &impl Serialize) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

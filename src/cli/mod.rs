@@ -14,6 +14,7 @@ mod join;
 mod log;
 mod node;
 mod options;
+mod rooms;
 mod show;
 mod signals;
 mod stay;
@@ -47,6 +48,7 @@ Examples:
   majlis demo                             see and hear that it works, on this machine alone
   majlis host \"Evening talk\"              open a room; it prints the link to pass on
   majlis join 'majlis:…'                  listen in
+  majlis rooms                            see what is open
   majlis COMMAND --help                   more on each, with examples";
 
 #[derive(Debug, Subcommand)]
@@ -55,6 +57,8 @@ enum Command {
     Host(host::HostArgs),
     /// Join a room and stay in it
     Join(join::JoinArgs),
+    /// List the rooms that are open
+    Rooms(rooms::RoomsArgs),
     /// Run a community node: it helps others to find rooms and each other, and plays no sound
     Node(node::NodeArgs),
     /// Act in the room of the node that runs in this home
@@ -95,6 +99,7 @@ async fn run(cli: Cli, started: Instant) -> anyhow::Result<()> {
     match cli.command {
         Command::Host(args) => host::run(args, &flags, started).await,
         Command::Join(args) => join::run(args, &flags, started).await,
+        Command::Rooms(args) => rooms::run(args, &flags).await,
         Command::Node(args) => node::run(args, &flags).await,
         Command::Ctl(args) => ctl::run(args, &flags).await,
         Command::Log(command) => log::run(&command, &flags),

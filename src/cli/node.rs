@@ -25,7 +25,7 @@ pub(crate) async fn run(NodeArgs {}: NodeArgs, flags: &NodeFlags) -> anyhow::Res
     result
 }
 
-/// Says where the node listens, and waits for a signal.
+/// Says where the node listens, and which rooms come and go, until a signal comes.
 async fn serve(
     node: &Node,
     home: &std::path::Path,
@@ -33,7 +33,15 @@ async fn serve(
     signals: &mut Signals,
 ) -> anyhow::Result<()> {
     let _api = api::Server::start(node.clone(), home).await?;
+    let mut listings = node.watch_listings();
     face.tell(node.listening())?;
-    signals.next().await;
-    Ok(())
+    loop {
+        tokio::select! {
+            () = signals.next() => return Ok(()),
+            event = listings.next() => match event {
+                Some(event) => face.event(&event)?,
+                None => anyhow::bail!("the node ended by itself; start it again"),
+            },
+        }
+    }
 }

@@ -110,6 +110,7 @@ fn what_is_malformed_or_too_large_is_refused_by_name() {
         ("GET /nothing", String::new(), 404),
         (other.as_str(), String::new(), 404),
         ("GET /v1/room/x", String::new(), 400),
+        ("GET /v1/rooms?tag=two+words", String::new(), 400),
         ("POST /v1/info", String::new(), 405),
         (&act, "{".into(), 400),
         (&act, "{}".into(), 422),

@@ -7,4 +7,5 @@ mod failures;
 mod leaving;
 mod offline;
 pub(crate) mod program;
+mod rooms;
 mod usage;

@@ -3,9 +3,10 @@
 use super::program::run;
 
 /// The commands that exist.
-const COMMANDS: [&str; 9] = [
+const COMMANDS: [&str; 10] = [
     "host",
     "join",
+    "rooms",
     "node",
     "ctl",
     "log",
@@ -83,6 +84,9 @@ fn what_is_not_built_or_misspelt_exits_2() {
         &["ctl", "hand"],
         &["ctl", "mic", "maybe"],
         &["ctl", "--room", "x", "info"],
+        &["rooms", "--wait", "long"],
+        &["rooms", "--tag", "two words"],
+        &["rooms", "--watch", "--wait", "3"],
         &["log"],
         &["log", "show"],
         &["completions", "tcsh"],

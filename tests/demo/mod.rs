@@ -9,7 +9,7 @@ use crate::{
     support::ear,
 };
 
-/// Each demo is seven processes that keep real time: one at a time.
+/// Each demo is nine processes that keep real time: one at a time.
 static ALONE: Mutex<()> = Mutex::new(());
 
 fn alone() -> MutexGuard<'static, ()> {
@@ -50,13 +50,13 @@ fn a_listener_that_is_killed_has_not_heard() {
     let _alone = alone();
     let home = tempfile::tempdir().unwrap();
     let mut demo = Running::start(home.path(), &["demo"]);
-    let victim = demo.until_that("process", |event| event["name"] == "listener-2");
+    let victim = demo.until_that("process", |event| event["name"] == "by-id");
     demo.until("hearing");
     signal(u32::try_from(victim["pid"].as_u64().unwrap()).unwrap(), "KILL");
     let (code, heard, said) = verdicts(&mut demo);
     assert_eq!(code, Some(1), "{said} {heard:?}");
     for row in &heard {
-        assert_eq!(row["heard"], row["name"] != "listener-2", "{row}");
+        assert_eq!(row["heard"], row["name"] != "by-id", "{row}");
     }
     assert_eq!(heard.len(), 4);
 }
@@ -69,7 +69,7 @@ fn a_listener_in_the_wrong_room_has_not_heard() {
     let (code, heard, said) = verdicts(&mut demo);
     assert_eq!(code, Some(1), "{said} {heard:?}");
     for row in &heard {
-        let astray = row["name"] == "listener-3";
+        let astray = row["name"] == "from-the-list";
         assert_eq!(row["heard"], !astray, "{row}");
         if astray {
             // It lost nothing: what it heard was simply not its room.

@@ -29,21 +29,34 @@ const LAST_WORDS: u32 = 2;
   majlis demo --keep heard                keep what each listener heard, to listen to it
   majlis demo --wrong-room                lead one listener astray: the demo must notice, and exits 1
 
-Someone speaks in one room and someone else in another; listeners join each by its link. Heard means: at least 99 % of the frames, and a match of at least 0.95
+Someone speaks in one room and someone else in another. Listeners join by link, by the room's bare id through a
+community node, and from the list of rooms. Heard means: at least 99 % of the frames, and a match of at least 0.95
 between what was heard and what was said.")]
 pub(crate) struct DemoArgs {
     /// Keep the WAV files of what each heard in DIR
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
-    /// Lead one listener into the other room, to see that it is noticed
+    /// Lead the listener that joins from the list into the other room, to see that it is noticed
     #[arg(long)]
     wrong_room: bool,
 }
 
-/// A listener as it is planned: its name, which room it should hear, which it is sent to.
+/// How a listener finds its room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// By the link that the host printed.
+    Link,
+    /// By its bare id, through the community node's DHT.
+    Id,
+    /// By the link that the list of rooms shows.
+    List,
+}
+
+/// A listener as it is planned: its name, how it joins, which room it should hear, which it is sent to.
 #[derive(Debug, Clone, Copy)]
 struct Plan {
     name: &'static str,
+    way: Way,
     expects: usize,
     joins: usize,
 }
@@ -96,16 +109,17 @@ pub(crate) async fn run(args: DemoArgs, flags: &NodeFlags) -> anyhow::Result<()>
 
 /// Who listens: three in the first room, one in the second.
 fn plans(wrong_room: bool) -> [Plan; 4] {
-    let plan = |name, expects| Plan {
+    let plan = |name, way, expects| Plan {
         name,
+        way,
         expects,
         joins: expects,
     };
     let mut plans = [
-        plan("listener-1", 0),
-        plan("listener-2", 0),
-        plan("listener-3", 0),
-        plan("other-listener", 1),
+        plan("by-link", Way::Link, 0),
+        plan("by-id", Way::Id, 0),
+        plan("from-the-list", Way::List, 0),
+        plan("other-room", Way::List, 1),
     ];
     if wrong_room {
         plans[2].joins = 1;
@@ -115,21 +129,43 @@ fn plans(wrong_room: bool) -> [Plan; 4] {
 
 /// Holds both rooms from the first socket to the last word.
 async fn hold(stage: &mut Stage<'_>, plans: &[Plan]) -> anyhow::Result<Vec<Row>> {
+    // It ends with this function: rooms are found through it to the last.
+    let mut node = stage.start("community-node", &["node"])?;
+    let meeting = node.until("listening", |seen| seen.address.is_some()).await?;
+    let meeting = meeting.address.unwrap_or_default();
     let mut rooms = Vec::new();
     for (number, clip) in speech::CLIPS.into_iter().enumerate() {
         let audience = plans.iter().filter(|plan| plan.joins == number).count();
-        rooms.push(stage.open(clip, audience).await?);
+        rooms.push(stage.open(clip, audience, &meeting).await?);
     }
+    let listed = stage.listed(&rooms, &meeting).await?;
     let mut listeners = Vec::new();
     for plan in plans {
-        listeners.push(stage.listener(plan, &rooms[plan.joins])?);
+        let room = &rooms[plan.joins];
+        let join = match plan.way {
+            Way::Link => vec![room.link.as_str()],
+            Way::Id => vec![room.id.as_str(), "--bootstrap", &meeting],
+            Way::List => vec![listed[plan.joins].as_str()],
+        };
+        listeners.push(stage.listener(plan, &join)?);
     }
-    for listener in &mut listeners {
+    listen(stage, &mut rooms, &mut listeners).await?;
+    let mut rows = Vec::new();
+    for (plan, mut listener) in plans.iter().zip(listeners) {
+        let seen = listener.ended().await;
+        rows.push(stage.judge(plan, listener.pid, &seen, rooms[plan.expects].clip)?);
+    }
+    Ok(rows)
+}
+
+/// Waits until all was said and heard, and ends the rooms.
+async fn listen(stage: &mut Stage<'_>, rooms: &mut [Room], listeners: &mut [Process]) -> anyhow::Result<()> {
+    for listener in &mut *listeners {
         listener
             .until("in the room", |seen| seen.join_ms.is_some())
             .await?;
     }
-    for listener in &mut listeners {
+    for listener in &mut *listeners {
         listener
             .until("hearing anything", |seen| seen.first_audio_ms.is_some())
             .await?;
@@ -137,25 +173,20 @@ async fn hold(stage: &mut Stage<'_>, plans: &[Plan]) -> anyhow::Result<Vec<Row>>
     stage
         .face
         .result("hearing", &json!({}), "all hear something; now to the last word")?;
-    for room in &mut rooms {
+    for room in &mut *rooms {
         room.process
             .until("done speaking", |seen| seen.input_ended)
             .await?;
     }
-    for listener in &mut listeners {
+    for listener in listeners {
         // One that was killed gets its line in the table.
         let until = listener.seen().stats + LAST_WORDS;
         let _ = listener.until("counting", |seen| seen.stats >= until).await;
     }
-    for room in &mut rooms {
+    for room in rooms {
         room.end(&stage.homes).await?;
     }
-    let mut rows = Vec::new();
-    for (plan, mut listener) in plans.iter().zip(listeners) {
-        let seen = listener.ended().await;
-        rows.push(stage.judge(plan, listener.pid, &seen, rooms[plan.expects].clip)?);
-    }
-    Ok(rows)
+    Ok(())
 }
 
 impl Stage<'_> {
@@ -172,7 +203,7 @@ impl Stage<'_> {
         Ok(process)
     }
 
-    async fn open(&mut self, clip: Clip, audience: usize) -> anyhow::Result<Room> {
+    async fn open(&mut self, clip: Clip, audience: usize, meeting: &str) -> anyhow::Result<Room> {
         let input = clip.write_into(&self.homes)?;
         let mut process = self.start(
             clip.host,
@@ -181,6 +212,8 @@ impl Stage<'_> {
                 clip.title,
                 "--tag",
                 "demo",
+                "--bootstrap",
+                meeting,
                 "--input",
                 &format!("file:{}", input.display()),
                 "--output",
@@ -199,12 +232,18 @@ impl Stage<'_> {
         })
     }
 
-    fn listener(&mut self, plan: &Plan, room: &Room) -> anyhow::Result<Process> {
+    /// The links of the rooms as a newcomer sees them who knows no more than the community node.
+    async fn listed(&mut self, rooms: &[Room], meeting: &str) -> anyhow::Result<Vec<String>> {
+        let mut newcomer = self.start("newcomer", &["rooms", "--watch", "--bootstrap", meeting])?;
+        let all = |seen: &Seen| rooms.iter().all(|room| seen.listings.contains_key(&room.id));
+        let seen = newcomer.until("shown the rooms", all).await?;
+        Ok(rooms.iter().map(|room| seen.listings[&room.id].clone()).collect())
+    }
+
+    fn listener(&mut self, plan: &Plan, join: &[&str]) -> anyhow::Result<Process> {
         let output = format!("file:{}", self.wav(plan).display());
-        self.start(
-            plan.name,
-            &["join", &room.link, "--input", "none", "--output", &output],
-        )
+        let seat = ["--input", "none", "--output", &output];
+        self.start(plan.name, &[&["join"], join, &seat].concat())
     }
 
     fn wav(&self, plan: &Plan) -> PathBuf {

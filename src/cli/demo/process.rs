@@ -1,6 +1,6 @@
 //! One process of the demo: this same program, followed by its events.
 
-use std::{path::Path, process::Stdio, time::Duration};
+use std::{collections::BTreeMap, path::Path, process::Stdio, time::Duration};
 
 use serde_json::Value;
 use tokio::{
@@ -27,8 +27,12 @@ pub(super) struct Process {
 /// What a process has told so far.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Seen {
+    /// Where it listens.
+    pub(super) address: Option<String>,
     /// The id and link of the room that it opened.
     pub(super) room: Option<(String, String)>,
+    /// The links of the rooms that it listed, by id.
+    pub(super) listings: BTreeMap<String, String>,
     /// How long joining took.
     pub(super) join_ms: Option<u64>,
     /// How long it took to the first sound.
@@ -142,7 +146,11 @@ impl Seen {
     fn learn(&mut self, event: &Value) {
         let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
         match event["event"].as_str().unwrap_or_default() {
+            "listening" => self.address = event["addresses"][0].as_str().map(str::to_owned),
             "room" => self.room = Some((text("id"), text("link"))),
+            "listing" => {
+                self.listings.insert(text("id"), text("link"));
+            }
             "joined" => self.join_ms = event["join_ms"].as_u64(),
             "first_audio" => self.first_audio_ms = event["ms"].as_u64(),
             "stats" => self.stats += 1,
@@ -169,7 +177,9 @@ mod tests {
     fn what_a_process_tells_is_remembered() {
         let mut seen = Seen::default();
         for event in [
+            json!({ "event": "listening", "addresses": ["/ip4/127.0.0.1/tcp/1/p2p/x", "/other"] }),
             json!({ "event": "room", "id": "an id", "link": "a link" }),
+            json!({ "event": "listing", "id": "other", "link": "its link" }),
             json!({ "event": "joined", "join_ms": 80 }),
             json!({ "event": "stats" }),
             json!({ "event": "summary", "streams": [
@@ -180,6 +190,8 @@ mod tests {
         ] {
             seen.learn(&event);
         }
+        assert_eq!(seen.address.as_deref(), Some("/ip4/127.0.0.1/tcp/1/p2p/x"));
+        assert_eq!(seen.listings["other"], "its link");
         assert_eq!(seen.room, Some(("an id".into(), "a link".into())));
         assert_eq!(
             (seen.join_ms, seen.stats, seen.summary),

@@ -1,0 +1,96 @@
+//! `rooms` shows what is open: from a passing node, or from the one that runs in the home.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::program::{Running, host, succeeds};
+
+/// A community node, and its address for others.
+fn community(home: &Path) -> (Running, String) {
+    let mut node = Running::start(home, &["node"]);
+    let address = node.until("listening")["addresses"][0]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    (node, address)
+}
+
+fn id_of(link: &str) -> &str {
+    link.trim_start_matches("majlis:").split('?').next().unwrap()
+}
+
+fn ids(events: &[Value]) -> Vec<&str> {
+    let listings = events.iter().filter(|event| event["event"] == "listing");
+    listings.map(|listing| listing["id"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn a_newcomer_sees_public_rooms_come_and_go_and_unlisted_ones_never() {
+    let homes: Vec<_> = (0..4).map(|_| tempfile::tempdir().unwrap()).collect();
+    let (_node, meeting) = community(homes[0].path());
+    let (_hidden, hidden_link) = host(
+        homes[1].path(),
+        &["--bootstrap", &meeting, "--visibility", "unlisted"],
+    );
+    let (mut open, link) = host(homes[2].path(), &["--bootstrap", &meeting, "--tag", "poems"]);
+    let mut list = Running::start(homes[3].path(), &["rooms", "--watch", "--bootstrap", &meeting]);
+    let listing = list.until("listing");
+    assert_eq!(listing["id"], id_of(&link), "and not {hidden_link}");
+    assert_eq!(
+        (&listing["title"], &listing["live"]),
+        (&"A room".into(), &true.into())
+    );
+    assert_eq!(listing["tags"], serde_json::json!(["poems"]));
+    assert!(
+        listing["starts"].is_null() && listing["listeners"].is_u64(),
+        "{listing}"
+    );
+    assert_eq!(id_of(listing["link"].as_str().unwrap()), id_of(&link));
+    assert!(listing["host"].as_str().unwrap().starts_with("12D3KooW"));
+
+    succeeds(homes[2].path(), &["ctl", "end"]);
+    assert_eq!(open.finish().0, Some(0));
+    assert_eq!(list.until("unlisted")["id"], id_of(&link));
+    list.signal("TERM");
+    let (code, rest, said) = list.finish();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(ids(&rest).is_empty(), "{rest:?}");
+}
+
+#[test]
+fn the_running_node_of_a_home_is_asked() {
+    let homes: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
+    let (mut node, meeting) = community(homes[0].path());
+    let (_one, poems) = host(homes[1].path(), &["--bootstrap", &meeting, "--tag", "poems"]);
+    let (_other, talk) = host(homes[2].path(), &["--bootstrap", &meeting, "--tag", "شعر"]);
+    for link in [&poems, &talk] {
+        let id = id_of(link);
+        node.until_that("listing", |event| event["id"] == id);
+    }
+    // The home is held by the node: no passing one could open it.
+    let asked = |args: &[&str]| {
+        let events = succeeds(homes[0].path(), &[&["rooms"], args].concat());
+        let mut ids: Vec<String> = ids(&events).into_iter().map(str::to_owned).collect();
+        ids.sort();
+        ids
+    };
+    let mut all = vec![id_of(&poems).to_owned(), id_of(&talk).to_owned()];
+    all.sort();
+    assert_eq!(asked(&[]), all);
+    assert_eq!(asked(&["--tag", "Poems"]), [id_of(&poems)]);
+    assert_eq!(asked(&["--tag", "شعر"]), [id_of(&talk)]);
+    assert!(asked(&["--tag", "nothing", "--wait", "0.1"]).is_empty());
+}
+
+#[test]
+fn where_there_are_none_people_are_told_so() {
+    let home = tempfile::tempdir().unwrap();
+    let output = super::program::run(home.path(), &["rooms", "--wait", "0.2"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(
+        String::from_utf8(output.stdout)
+            .unwrap()
+            .contains("no rooms found")
+    );
+}
