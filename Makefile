@@ -51,5 +51,7 @@ interop: setup ## a js-libp2p peer against a running node; needs node and npm
 	elif ! command -v node >/dev/null || ! command -v npm >/dev/null; then \
 		echo "interop: skipped: node or npm is missing"; \
 	else \
-		$(CARGO) test $(FEATURES) --no-run && cd tests/interop && npm ci --no-audit --no-fund && npm test; \
+		$(CARGO) test $(FEATURES) --no-run && \
+		built=$$($(CARGO) metadata --no-deps --format-version 1 | node -p 'JSON.parse(fs.readFileSync(0)).target_directory') && \
+		cd tests/interop && npm ci --no-audit --no-fund && MAJLIS_BIN="$$built/debug/majlis" npm test; \
 	fi
