@@ -1,9 +1,9 @@
 //! The jitter buffer under any packets at any time.
 //!
-//! It plays what it was given and nothing else, holds no more than it says, and what it counts adds up.
+//! It plays what it was given, once, and nothing else; it holds no more than it says, and what it counts adds up.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use majlis_protocol::jitter::{
@@ -22,7 +22,7 @@ struct World {
     /// Each payload by epoch and sequence, in the packet or as a copy in a later one.
     given: BTreeMap<(u32, u32), Vec<Bytes>>,
     stamp: u32,
-    played: bool,
+    played: BTreeSet<Bytes>,
 }
 
 /// A jitter buffer, driven by a script.
@@ -36,14 +36,14 @@ pub fn jitter(data: &[u8]) -> bool {
         time: script.number(),
         given: BTreeMap::new(),
         stamp: 0,
-        played: false,
+        played: BTreeSet::new(),
     };
     while !script.is_over() {
         let before = world.buffer.stats().clone();
         world.step(&mut script);
         world.holds(&before);
     }
-    world.played
+    !world.played.is_empty()
 }
 
 impl World {
@@ -130,7 +130,10 @@ impl World {
                     payload,
                 } => {
                     self.was_given(epoch, sequence, &payload);
-                    self.played = true;
+                    assert!(
+                        self.played.insert(payload),
+                        "{epoch}/{sequence} was played before"
+                    );
                 }
                 Playout::Recover {
                     epoch,
