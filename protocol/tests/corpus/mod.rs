@@ -1,7 +1,8 @@
 //! The fuzz targets on their corpus, so that what fuzzing once found stays found.
 //!
 //! `protocol/fuzz/corpus/` has a folder for each target. Files named `seed-…` are made by
-//! `cargo test -p majlis-protocol --test tests -- --ignored corpus::write`; all others came from the fuzzer.
+//! `cargo test -p majlis-protocol --test tests -- --ignored corpus::write`. Those named `fuzzed-…` are what a run of the
+//! fuzzer kept of the machines' scripts, and those named `found-…` once broke something.
 
 mod seeds;
 #[path = "../../fuzz/src/lib.rs"]
