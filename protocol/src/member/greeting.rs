@@ -6,12 +6,12 @@ use core::time::Duration;
 use crate::{
     identity::{Certificate, Profile},
     link::Address,
-    log::Head,
+    log::{Beacon, Entry, Head},
     neighbour::Neighbour,
     person::{Peer, Person},
     reason::Reason,
     room::Genesis,
-    signed::{StatementError, Verified},
+    signed::{Signed, StatementError, Verified},
     wire::message::{Alias, Hello, Message, Refusal, Welcome},
 };
 
@@ -287,17 +287,31 @@ impl Member {
         }
     }
 
-    /// What a message costs its sender. The log is free once: catching up takes as many messages as it takes.
+    /// What a message costs its sender. The log, and the beacon of each entry in it, are free once: they are only as
+    /// long as the chair has made them, and whoever forges one is cut off at the first.
     pub(super) fn cost(&self, from: &Link, message: &Message) -> u32 {
+        let head = self.head().sequence;
+        let is_next = |entry: &Signed<Entry>| {
+            entry
+                .peek()
+                .is_ok_and(|entry| Some(entry.sequence) == head.checked_add(1))
+        };
+        let last_told = self.beacon.get().map_or(0, |beacon| beacon.head.sequence);
+        let tells_news = |beacon: &Signed<Beacon>| {
+            let told = beacon.peek().map_or(0, |beacon| beacon.head.sequence);
+            told > last_told && told <= head
+        };
         match message {
-            Message::Hello(_) | Message::Welcome(_) | Message::Beacon(_) | Message::Request(_) => {
-                budget::SIGNED
-            }
             Message::Entries(_) if from.awaits_entries => budget::FREE,
+            Message::Entries(batch) if batch.entries.first().is_some_and(is_next) => budget::FREE,
+            Message::Beacon(beacon) if tells_news(beacon) => budget::FREE,
             Message::EntriesWanted { after }
-                if *after < self.head().sequence && *after >= self.conduct.entries_sent(from.peer) =>
+                if *after < head && *after >= self.conduct.entries_sent(from.peer) =>
             {
                 budget::FREE
+            }
+            Message::Hello(_) | Message::Welcome(_) | Message::Beacon(_) | Message::Request(_) => {
+                budget::SIGNED
             }
             _ => budget::PLAIN,
         }
@@ -316,8 +330,8 @@ impl Member {
 
 /// What both greetings say of their sender.
 struct Introduction {
-    certificate: crate::signed::Signed<Certificate>,
-    profile: crate::signed::Signed<Profile>,
+    certificate: Signed<Certificate>,
+    profile: Signed<Profile>,
     alias: Alias,
     addresses: Vec<Address>,
 }

@@ -273,3 +273,16 @@ fn a_stage_of_large_profiles_keeps_nobody_out() {
         .count();
     assert_eq!(named, limits::STAGE);
 }
+
+#[test]
+fn a_busy_chair_is_not_taken_for_a_flood() {
+    let mut world = World::hosted();
+    let (listener, _) = world.joined(2);
+    for n in 0..300 {
+        world
+            .command(0, Command::Title(format!("Poem {n}")))
+            .expect("the host may");
+    }
+    assert_eq!(world.members[listener].head().sequence, 300);
+    assert_eq!(world.members[listener].parent(), Some(Peer([1; 32])));
+}
