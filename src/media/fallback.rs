@@ -5,7 +5,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures::{AsyncReadExt, AsyncWriteExt};
-use majlis_protocol::limits;
+use majlis_protocol::{limits, wire::datagram::BadDatagram};
 
 use crate::{net::Stream, queue::Queue};
 
@@ -77,17 +77,20 @@ impl Receiver {
         }
     }
 
-    /// The next datagram; `None` when the substream ends or breaks its rules.
-    pub(super) async fn next(&mut self) -> Option<Bytes> {
+    /// The next datagram; `None` when the substream ends.
+    ///
+    /// # Errors
+    /// [`BadDatagram`] when one is longer than any may be: nothing behind it can be read.
+    pub(super) async fn next(&mut self) -> Option<Result<Bytes, BadDatagram>> {
         loop {
             if let Some(length) = self.buffer.first_chunk::<LENGTH>() {
                 let length = usize::from(u16::from_be_bytes(*length));
                 if length > limits::DATAGRAM {
-                    return None;
+                    return Some(Err(BadDatagram::TooLong));
                 }
                 if self.buffer.len() >= LENGTH + length {
                     self.buffer.advance(LENGTH);
-                    return Some(self.buffer.split_to(length).freeze());
+                    return Some(Ok(self.buffer.split_to(length).freeze()));
                 }
             }
             let mut chunk = [0; 2 * limits::DATAGRAM];

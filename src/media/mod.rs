@@ -13,7 +13,7 @@ mod room;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::Instant,
@@ -96,19 +96,15 @@ impl Plane {
     /// the swarm has accepted it.
     pub fn receive_from(&self, peer: PeerId) {
         for link in self.shared.network.links(peer) {
-            if self.receiving().insert(link.id()) {
-                tokio::spawn(receive(self.clone(), link));
+            if self.shared.receiving().insert(link.id()) {
+                tokio::spawn(receive(Arc::downgrade(&self.shared), link));
             }
         }
     }
 
-    /// Receives the datagrams that a peer sends on a substream, until it ends.
-    pub async fn serve_fallback(&self, peer: PeerId, stream: Stream) {
-        let Some(peer) = peer_of(peer) else { return };
-        let mut datagrams = fallback::Receiver::new(stream);
-        while let Some(datagram) = datagrams.next().await {
-            self.handle_datagram(peer, datagram, Instant::now());
-        }
+    /// Receives the datagrams that a peer sends on a substream, in a task of its own, until it ends.
+    pub fn serve_fallback(&self, peer: PeerId, stream: Stream) {
+        tokio::spawn(serve_fallback(Arc::downgrade(&self.shared), peer, stream));
     }
 
     /// Datagrams dropped because no room here has their alias.
@@ -122,47 +118,65 @@ impl Plane {
     pub fn malformed(&self) -> u64 {
         self.shared.malformed.load(Ordering::Relaxed)
     }
+}
 
+impl Shared {
     fn handle_datagram(&self, peer: Peer, bytes: Bytes, arrived: Instant) {
         let Ok(datagram) = Datagram::parse(bytes) else {
-            self.shared.malformed.fetch_add(1, Ordering::Relaxed);
+            self.note_malformed();
             return;
         };
         let room = {
-            let rooms = self.shared.rooms.read().unwrap_or_else(PoisonError::into_inner);
+            let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
             rooms.get(&Alias(datagram.alias)).cloned()
         };
         let Some(room) = room else {
-            self.shared.unknown_room.fetch_add(1, Ordering::Relaxed);
+            self.unknown_room.fetch_add(1, Ordering::Relaxed);
             return;
         };
         for item in datagram.items {
             match item {
                 Ok(Item::Media(packet)) => room.handle_packet(peer, packet, arrived),
                 Ok(_) => {}
-                Err(_) => {
-                    self.shared.malformed.fetch_add(1, Ordering::Relaxed);
-                }
+                Err(_) => self.note_malformed(),
             }
         }
     }
 
+    fn note_malformed(&self) {
+        self.malformed.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn receiving(&self) -> MutexGuard<'_, BTreeSet<u64>> {
-        self.shared
-            .receiving
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.receiving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The task of one connection: until it ends, each datagram is handled as it comes.
-async fn receive(plane: Plane, link: Link) {
+/// The task of one connection: until it ends, each datagram is handled as it comes. It does not keep the plane, and
+/// with it the network, from being dropped.
+async fn receive(plane: Weak<Shared>, link: Link) {
     if let Some(peer) = peer_of(link.peer()) {
         while let Ok(datagram) = link.recv().await {
+            let Some(plane) = plane.upgrade() else { return };
             plane.handle_datagram(peer, datagram, Instant::now());
         }
     }
-    plane.receiving().remove(&link.id());
+    if let Some(plane) = plane.upgrade() {
+        plane.receiving().remove(&link.id());
+    }
+}
+
+/// The same for a substream.
+async fn serve_fallback(plane: Weak<Shared>, peer: PeerId, stream: Stream) {
+    let Some(peer) = peer_of(peer) else { return };
+    let mut datagrams = fallback::Receiver::new(stream);
+    while let Some(datagram) = datagrams.next().await {
+        let Some(plane) = plane.upgrade() else { return };
+        match datagram {
+            Ok(datagram) => plane.handle_datagram(peer, datagram, Instant::now()),
+            Err(_) => return plane.note_malformed(),
+        }
+    }
 }
 
 /// The member that a connection proves, if its key is of the kind that members have.

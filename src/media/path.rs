@@ -110,7 +110,11 @@ fn find(network: &Network, peer: PeerId) -> Way {
 
 async fn open_fallback(network: Network, peer: PeerId, sender: fallback::Sender) {
     match network.open(peer, MEDIA_PROTOCOL).await {
-        Ok(stream) => sender.run(stream).await,
+        Ok(stream) => {
+            // The stream lives as long as the network: this task must not keep it up.
+            drop(network);
+            sender.run(stream).await;
+        }
         Err(error) => {
             tracing::debug!(%peer, %error, "no media substream");
             sender.close();

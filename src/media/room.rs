@@ -1,7 +1,7 @@
 //! One room's part of the media plane: its relay, its paths, and the way to the ear.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
@@ -73,8 +73,10 @@ pub struct RoomMedia {
 struct State {
     relay: Relay,
     paths: BTreeMap<Neighbour, Path>,
-    /// The newest link to each peer: datagrams do not say which control substream they belong to.
-    by_peer: BTreeMap<Peer, Neighbour>,
+    /// The links to each peer: datagrams do not say which control substream they belong to.
+    by_peer: BTreeMap<Peer, BTreeSet<Neighbour>>,
+    /// From whom sound comes down.
+    parent: Option<Neighbour>,
     sent: u64,
     /// Whether a packet of another has come.
     heard: bool,
@@ -88,6 +90,7 @@ impl RoomMedia {
             relay: Relay::new(room, SPEECH_BITRATE),
             paths: BTreeMap::new(),
             by_peer: BTreeMap::new(),
+            parent: None,
             sent: 0,
             heard: false,
             outgoing_dropped: 0,
@@ -116,7 +119,8 @@ impl RoomMedia {
     /// What was counted so far.
     #[must_use]
     pub fn stats(&self) -> MediaStats {
-        let state = self.lock();
+        let mut state = self.lock();
+        state.relay.expire_held(self.started.elapsed());
         MediaStats {
             verdicts: *state.relay.counters(),
             sent: state.sent,
@@ -130,7 +134,10 @@ impl RoomMedia {
         match route {
             Route::Open { link, peer, alias } => state.open(&self.network, link, peer, alias),
             Route::Closed(link) => state.close(link),
-            Route::Parent(parent) => state.relay.set_parent(parent),
+            Route::Parent(parent) => {
+                state.parent = parent;
+                state.relay.set_parent(parent);
+            }
             Route::Child { link, added: true } => state.relay.add_child(link),
             Route::Child { link, added: false } => state.relay.remove_child(link),
             Route::Grant { tag, person } => {
@@ -153,7 +160,7 @@ impl RoomMedia {
 
     /// Takes a packet from a peer through the relay, to the children and to the ear.
     pub(super) fn handle_packet(&self, peer: Peer, packet: Bytes, arrived: Instant) {
-        let from = self.lock().by_peer.get(&peer).copied();
+        let from = self.lock().link_of(peer);
         // A peer that is no neighbour here is judged like one that may not send: by a number nobody has.
         self.judge(from.unwrap_or(Neighbour(u64::MAX)), packet, arrived);
     }
@@ -222,15 +229,26 @@ impl State {
             return;
         };
         self.paths.insert(link, Path::new(network, id, alias));
-        self.by_peer.insert(peer, link);
+        self.by_peer.entry(peer).or_default().insert(link);
     }
 
     fn close(&mut self, link: Neighbour) {
         if let Some(path) = self.paths.remove(&link) {
             self.outgoing_dropped += path.dropped();
         }
-        self.by_peer.retain(|_, newest| *newest != link);
+        self.by_peer.retain(|_, links| {
+            links.remove(&link);
+            !links.is_empty()
+        });
         self.relay.forget(link);
+    }
+
+    /// The link that a peer's packets are taken to come on: that to the parent, or else the newest.
+    fn link_of(&self, peer: Peer) -> Option<Neighbour> {
+        let links = self.by_peer.get(&peer)?;
+        self.parent
+            .filter(|parent| links.contains(parent))
+            .or_else(|| links.last().copied())
     }
 
     /// Sends a packet on. Receivers that chose the same alias share one datagram.

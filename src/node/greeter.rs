@@ -1,6 +1,6 @@
 //! Greeting: peers that open a substream say which room they mean, and are shown to it.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use libp2p::PeerId;
 use majlis_protocol::{
@@ -10,7 +10,7 @@ use majlis_protocol::{
     wire::message::{Message, Refusal},
 };
 use tokio::{
-    sync::{Semaphore, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time,
 };
 
@@ -24,12 +24,22 @@ use crate::{
 /// Substreams whose hello is awaited at a time. Beyond, they are reset: a crowd that says nothing waits outside.
 const GREETINGS: usize = 256;
 
+/// Those of one peer. Nobody joins more rooms of one host in the same moment; with more, a few peers that say nothing
+/// would keep everybody else waiting.
+const GREETINGS_PER_PEER: usize = 8;
+
 /// How long an answer to someone who is turned away may take to be read.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Who is being greeted.
+struct Greetings {
+    all: Arc<Semaphore>,
+    peers: BTreeMap<PeerId, Arc<Semaphore>>,
+}
+
 /// Handles what the network brings until it is closed.
 pub(super) async fn run(mut events: mpsc::Receiver<NetEvent>, plane: Plane, rooms: Rooms) {
-    let greetings = Arc::new(Semaphore::new(GREETINGS));
+    let mut greetings = Greetings::new();
     while let Some(event) = events.recv().await {
         match event {
             NetEvent::Connected { peer, .. } => plane.receive_from(peer),
@@ -37,16 +47,13 @@ pub(super) async fn run(mut events: mpsc::Receiver<NetEvent>, plane: Plane, room
                 peer,
                 protocol,
                 stream,
-            } if protocol == MEDIA_PROTOCOL => {
-                let plane = plane.clone();
-                tokio::spawn(async move { plane.serve_fallback(peer, stream).await });
-            }
+            } if protocol == MEDIA_PROTOCOL => plane.serve_fallback(peer, stream),
             NetEvent::Inbound {
                 peer,
                 protocol,
                 stream,
             } if protocol == ROOM_PROTOCOL => {
-                let Ok(permit) = Arc::clone(&greetings).try_acquire_owned() else {
+                let Some(permit) = greetings.begin(peer) else {
                     tracing::debug!(%peer, "too many are being greeted");
                     continue;
                 };
@@ -61,6 +68,28 @@ pub(super) async fn run(mut events: mpsc::Receiver<NetEvent>, plane: Plane, room
     }
 }
 
+impl Greetings {
+    fn new() -> Self {
+        Self {
+            all: Arc::new(Semaphore::new(GREETINGS)),
+            peers: BTreeMap::new(),
+        }
+    }
+
+    /// A place to be greeted in, until it is dropped; `None` when too many wait.
+    fn begin(&mut self, peer: PeerId) -> Option<[OwnedSemaphorePermit; 2]> {
+        // Permits hold their semaphore: whom nobody else holds is not being greeted.
+        self.peers.retain(|_, greeted| Arc::strong_count(greeted) > 1);
+        let all = Arc::clone(&self.all).try_acquire_owned().ok()?;
+        let greeted = self
+            .peers
+            .entry(peer)
+            .or_insert_with(|| Arc::new(Semaphore::new(GREETINGS_PER_PEER)));
+        let own = Arc::clone(greeted).try_acquire_owned().ok()?;
+        Some([all, own])
+    }
+}
+
 /// Reads the hello of a peer and shows it to its room.
 async fn greet(peer: PeerId, stream: Stream, rooms: &Rooms) {
     let mut control = Control::new(stream);
@@ -68,7 +97,7 @@ async fn greet(peer: PeerId, stream: Stream, rooms: &Rooms) {
         return;
     };
     let (reason, text) = match first {
-        Ok(Message::Hello(hello)) => match rooms.arrivals(hello.room) {
+        Ok(Some(Message::Hello(hello))) => match rooms.arrivals(hello.room) {
             Some(arrivals) => {
                 let arrival = Arrival {
                     peer,
@@ -84,7 +113,7 @@ async fn greet(peer: PeerId, stream: Stream, rooms: &Rooms) {
             None => (Reason::UnknownRoom, "this node is not in that room".to_owned()),
         },
         Ok(_) => (Reason::NotInTheRoom, "say hello first".to_owned()),
-        Err(error) => (Reason::Malformed, error.to_string()),
+        Err(error) => (error.reason(), error.to_string()),
     };
     turn_away(control, reason, &text).await;
 }
@@ -99,5 +128,30 @@ async fn turn_away(control: Control, reason: Reason, text: &str) {
         .is_err()
     {
         tracing::debug!("a peer that was turned away does not read");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_says_nothing_waits_in_a_few_places_and_takes_none_from_others() {
+        let (mut greetings, crowd) = (Greetings::new(), PeerId::random());
+        let held: Vec<_> = (0..GREETINGS).filter_map(|_| greetings.begin(crowd)).collect();
+        assert_eq!(held.len(), GREETINGS_PER_PEER);
+        assert!(greetings.begin(PeerId::random()).is_some());
+        drop(held);
+        assert!(greetings.begin(crowd).is_some());
+        assert_eq!(greetings.peers.len(), 1, "who was greeted is forgotten");
+    }
+
+    #[test]
+    fn everybody_together_is_bounded() {
+        let mut greetings = Greetings::new();
+        let held: Vec<_> = (0..2 * GREETINGS)
+            .filter_map(|_| greetings.begin(PeerId::random()))
+            .collect();
+        assert_eq!(held.len(), GREETINGS);
     }
 }

@@ -20,7 +20,7 @@ use majlis_protocol::{
     room::{Genesis, RoomId, RoomTag},
     text::Text,
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::AbortHandle};
 
 pub use self::{
     config::{Config, DEFAULT_MAX_CHILDREN},
@@ -74,6 +74,8 @@ pub(crate) struct Shared {
     network: Network,
     plane: Plane,
     rooms: Rooms,
+    /// Holds the plane, and so would keep the network up for ever.
+    greeter: AbortHandle,
 }
 
 /// The rooms of a node: where each takes its arrivals.
@@ -108,7 +110,7 @@ impl Node {
         let (network, events) = net::start(net_config).await?;
         let plane = Plane::new(network.clone());
         let rooms = Rooms::default();
-        tokio::spawn(greeter::run(events, plane.clone(), rooms.clone()));
+        let greeter = tokio::spawn(greeter::run(events, plane.clone(), rooms.clone())).abort_handle();
         let max_children = config.max_children.unwrap_or(DEFAULT_MAX_CHILDREN) as usize;
         Ok(Self {
             shared: Arc::new(Shared {
@@ -119,6 +121,7 @@ impl Node {
                 network,
                 plane,
                 rooms,
+                greeter,
             }),
         })
     }
@@ -281,6 +284,13 @@ impl Node {
             Err(_) => self.shared.rooms.remove(room),
         }
         entered
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.greeter.abort();
+        self.rooms.lock().clear();
     }
 }
 

@@ -70,6 +70,8 @@ pub(super) enum Note {
     NobodyFound { why: String },
     /// A message came.
     Message { link: Neighbour, message: Box<Message> },
+    /// A message of a later version came, which may be skipped.
+    Skipped { link: Neighbour },
     /// Something came that is no message.
     Malformed { link: Neighbour, error: Malformed },
     /// A substream has ended.
@@ -260,6 +262,7 @@ impl Actor {
                 link,
                 message: *message,
             }),
+            Note::Skipped { link } => self.input(MemberInput::Skipped { link }),
             Note::Malformed { link, error } => self.input(MemberInput::Malformed { link, error }),
             Note::LinkDown { link } => self.drop_link(link),
         }
@@ -374,7 +377,10 @@ impl Actor {
         let Some(link) = self.links.get(&to) else { return };
         if link.send(message).is_err() {
             tracing::debug!(?to, "a neighbour does not read and is cut off");
-            self.drop_link(to);
+            if let Some(link) = self.links.remove(&to) {
+                link.cut();
+            }
+            self.input(MemberInput::LinkDown { link: to });
         }
     }
 
@@ -402,6 +408,8 @@ impl Actor {
         let member = majlis_protocol::person::Peer::from_peer_id_bytes(&peer.to_bytes()).ok()?;
         let number = Neighbour(self.next_number);
         self.next_number += 1;
+        // Those that have ended are only kept until somebody asks.
+        while self.writers.try_join_next().is_some() {}
         let notes = self.notes.0.clone();
         let link = Link::start(number, (&self.network, peer), control, notes, &mut self.writers);
         self.links.insert(number, link);
@@ -657,6 +665,8 @@ impl Actor {
             announcing.withdraw().await;
         }
         self.plane.close_room(&self.media);
+        // Whoever learns from here on that the room was left may join it again at once.
+        self.arrivals.close();
         self.tell(Event::Left { reason });
         self.tell(Event::Summary(stats.clone()));
         if let Some((_, reply)) = self.leaving.take() {

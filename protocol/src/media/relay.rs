@@ -163,10 +163,16 @@ impl Relay {
         (*count == FORGED_BOUND).then_some(from)
     }
 
+    /// Drops the held packets that have waited too long for their log entry, and counts them. They also go when others
+    /// come; this is for whoever reads the counters.
+    pub fn expire_held(&mut self, now: Duration) {
+        self.counters.held_expired += self.hold.expire(now);
+    }
+
     /// Takes out the held packets whose log entry has come, in the order they came: give each to
     /// [`check`](Self::check) again.
     pub fn take_released(&mut self, now: Duration) -> Vec<(Neighbour, Bytes)> {
-        self.counters.held_expired += self.hold.expire(now);
+        self.expire_held(now);
         self.hold.release(self.head)
     }
 
@@ -289,7 +295,7 @@ impl Relay {
     }
 
     fn hold(&mut self, held: Held) {
-        self.counters.held_expired += self.hold.expire(held.since);
+        self.expire_held(held.since);
         self.counters.held_overflow += u64::from(self.hold.push(held));
     }
 
