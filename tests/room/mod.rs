@@ -1,5 +1,6 @@
 //! Rooms between real nodes: joining, hearing, speaking, leaving.
 
+mod attacks;
 mod conversation;
 mod finding;
 mod hearing;
