@@ -33,7 +33,7 @@ use options::NodeFlags;
 /// How long threads may take to end after everything else has: a loudspeaker that hangs must not keep the program.
 const LAST_THREADS: Duration = Duration::from_secs(2);
 
-/// Audio rooms without a server: people on a stage talk, everyone who listens passes the sound on.
+/// Audio rooms without a server: people on a stage talk, others find the room and listen.
 #[derive(Debug, Parser)]
 #[command(name = "majlis", version, after_help = EXAMPLES)]
 struct Cli {

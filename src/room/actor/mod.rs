@@ -16,21 +16,23 @@ use std::{
 use libp2p::PeerId;
 use majlis_protocol::{
     link::RoomLink,
-    log::{self, Log},
-    member::{
-        self, CommandId, Input as MemberInput, Left, Member, OnStage, Output as MemberOutput, Route, Side,
-    },
+    member::{CommandId, Input as MemberInput, Member, OnStage, Output as MemberOutput, Route, Side},
     neighbour::Neighbour,
     person::{Person, PersonKey},
     room::Genesis,
     signed::{Malformed, Verified},
-    wire::message::{Alias, Message, Refusal},
+    wire::message::{Message, Refusal},
 };
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinSet,
     time::{self, MissedTickBehavior},
 };
+
+mod entering;
+mod report;
+mod sound;
+mod telling;
 
 use super::{
     ActError, EventSender, PersonInfo, REQUESTS, Request, RoomError, RoomHandle, RoomInfo, Seat,
@@ -39,10 +41,10 @@ use super::{
     links::{Control, Link},
     listening::{self, Listening, millis},
     seek::{self, Lead},
-    speaking::{self, Speaking, Voice},
+    speaking::Speaking,
 };
 use crate::{
-    audio::{Capture, CaptureOptions, Channels, FileSource, Input, Output},
+    audio::{Input, Output},
     event::{Event, LeftReason, ParentReason, Stamped, Stats},
     home::RoomLog,
     media::{Plane, RoomMedia, Signal},
@@ -170,13 +172,13 @@ impl Actor {
         ready: oneshot::Sender<Result<Person, RoomError>>,
     ) -> Result<Self, RoomError> {
         let epoch = Instant::now();
-        check_input(&setup.seat.input)?;
+        entering::check_input(&setup.seat.input)?;
         let (signal, signals) = mpsc::channel(SIGNALS);
         let media = setup
             .plane
             .open_room(setup.link.room, signal)
             .ok_or(RoomError::TooMany)?;
-        let member = match make_member(&mut setup, media.alias()) {
+        let member = match entering::make_member(&mut setup, media.alias()) {
             Ok(member) => member,
             Err(error) => {
                 setup.plane.close_room(&media);
@@ -426,220 +428,6 @@ impl Actor {
         self.input(MemberInput::LinkDown { link });
     }
 
-    fn handle_event(&mut self, event: member::Event) {
-        match event {
-            member::Event::Joined {
-                role,
-                parent,
-                depth,
-                confirmed,
-            } => {
-                if self.open_sound() {
-                    let join_ms = millis(self.started.elapsed());
-                    let role = role.into();
-                    self.tell(Event::Joined {
-                        room: self.link.room,
-                        key: self.me,
-                        role,
-                        parent,
-                        depth,
-                        join_ms,
-                        confirmed,
-                    });
-                    self.be_ready();
-                    self.announcing = self
-                        .member
-                        .log()
-                        .map(|log| Announcing::start(self.network.clone(), log));
-                    self.announce_if_due();
-                }
-            }
-            member::Event::Parent {
-                peer,
-                depth,
-                redirected,
-            } => {
-                let reason = match (redirected, self.lost_parent || peer.is_none()) {
-                    (true, _) => ParentReason::Redirected,
-                    (false, true) => ParentReason::Failover,
-                    (false, false) => ParentReason::Attached,
-                };
-                self.lost_parent = peer.is_none();
-                self.tell(Event::Parent { peer, depth, reason });
-            }
-            member::Event::Child { peer, added } => {
-                self.tell(Event::Child { peer, added });
-                self.start_input_if_due();
-            }
-            member::Event::Entry {
-                sequence,
-                term,
-                action,
-                author,
-                subject,
-            } => {
-                self.tell(Event::Log {
-                    seq: sequence,
-                    term,
-                    action: action.into(),
-                    author,
-                    subject,
-                });
-            }
-            member::Event::Role { person, role } => self.tell(Event::Role {
-                key: person,
-                role: role.into(),
-            }),
-            member::Event::Silenced(person) => {
-                if let Some(listening) = &self.listening {
-                    listening.remove(person);
-                }
-            }
-            member::Event::Title(title) => {
-                self.tell(Event::Title {
-                    title: title.to_string(),
-                });
-                self.announce_if_due();
-            }
-            member::Event::Profile(profile) => {
-                let (key, nick, tag) = (profile.person, profile.nick.to_string(), profile.person.tag());
-                self.tell(Event::Profile { key, nick, tag });
-            }
-            member::Event::Chair { person, term } => self.tell(Event::Chair { key: person, term }),
-            member::Event::Root(peer) => self.tell(Event::Root { peer }),
-            member::Event::Listeners(listeners) => self.tell(Event::Listeners { listeners }),
-            member::Event::Misbehaved { peer, reason } => {
-                self.tell(Event::Warning {
-                    text: format!("{peer} was cut off: {reason}"),
-                });
-            }
-            member::Event::UpdateNeeded => {
-                let text = "the room uses what this program does not know: update it".into();
-                self.tell(Event::Warning { text });
-            }
-            member::Event::Left(left) => self.handle_left(left),
-        }
-    }
-
-    /// Opens the output, and the input if there is one; `false` when that failed and the room is left.
-    fn open_sound(&mut self) -> bool {
-        match self.try_open_sound() {
-            Ok(()) => true,
-            Err(error) => {
-                self.fail(error);
-                self.input(MemberInput::Leave);
-                false
-            }
-        }
-    }
-
-    fn try_open_sound(&mut self) -> Result<(), RoomError> {
-        let Some(log) = self.member.log() else {
-            return Ok(());
-        };
-        let audio = log.genesis().audio;
-        if let Some(output) = self.output.take() {
-            let listening = Listening::start(output, audio, self.started)?;
-            self.media.listen(listening.feed());
-            self.listening = Some(listening);
-        }
-        if let Some(input) = self.input.take().filter(|input| !matches!(input, Input::None)) {
-            let mut options = CaptureOptions::new(speaking::encoder_settings(audio));
-            options.paused = true;
-            options.repeat = self.repeat;
-            let is_microphone = matches!(input, Input::Mic(_));
-            let capture = Capture::start(input, options)?;
-            let voice = Voice {
-                key: Arc::clone(&self.key),
-                room: self.link.room,
-                media: Arc::clone(&self.media),
-                head: Arc::clone(&self.head),
-                events: self.events.clone(),
-            };
-            self.speaking = Some(Speaking::start(capture, is_microphone, voice));
-        }
-        Ok(())
-    }
-
-    fn take_stage(&mut self, stage: Option<OnStage>) {
-        self.on_stage = stage;
-        if let Some(listening) = &self.listening {
-            listening.set_on_stage(stage.is_some());
-        }
-        let Some(speaking) = &mut self.speaking else {
-            return;
-        };
-        let was_on = speaking.is_on();
-        speaking.set_stage(stage);
-        if was_on && !speaking.is_on() {
-            self.tell(Event::Microphone { on: false });
-        }
-        self.start_input_if_due();
-    }
-
-    /// A file or a tone starts by itself, once enough listeners are there to hear it. A microphone never does.
-    fn start_input_if_due(&mut self) {
-        let enough = self.wait_listeners as usize <= self.member.children() || self.member.parent().is_some();
-        let Some(speaking) = self.speaking.as_mut().filter(|_| enough) else {
-            return;
-        };
-        if speaking.start_by_itself() {
-            self.tell(Event::Microphone { on: true });
-        }
-    }
-
-    fn turn_microphone(&mut self, on: bool) -> Result<(), ActError> {
-        let speaking = self.speaking.as_mut().ok_or(ActError::NoInput)?;
-        if on && !speaking.is_on_stage() {
-            return Err(ActError::NotOnStage);
-        }
-        if speaking.turn(on) {
-            self.tell(Event::Microphone { on });
-        }
-        Ok(())
-    }
-
-    fn announce_if_due(&mut self) {
-        let (Some(announcing), Some(log)) = (&mut self.announcing, self.member.log()) else {
-            return;
-        };
-        let addresses = crate::node::addresses(&self.network);
-        if let Err(error) = announcing.announce_if_due(log, self.member.listeners(), addresses, &self.key) {
-            tracing::error!(%error, "the room cannot be announced");
-        }
-    }
-
-    fn be_ready(&mut self) {
-        let host = self.member.log().map_or(self.me, |log| log.state().host());
-        if let Some(ready) = self.ready.take() {
-            let _ = ready.send(Ok(host));
-        }
-    }
-
-    fn fail(&mut self, error: RoomError) {
-        if let Some(ready) = self.ready.take() {
-            let _ = ready.send(Err(error));
-        }
-    }
-
-    fn handle_left(&mut self, left: Left) {
-        let reason = match (&left, &self.leaving) {
-            (Left::Interrupted, Some((reason, _))) => *reason,
-            (Left::Interrupted, None) => LeftReason::Interrupted,
-            (Left::Ended, _) => LeftReason::Ended,
-            (Left::Unreachable, _) => LeftReason::Unreachable,
-            (Left::Refused(_), _) => LeftReason::Refused,
-        };
-        self.left = Some(reason);
-        let why = std::mem::take(&mut self.why_nobody);
-        self.fail(match left {
-            Left::Ended => RoomError::Ended,
-            Left::Unreachable => RoomError::Unreachable { why },
-            Left::Refused(refusal) => RoomError::Refused(refusal),
-            Left::Interrupted => RoomError::Closed,
-        });
-    }
-
     /// Closes everything in the order in which it can still be of use, and tells the totals.
     async fn finish(mut self) {
         let reason = self.left.unwrap_or(LeftReason::Interrupted);
@@ -674,134 +462,10 @@ impl Actor {
         }
     }
 
-    fn stats(&self) -> Stats {
-        let media = self.media.stats();
-        let playback = self.listening.as_ref().map(Listening::stats).unwrap_or_default();
-        let verdicts = media.verdicts;
-        Stats {
-            depth: self.member.place().depth(),
-            parent: self.member.parent(),
-            standby: None,
-            children: u32::try_from(self.member.children()).unwrap_or(u32::MAX),
-            listeners: self.member.listeners(),
-            streams: listening::stream_stats(&playback),
-            sent_packets: media.sent,
-            pulled_packets: 0,
-            forged_dropped: verdicts.forged,
-            refused_dropped: verdicts.refused + self.plane.unknown_room(),
-            stale_dropped: verdicts.stale,
-            duplicate_dropped: verdicts.duplicate,
-            overflow_dropped: verdicts.budget
-                + verdicts.held_overflow
-                + verdicts.held_expired
-                + media.outgoing_dropped
-                + playback.overflow_dropped,
-            malformed_dropped: verdicts.malformed + self.plane.malformed(),
-            sent_frames: self.speaking.as_ref().map_or(0, Speaking::sent),
-            stalls: playback.stalls,
-            #[cfg(feature = "testlink")]
-            emulator_dropped: self
-                .network
-                .hub()
-                .emulator()
-                .map_or(0, |emulator| emulator.counters().datagrams_lost),
-        }
-    }
-
-    fn info(&self) -> Option<RoomInfo> {
-        let log = self.member.log()?;
-        let state = log.state();
-        Some(RoomInfo {
-            id: self.link.room,
-            link: self.link.clone(),
-            title: state.title().to_string(),
-            host: state.host(),
-            role: self.member.role().into(),
-            parent: self.member.parent(),
-            depth: self.member.place().depth(),
-            head: log.head().sequence,
-            term: log.term(),
-            listeners: self.member.listeners(),
-            microphone: self.speaking.as_ref().is_some_and(Speaking::is_on),
-            people: self.people(log),
-            stats: self.stats(),
-        })
-    }
-
-    /// The people on the stage first, then those invited, then the others at the ends of our links.
-    fn people(&self, log: &Log) -> Vec<PersonInfo> {
-        let state = log.state();
-        let mut keys: Vec<Person> = state
-            .stage()
-            .keys()
-            .chain(state.invited().keys())
-            .copied()
-            .collect();
-        keys.extend(self.member.people().map(|profile| profile.person));
-        keys.push(self.me);
-        let mut seen = std::collections::BTreeSet::new();
-        keys.retain(|key| seen.insert(*key));
-        let nick = |key| {
-            let known = self
-                .member
-                .profile(key)
-                .or_else(|| self.member.people().find(|profile| profile.person == key));
-            known.map(|profile| profile.nick.to_string())
-        };
-        let person = |key: Person| PersonInfo {
-            key,
-            nick: nick(key),
-            tag: key.tag(),
-            role: state.role(key).into(),
-            invited: state.invited().contains_key(&key),
-            me: key == self.me,
-        };
-        keys.into_iter().map(person).collect()
-    }
-
     fn tell(&self, event: Event) {
         // Nobody may be listening.
         let _ = self.events.send(Stamped::now(event));
     }
-}
-
-/// A file that cannot be read is better known before anybody is called.
-fn check_input(input: &Input) -> Result<(), RoomError> {
-    if let Input::File(path) = input {
-        FileSource::open(path, Channels::Mono, false)?;
-    }
-    Ok(())
-}
-
-/// The member that an actor drives, with the log of an earlier stay if there is one.
-fn make_member(setup: &mut Setup, alias: Alias) -> Result<Member, RoomError> {
-    let peer = setup.network.local_peer();
-    let config = member::Config {
-        key: Arc::clone(&setup.key),
-        peer: majlis_protocol::person::Peer::from_peer_id_bytes(&peer.to_bytes())
-            .expect("a node's libp2p key is made from its person's Ed25519 key"),
-        nick: setup.nick.clone(),
-        addresses: crate::node::addresses(&setup.network),
-        alias,
-        max_children: setup.max_children,
-    };
-    if let Some(genesis) = setup.genesis.take() {
-        return Ok(Member::host(config, genesis, Duration::ZERO)?);
-    }
-    let log = stored_log(&mut setup.log)?;
-    Ok(Member::join(config, setup.link.room, log, Duration::ZERO)?)
-}
-
-fn stored_log(file: &mut RoomLog) -> Result<Option<Log>, RoomError> {
-    let loaded = file.load()?;
-    if loaded.bytes.is_empty() {
-        return Ok(None);
-    }
-    let report = log::verify(&loaded.bytes).map_err(|broken| RoomError::LogDamaged {
-        path: file.path().to_owned(),
-        reason: broken.to_string(),
-    })?;
-    Ok(Some(report.log))
 }
 
 /// The next event of a playback; never, while there is none.

@@ -1,0 +1,52 @@
+//! Before a room is entered: the member that the actor will drive, with the log of an earlier stay.
+
+use std::{sync::Arc, time::Duration};
+
+use majlis_protocol::{
+    log::{self, Log},
+    member::{self, Member},
+    person::Peer,
+    wire::message::Alias,
+};
+
+use super::{Input, RoomError, RoomLog, Setup};
+use crate::audio::{Channels, FileSource};
+
+/// A file that cannot be read is better known before anybody is called.
+pub(super) fn check_input(input: &Input) -> Result<(), RoomError> {
+    if let Input::File(path) = input {
+        FileSource::open(path, Channels::Mono, false)?;
+    }
+    Ok(())
+}
+
+/// The member that an actor drives, with the log of an earlier stay if there is one.
+pub(super) fn make_member(setup: &mut Setup, alias: Alias) -> Result<Member, RoomError> {
+    let peer = setup.network.local_peer();
+    let config = member::Config {
+        key: Arc::clone(&setup.key),
+        peer: Peer::from_peer_id_bytes(&peer.to_bytes())
+            .expect("a node's libp2p key is made from its person's Ed25519 key"),
+        nick: setup.nick.clone(),
+        addresses: crate::node::addresses(&setup.network),
+        alias,
+        max_children: setup.max_children,
+    };
+    if let Some(genesis) = setup.genesis.take() {
+        return Ok(Member::host(config, genesis, Duration::ZERO)?);
+    }
+    let log = stored_log(&mut setup.log)?;
+    Ok(Member::join(config, setup.link.room, log, Duration::ZERO)?)
+}
+
+fn stored_log(file: &mut RoomLog) -> Result<Option<Log>, RoomError> {
+    let loaded = file.load()?;
+    if loaded.bytes.is_empty() {
+        return Ok(None);
+    }
+    let report = log::verify(&loaded.bytes).map_err(|broken| RoomError::LogDamaged {
+        path: file.path().to_owned(),
+        reason: broken.to_string(),
+    })?;
+    Ok(Some(report.log))
+}

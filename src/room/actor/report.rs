@@ -1,0 +1,94 @@
+//! What a room looks like from this node: its counts, its people, its place.
+
+use std::collections::BTreeSet;
+
+use majlis_protocol::{log::Log, person::Person};
+
+use super::{Actor, Listening, PersonInfo, RoomInfo, Speaking, Stats, listening};
+
+impl Actor {
+    pub(super) fn stats(&self) -> Stats {
+        let media = self.media.stats();
+        let playback = self.listening.as_ref().map(Listening::stats).unwrap_or_default();
+        let verdicts = media.verdicts;
+        Stats {
+            depth: self.member.place().depth(),
+            parent: self.member.parent(),
+            standby: None,
+            children: u32::try_from(self.member.children()).unwrap_or(u32::MAX),
+            listeners: self.member.listeners(),
+            streams: listening::stream_stats(&playback),
+            sent_packets: media.sent,
+            pulled_packets: 0,
+            forged_dropped: verdicts.forged,
+            refused_dropped: verdicts.refused + self.plane.unknown_room(),
+            stale_dropped: verdicts.stale,
+            duplicate_dropped: verdicts.duplicate,
+            overflow_dropped: verdicts.budget
+                + verdicts.held_overflow
+                + verdicts.held_expired
+                + media.outgoing_dropped
+                + playback.overflow_dropped,
+            malformed_dropped: verdicts.malformed + self.plane.malformed(),
+            sent_frames: self.speaking.as_ref().map_or(0, Speaking::sent),
+            stalls: playback.stalls,
+            #[cfg(feature = "testlink")]
+            emulator_dropped: self
+                .network
+                .hub()
+                .emulator()
+                .map_or(0, |emulator| emulator.counters().datagrams_lost),
+        }
+    }
+
+    pub(super) fn info(&self) -> Option<RoomInfo> {
+        let log = self.member.log()?;
+        let state = log.state();
+        Some(RoomInfo {
+            id: self.link.room,
+            link: self.link.clone(),
+            title: state.title().to_string(),
+            host: state.host(),
+            role: self.member.role().into(),
+            parent: self.member.parent(),
+            depth: self.member.place().depth(),
+            head: log.head().sequence,
+            term: log.term(),
+            listeners: self.member.listeners(),
+            microphone: self.speaking.as_ref().is_some_and(Speaking::is_on),
+            people: self.people(log),
+            stats: self.stats(),
+        })
+    }
+
+    /// The people on the stage first, then those invited, then the others at the ends of our links.
+    fn people(&self, log: &Log) -> Vec<PersonInfo> {
+        let state = log.state();
+        let mut keys: Vec<Person> = state
+            .stage()
+            .keys()
+            .chain(state.invited().keys())
+            .copied()
+            .collect();
+        keys.extend(self.member.people().map(|profile| profile.person));
+        keys.push(self.me);
+        let mut seen = BTreeSet::new();
+        keys.retain(|key| seen.insert(*key));
+        let nick = |key| {
+            let known = self
+                .member
+                .profile(key)
+                .or_else(|| self.member.people().find(|profile| profile.person == key));
+            known.map(|profile| profile.nick.to_string())
+        };
+        let person = |key: Person| PersonInfo {
+            key,
+            nick: nick(key),
+            tag: key.tag(),
+            role: state.role(key).into(),
+            invited: state.invited().contains_key(&key),
+            me: key == self.me,
+        };
+        keys.into_iter().map(person).collect()
+    }
+}

@@ -1,0 +1,91 @@
+//! The actor's ear and voice: opened once the room is joined, turned on and off with the stage.
+
+use std::sync::Arc;
+
+use majlis_protocol::member::OnStage;
+
+use super::{ActError, Actor, Event, Input, Listening, MemberInput, RoomError, Speaking};
+use crate::{
+    audio::{Capture, CaptureOptions},
+    room::speaking::{self, Voice},
+};
+
+impl Actor {
+    /// Opens the output, and the input if there is one; `false` when that failed and the room is left.
+    pub(super) fn open_sound(&mut self) -> bool {
+        match self.try_open_sound() {
+            Ok(()) => true,
+            Err(error) => {
+                self.fail(error);
+                self.input(MemberInput::Leave);
+                false
+            }
+        }
+    }
+
+    fn try_open_sound(&mut self) -> Result<(), RoomError> {
+        let Some(log) = self.member.log() else {
+            return Ok(());
+        };
+        let audio = log.genesis().audio;
+        if let Some(output) = self.output.take() {
+            let listening = Listening::start(output, audio, self.started)?;
+            self.media.listen(listening.feed());
+            self.listening = Some(listening);
+        }
+        if let Some(input) = self.input.take().filter(|input| !matches!(input, Input::None)) {
+            let mut options = CaptureOptions::new(speaking::encoder_settings(audio));
+            options.paused = true;
+            options.repeat = self.repeat;
+            let is_microphone = matches!(input, Input::Mic(_));
+            let capture = Capture::start(input, options)?;
+            let voice = Voice {
+                key: Arc::clone(&self.key),
+                room: self.link.room,
+                media: Arc::clone(&self.media),
+                head: Arc::clone(&self.head),
+                events: self.events.clone(),
+            };
+            self.speaking = Some(Speaking::start(capture, is_microphone, voice));
+        }
+        Ok(())
+    }
+
+    pub(super) fn take_stage(&mut self, stage: Option<OnStage>) {
+        self.on_stage = stage;
+        if let Some(listening) = &self.listening {
+            listening.set_on_stage(stage.is_some());
+        }
+        let Some(speaking) = &mut self.speaking else {
+            return;
+        };
+        let was_on = speaking.is_on();
+        speaking.set_stage(stage);
+        if was_on && !speaking.is_on() {
+            self.tell(Event::Microphone { on: false });
+        }
+        self.start_input_if_due();
+    }
+
+    /// A file or a tone starts by itself, once enough listeners are there to hear it. A microphone never does.
+    pub(super) fn start_input_if_due(&mut self) {
+        let enough = self.wait_listeners as usize <= self.member.children() || self.member.parent().is_some();
+        let Some(speaking) = self.speaking.as_mut().filter(|_| enough) else {
+            return;
+        };
+        if speaking.start_by_itself() {
+            self.tell(Event::Microphone { on: true });
+        }
+    }
+
+    pub(super) fn turn_microphone(&mut self, on: bool) -> Result<(), ActError> {
+        let speaking = self.speaking.as_mut().ok_or(ActError::NoInput)?;
+        if on && !speaking.is_on_stage() {
+            return Err(ActError::NotOnStage);
+        }
+        if speaking.turn(on) {
+            self.tell(Event::Microphone { on });
+        }
+        Ok(())
+    }
+}
