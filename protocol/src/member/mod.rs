@@ -49,7 +49,7 @@ pub use command::{Command, CommandId};
 pub use io::{Event, Input, Left, OnStage, Output, Route, Side, Wake};
 
 /// How long an opened substream may stay without its `hello` or `welcome`. A peer that opens streams and says nothing
-/// holds one place of [`MAX_LINKS`] for this long.
+/// holds one of a member's few links for this long.
 pub const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a member without a parent goes on looking before it takes the room for gone. Longer than a host's Wi-Fi
