@@ -9,7 +9,8 @@
 //! the next poll stands for) and accounts along sequence.
 //!
 //! Invariants, in the order of their weight:
-//! - what comes out is strictly increasing in sequence within an epoch; nothing is played twice;
+//! - what comes out is strictly increasing in sequence within an epoch, until a speaker whose numbers leap makes the
+//!   stream restart; nothing is played twice;
 //! - with no jitter the playout point never moves after the first frame;
 //! - the playout point moves only in silence, or while a missing frame is concealed anyway, or when the delay has
 //!   passed its bound (then received frames are skipped);
