@@ -90,6 +90,21 @@ impl Reason {
     pub fn number(self) -> u16 {
         self.into()
     }
+
+    /// Whether who said so to a newcomer will say it again: asking the same member once more is of no use. A number
+    /// that this version does not know may stand for what passes.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        matches!(
+            self,
+            Self::Malformed
+                | Self::Unsupported
+                | Self::UnknownRoom
+                | Self::BadCertificate
+                | Self::Refused
+                | Self::NotAllowed
+        )
+    }
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use majlis_protocol::{
     log::Role,
     member,
     person::{Peer, Person},
+    reason::Reason,
     room::{AudioSettings, Profile, RoomId, RoomTag, SPEECH_BITRATE, Visibility},
     signed::Malformed,
     wire::message::Refusal,
@@ -121,8 +122,8 @@ pub enum RoomError {
         /// What the last attempts said, or nothing.
         why: String,
     },
-    /// The room did not let this node in.
-    #[error("the room refused: {}", text_of(.0))]
+    /// The room did not let this node in. The reason says whether a retry helps.
+    #[error("the room refused: {}; {}", text_of(.0), advice(.0.reason))]
     Refused(Refusal),
     /// The room has ended.
     #[error("the room has ended")]
@@ -373,6 +374,18 @@ pub(crate) const EVENTS: usize = 1_024;
 
 /// The sending end of a room's events.
 pub(crate) type EventSender = broadcast::Sender<Stamped>;
+
+/// What to do when a room refused.
+fn advice(reason: Reason) -> &'static str {
+    match reason {
+        Reason::UnknownRoom => "ask the host for a fresh link",
+        Reason::Full | Reason::TooMany => "try again later",
+        Reason::Malformed | Reason::Unsupported | Reason::BadCertificate => {
+            "run the newest version of the program at both ends"
+        }
+        _ => "ask the host",
+    }
+}
 
 fn text_of(refusal: &Refusal) -> String {
     if refusal.text.is_empty() {

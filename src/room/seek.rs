@@ -1,12 +1,20 @@
 //! Finding a member of a room: by the addresses of its link, by those another member named, or by what the network
 //! knows.
+//!
+//! Invariant: nobody is called who has refused for good. When those are all whom the link or the room's announcement
+//! names, and the DHT knows nobody else, the search says that nobody is left. A bare id names nobody: there the word
+//! of a provider, which anybody can be, does not end the wait for another's record.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
 use futures::{Stream, StreamExt, stream};
 use libp2p::{Multiaddr, PeerId};
 use majlis_protocol::{
     link::{Address, RoomLink},
+    person::Peer,
     wire::message::Candidate,
 };
 use tokio::sync::mpsc;
@@ -50,10 +58,10 @@ pub(super) fn leads_of_addresses(via: &[Address]) -> Vec<Lead> {
         .collect()
 }
 
-/// The peers that another member named.
-pub(super) fn leads_of_candidates(candidates: &[Candidate]) -> Vec<Lead> {
+/// The peers that another member named, but for those who have refused.
+pub(super) fn leads_of_candidates(candidates: &[Candidate], refusers: &BTreeSet<Peer>) -> Vec<Lead> {
     let lead = |candidate: &Candidate| {
-        let peer = PeerId::from_bytes(&candidate.peer.to_peer_id_bytes()).ok()?;
+        let peer = peer_id(candidate.peer)?;
         let addresses = candidate
             .addresses
             .iter()
@@ -61,12 +69,39 @@ pub(super) fn leads_of_candidates(candidates: &[Candidate]) -> Vec<Lead> {
             .collect();
         Some(Lead { peer, addresses })
     };
-    candidates.iter().filter_map(lead).collect()
+    candidates
+        .iter()
+        .filter(|candidate| !refusers.contains(&candidate.peer))
+        .filter_map(lead)
+        .collect()
 }
 
-/// Looks for any member of a room: by the addresses of its link and those announced, and else by asking the DHT who
-/// provides it. Tells the actor the outcome.
-pub(super) async fn find(network: Network, link: RoomLink, notes: mpsc::Sender<Note>) {
+/// Peers as the network calls them.
+pub(super) fn peer_ids(peers: &BTreeSet<Peer>) -> BTreeSet<PeerId> {
+    peers.iter().copied().filter_map(peer_id).collect()
+}
+
+fn peer_id(peer: Peer) -> Option<PeerId> {
+    PeerId::from_bytes(&peer.to_peer_id_bytes()).ok()
+}
+
+/// What a round of calls has come to.
+#[derive(Debug, Default)]
+struct Round {
+    /// How many were called.
+    called: usize,
+    /// What they said, for people.
+    why: String,
+}
+
+/// Looks for any member of a room but those who have refused: by the addresses of its link and those announced, and
+/// else by asking the DHT who provides it. Tells the actor the outcome.
+pub(super) async fn find(
+    network: Network,
+    link: RoomLink,
+    refusers: BTreeSet<PeerId>,
+    notes: mpsc::Sender<Note>,
+) {
     let announced = network
         .rooms(None)
         .await
@@ -76,9 +111,11 @@ pub(super) async fn find(network: Network, link: RoomLink, notes: mpsc::Sender<N
         .map(|listing| listing.announcement().addresses.clone())
         .unwrap_or_default();
     let known: Vec<Address> = link.via.iter().chain(&announced).cloned().collect();
-    let leads = leads_of_addresses(&known);
-    let mut why = String::new();
-    let mut found = first_of(&network, stream::iter(leads), &mut why).await;
+    let mut leads = leads_of_addresses(&known);
+    let names_someone = !leads.is_empty();
+    leads.retain(|lead| !refusers.contains(&lead.peer));
+    let mut round = Round::default();
+    let mut found = round.call(&network, stream::iter(leads)).await;
     if found.is_none() {
         let providers = network.providers(link.room.key()).await;
         let local = network.local_peer();
@@ -86,49 +123,54 @@ pub(super) async fn find(network: Network, link: RoomLink, notes: mpsc::Sender<N
             let (peer, addresses) = providers.recv().await?;
             Some((Lead { peer, addresses }, providers))
         });
-        let leads = leads.filter(|lead| std::future::ready(lead.peer != local));
-        found = first_of(&network, leads, &mut why).await;
+        let others =
+            leads.filter(|lead| std::future::ready(lead.peer != local && !refusers.contains(&lead.peer)));
+        found = round.call(&network, others).await;
     }
-    tell(found, why, &notes).await;
-}
-
-/// Connects with the first of these who can be reached, and opens a substream. Tells the actor the outcome.
-pub(super) async fn dial(network: Network, leads: Vec<Lead>, notes: mpsc::Sender<Note>) {
-    let mut why = String::new();
-    let found = first_of(&network, stream::iter(leads), &mut why).await;
-    tell(found, why, &notes).await;
-}
-
-async fn tell(found: Option<(PeerId, Control)>, why: String, notes: &mpsc::Sender<Note>) {
     let note = match found {
         Some((peer, control)) => Note::Opened { peer, control },
-        None => Note::NobodyFound { why },
+        None if names_someone && round.called == 0 => Note::NobodyLeft,
+        None => Note::NobodyFound { why: round.why },
     };
     // The actor may be gone; then the substream goes with it.
     let _ = notes.send(note).await;
 }
 
-/// The first who can be reached, a few at a time; what the others said is added to `why`.
-async fn first_of(
-    network: &Network,
-    leads: impl Stream<Item = Lead>,
-    why: &mut String,
-) -> Option<(PeerId, Control)> {
-    let attempts = leads
-        .map(|lead| connect(network, lead))
-        .buffer_unordered(AT_A_TIME);
-    let mut attempts = std::pin::pin!(attempts);
-    while let Some(attempt) = attempts.next().await {
-        match attempt {
-            Ok(found) => return Some(found),
-            Err(error) if why.len() < MOST_WHY => {
-                // Writing to a string cannot fail.
-                let _ = write!(why, ": {error}");
+/// Connects with the first of these who can be reached, and opens a substream. Tells the actor the outcome.
+pub(super) async fn dial(network: Network, leads: Vec<Lead>, notes: mpsc::Sender<Note>) {
+    let mut round = Round::default();
+    let note = match round.call(&network, stream::iter(leads)).await {
+        Some((peer, control)) => Note::Opened { peer, control },
+        None => Note::NobodyFound { why: round.why },
+    };
+    // As above.
+    let _ = notes.send(note).await;
+}
+
+impl Round {
+    /// The first who can be reached, a few at a time; the others are counted.
+    async fn call(
+        &mut self,
+        network: &Network,
+        leads: impl Stream<Item = Lead>,
+    ) -> Option<(PeerId, Control)> {
+        let attempts = leads
+            .map(|lead| connect(network, lead))
+            .buffer_unordered(AT_A_TIME);
+        let mut attempts = std::pin::pin!(attempts);
+        while let Some(attempt) = attempts.next().await {
+            self.called += 1;
+            match attempt {
+                Ok(found) => return Some(found),
+                Err(error) if self.why.len() < MOST_WHY => {
+                    // Writing to a string cannot fail.
+                    let _ = write!(self.why, ": {error}");
+                }
+                Err(_) => {}
             }
-            Err(_) => {}
         }
+        None
     }
-    None
 }
 
 async fn connect(network: &Network, lead: Lead) -> Result<(PeerId, Control), String> {

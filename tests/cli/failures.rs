@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use super::program::{fails, host, succeeds};
+use super::program::{fails, host, run, succeeds};
 
 fn silent_host(home: &Path, args: &[&str]) -> String {
     fails(
@@ -156,5 +156,20 @@ fn another_room_of_a_peer_that_is_there_is_refused() {
     let (_host, link) = host(a.path(), &[]);
     let (_, via) = link.split_once('?').unwrap();
     let other = format!("majlis:ae{}?{via}", "a".repeat(51));
-    fails(b.path(), &["join", &other, "--input", "none", "--output", "none"]);
+    let output = run(
+        b.path(),
+        &["join", &other, "--input", "none", "--output", "none", "--json"],
+    );
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("not in that room") && said.contains("fresh link"),
+        "{said}"
+    );
+    let events = String::from_utf8(output.stdout).unwrap();
+    let last: serde_json::Value = serde_json::from_str(events.lines().last().unwrap()).unwrap();
+    assert_eq!(
+        (&last["event"], &last["reason"]),
+        (&"left".into(), &"refused".into())
+    );
 }

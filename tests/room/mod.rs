@@ -6,3 +6,4 @@ mod finding;
 mod hearing;
 #[cfg(feature = "testlink")]
 mod loss;
+mod refusals;

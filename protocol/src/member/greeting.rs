@@ -67,6 +67,11 @@ impl Link {
         self.peer
     }
 
+    /// Whether this end opened it.
+    pub(super) fn is_ours(&self) -> bool {
+        self.side == Side::Opener
+    }
+
     pub(super) fn is_open(&self) -> bool {
         matches!(self.stage, Stage::Open(_))
     }
@@ -191,7 +196,8 @@ impl Member {
         if asked && refusal.reason == Reason::Ended && self.is_without_place() {
             return self.leave(Left::Ended);
         }
-        if asked {
+        if self.links.get(&link).is_some_and(Link::is_ours) {
+            self.note_refusal(link, refusal.reason, now);
             self.seeking.refused(refusal);
         }
         self.close(link, now);

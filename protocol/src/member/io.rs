@@ -78,6 +78,9 @@ pub enum Input {
     SoundAhead,
     /// A round of looking for members ended without a link ([`Output::Seek`], [`Output::Dial`]).
     NobodyFound,
+    /// A round of looking for members ended without a link, and nobody is left who could be asked: whoever is known to
+    /// be in the room is one of [`super::Member::refusers`].
+    NobodyLeft,
     /// The person wants something.
     Command {
         /// For the answer.
@@ -109,7 +112,8 @@ pub enum Output {
     Close(Neighbour),
     /// Connect to one of these peers and open a substream.
     Dial(Vec<Candidate>),
-    /// Find any member of the room, by whatever means there are, and open a substream to it.
+    /// Find any member of the room but the [`super::Member::refusers`], by whatever means there are, and open a
+    /// substream to it.
     Seek,
     /// Tell the media plane.
     Route(Route),

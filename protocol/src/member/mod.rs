@@ -13,7 +13,7 @@
 
 use alloc::{
     boxed::Box,
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     string::{String, ToString},
     sync::Arc,
     vec::Vec,
@@ -41,6 +41,7 @@ mod greeting;
 mod io;
 mod place;
 mod record;
+mod refusals;
 #[cfg(test)]
 mod tests;
 
@@ -98,6 +99,7 @@ pub struct Member {
     place: Place,
     children: Children,
     seeking: place::Seeking,
+    refusers: BTreeSet<Peer>,
     chairing: chair::Chairing,
     requests: BTreeMap<ActionId, command::Pending>,
     profiles: BTreeMap<Person, Verified<Profile>>,
@@ -157,6 +159,7 @@ impl Member {
             place: Place::Seeking,
             children: Children::new(config.max_children),
             seeking: place::Seeking::new(now),
+            refusers: BTreeSet::new(),
             chairing: chair::Chairing::default(),
             requests: BTreeMap::new(),
             profiles: BTreeMap::new(),
@@ -253,6 +256,7 @@ impl Member {
             Input::Forger { link } => self.cut(link, Reason::Malformed, "forged media packets", now),
             Input::SoundAhead => self.handle_sound_ahead(now),
             Input::NobodyFound => self.handle_nobody_found(now),
+            Input::NobodyLeft => self.handle_nobody_left(now),
             Input::Command { id, command } => self.handle_command(id, command, now),
             Input::Addresses(addresses) => self.config.addresses = addresses,
             Input::Leave => self.leave(Left::Interrupted),
@@ -375,6 +379,7 @@ impl Member {
         let Some(peer) = self.links.get(&link).map(greeting::Link::peer) else {
             return;
         };
+        self.note_refusal(link, reason, now);
         self.refuse(link, reason, text, now);
         self.event(Event::Misbehaved { peer, reason });
     }

@@ -53,14 +53,30 @@ impl Member {
     }
 
     pub(super) fn handle_nobody_found(&mut self, now: Duration) {
-        if self.place == Place::Seeking && self.links.is_empty() {
+        if self.is_searching() {
             self.seeking.due = Some(now + SEEK_PAUSE);
         }
     }
 
+    /// Looks for the next member at once.
+    pub(super) fn seek_next(&mut self, now: Duration) {
+        self.seeking.due = Some(now);
+    }
+
+    /// Whether there is no parent and nobody who could become one.
+    pub(super) fn is_searching(&self) -> bool {
+        self.place == Place::Seeking && self.links.is_empty()
+    }
+
+    /// Leaves for want of a place; with the last refusal, if it was never in the room.
+    pub(super) fn give_up(&mut self) {
+        let refused = self.seeking.refusal.take().filter(|_| !self.joined);
+        self.leave(refused.map_or(Left::Unreachable, Left::Refused));
+    }
+
     /// Looks on when nothing else is under way.
     pub(super) fn seek_unless_busy(&mut self, now: Duration) {
-        if self.place == Place::Seeking && self.links.is_empty() && self.seeking.due.is_none() {
+        if self.is_searching() && self.seeking.due.is_none() {
             self.seeking.due = Some(now + SEEK_PAUSE);
         }
     }
@@ -80,8 +96,7 @@ impl Member {
             return;
         }
         if now >= self.seeking.since + SEEK_LIMIT {
-            let refused = self.seeking.refusal.take().filter(|_| !self.joined);
-            return self.leave(refused.map_or(Left::Unreachable, Left::Refused));
+            return self.give_up();
         }
         if self.seeking.due.is_some_and(|due| due <= now) {
             self.seeking.due = None;

@@ -70,6 +70,8 @@ pub(super) enum Note {
     Opened { peer: PeerId, control: Control },
     /// Nobody was reached; why, for people.
     NobodyFound { why: String },
+    /// All who could be called have refused.
+    NobodyLeft,
     /// A message came.
     Message { link: Neighbour, message: Box<Message> },
     /// A message of a later version came, which may be skipped.
@@ -260,6 +262,7 @@ impl Actor {
                 self.why_nobody = why;
                 self.input(MemberInput::NobodyFound);
             }
+            Note::NobodyLeft => self.input(MemberInput::NobodyLeft),
             Note::Message { link, message } => self.input(MemberInput::Message {
                 link,
                 message: *message,
@@ -342,7 +345,9 @@ impl Actor {
                 MemberOutput::Store(record) => self.store(record.into()).await,
                 MemberOutput::Send { to, message } => self.send(to, &message),
                 MemberOutput::Close(link) => drop(self.links.remove(&link)),
-                MemberOutput::Dial(candidates) => self.dial(seek::leads_of_candidates(&candidates)),
+                MemberOutput::Dial(candidates) => {
+                    self.dial(seek::leads_of_candidates(&candidates, self.member.refusers()));
+                }
                 MemberOutput::Seek => self.seek(),
                 MemberOutput::Route(route) => self.route(route),
                 MemberOutput::Stage(stage) => self.take_stage(stage),
@@ -390,6 +395,7 @@ impl Actor {
         tokio::spawn(seek::find(
             self.network.clone(),
             self.link.clone(),
+            seek::peer_ids(self.member.refusers()),
             self.notes.0.clone(),
         ));
     }

@@ -88,9 +88,12 @@ impl Actor {
             member::Event::Root(peer) => self.tell(Event::Root { peer }),
             member::Event::Listeners(listeners) => self.tell(Event::Listeners { listeners }),
             member::Event::Misbehaved { peer, reason } => {
-                self.tell(Event::Warning {
-                    text: format!("{peer} was cut off: {reason}"),
-                });
+                let text = format!("{peer} was cut off: {reason}");
+                if self.ready.is_some() {
+                    // Should it have been the only one to ask.
+                    self.why_nobody = format!(": {text}");
+                }
+                self.tell(Event::Warning { text });
             }
             member::Event::UpdateNeeded => {
                 let text = "the room uses what this program does not know: update it".into();

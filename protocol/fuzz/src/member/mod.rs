@@ -124,7 +124,8 @@ fn spoiled(world: &mut World, script: &mut Script<'_>) {
 fn other(world: &mut World, script: &mut Script<'_>) {
     let input = match script.below(8) {
         0 | 1 => Input::SoundAhead,
-        2 | 3 => Input::NobodyFound,
+        2 => Input::NobodyFound,
+        3 => Input::NobodyLeft,
         4 => Input::Forger {
             link: pick(world, script),
         },

@@ -36,6 +36,109 @@ fn a_newcomer_believes_whom_it_asks_that_the_room_has_ended() {
     assert_eq!(world.left(newcomer), Some(&Left::Ended));
 }
 
+fn seeks(world: &World, member: usize) -> usize {
+    let seeks = world.outputs(member).filter(|output| **output == Output::Seek);
+    seeks.count()
+}
+
+#[test]
+fn who_refuses_for_good_is_left_out_and_the_next_is_looked_for_at_once() {
+    for reason in [
+        Reason::UnknownRoom,
+        Reason::BadCertificate,
+        Reason::Malformed,
+        Reason::Unsupported,
+    ] {
+        let mut world = World::hosted();
+        let newcomer = world.newcomer(2);
+        let link = world.asked(newcomer, 9);
+        world.say(newcomer, link, Message::Refuse(refusal(reason, "go away")));
+        world.pass(Duration::ZERO);
+        assert_eq!(seeks(&world, newcomer), 2, "{reason:?}");
+        assert!(world.members[newcomer].refusers().contains(&Peer([9; 32])));
+        world.members[newcomer].handle(Input::NobodyLeft, world.now);
+        world.run();
+        let why = Left::Refused(refusal(reason, "go away"));
+        assert_eq!(world.left(newcomer), Some(&why));
+    }
+}
+
+#[test]
+fn a_refusal_that_may_pass_is_asked_again_after_a_pause() {
+    for reason in [Reason::Full, Reason::TooMany, Reason::Unknown(999)] {
+        let mut world = World::hosted();
+        let newcomer = world.newcomer(2);
+        let link = world.asked(newcomer, 9);
+        world.say(newcomer, link, Message::Refuse(refusal(reason, "")));
+        world.pass(Duration::from_millis(999));
+        assert_eq!(seeks(&world, newcomer), 1, "{reason:?}");
+        assert!(world.members[newcomer].refusers().is_empty());
+        world.pass(Duration::from_millis(1));
+        assert_eq!(seeks(&world, newcomer), 2);
+        // Without a refusal for good the driver is not believed that nobody is left.
+        world.members[newcomer].handle(Input::NobodyLeft, world.now);
+        world.run();
+        assert_eq!(world.left(newcomer), None);
+    }
+}
+
+#[test]
+fn who_lies_to_a_newcomer_is_not_asked_again_and_leaves_the_room_unreachable() {
+    let mut world = World::hosted();
+    let newcomer = world.newcomer(2);
+    let link = world.asked(newcomer, 9);
+    let elsewhere = Genesis::new(person(9), "Elsewhere", [1; 16])
+        .sign(&key(9))
+        .expect("valid");
+    let greeting = hello(9, |_| ());
+    let welcome = Welcome {
+        genesis: elsewhere.signed().clone(),
+        certificate: greeting.certificate,
+        profile: greeting.profile,
+        alias: Alias(0),
+        head: greeting.head,
+        beacon: None,
+        addresses: vec![],
+        extensions: vec![],
+    };
+    world.say(newcomer, link, Message::Welcome(welcome));
+    assert!(world.members[newcomer].refusers().contains(&Peer([9; 32])));
+    world.members[newcomer].handle(Input::NobodyLeft, world.now);
+    world.run();
+    assert_eq!(world.left(newcomer), Some(&Left::Unreachable));
+}
+
+#[test]
+fn liars_without_end_are_called_a_bounded_number_of_times_in_a_row() {
+    let mut world = World::hosted();
+    let newcomer = world.newcomer(2);
+    for seed in 3..=200 {
+        let link = world.asked(newcomer, seed);
+        world.say(newcomer, link, Message::Refuse(refusal(Reason::UnknownRoom, "")));
+        world.pass(Duration::ZERO);
+    }
+    assert!((50..100).contains(&seeks(&world, newcomer)));
+}
+
+#[test]
+fn a_member_that_lost_its_parent_looks_on_whoever_refuses() {
+    let mut world = World::hosted();
+    let (listener, at_host) = world.joined(2);
+    world.cut(at_host);
+    let link = world.asked(listener, 1);
+    world.say(
+        listener,
+        link,
+        Message::Refuse(refusal(Reason::UnknownRoom, "only just up")),
+    );
+    assert!(world.members[listener].refusers().is_empty());
+    world.members[listener].handle(Input::NobodyLeft, world.now);
+    world.run();
+    assert_eq!(world.left(listener), None);
+    world.connect(listener, 0);
+    assert_eq!(world.members[listener].parent(), Some(Peer([1; 32])));
+}
+
 fn head_far_ahead() -> Head {
     Head {
         sequence: u32::MAX,
