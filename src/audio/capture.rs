@@ -14,7 +14,7 @@ use super::sample::SILENCE_LEVEL;
 use super::{AudioError, AudioSource, FileSource, Fill, Input, SourceKind, Tone, level_of};
 use crate::queue::Queue;
 use bytes::Bytes;
-use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use core::time::Duration;
 use std::sync::Arc;
 use std::thread::Thread;
@@ -56,6 +56,9 @@ pub struct EncodedFrame {
 pub enum Captured {
     /// A frame to send.
     Frame(EncodedFrame),
+    /// The pause of this number ([`Capture::pauses`]) has begun, or a later one: all that was captured before it has been
+    /// given, the frame that closes the spurt included.
+    Paused(u64),
     /// The source is at its end; nothing more comes.
     Finished,
     /// The source failed. A microphone counts as paused from here on and may be resumed; from any other source
@@ -103,6 +106,7 @@ impl Capture {
         let shared = Arc::new(Shared {
             frames: Queue::new(FRAME_QUEUE),
             paused: AtomicBool::new(options.paused),
+            pauses: AtomicU64::new(0),
             stopped: AtomicBool::new(false),
             expected_loss: AtomicU8::new(options.encoder.expected_loss),
         });
@@ -117,6 +121,7 @@ impl Capture {
             reopened_at: None,
             last_tick: None,
             in_spurt: false,
+            pauses: 0,
             shared: Arc::clone(&shared),
             encoder,
             slot,
@@ -141,6 +146,11 @@ impl Capture {
         self.shared.paused.load(Ordering::Acquire)
     }
 
+    /// How often it was paused with [`Capture::pause`].
+    pub fn pauses(&self) -> u64 {
+        self.shared.pauses.load(Ordering::Relaxed)
+    }
+
     /// The next frame or news; `None` after the last. Safe to cancel.
     pub async fn next(&self) -> Option<Captured> {
         self.shared.frames.pop().await
@@ -148,6 +158,7 @@ impl Capture {
 
     /// Stops reading and sending; a microphone is released, a file stays where it is.
     pub fn pause(&self) {
+        self.shared.pauses.fetch_add(1, Ordering::Relaxed);
         self.shared.paused.store(true, Ordering::Release);
         self.thread.unpark();
     }
@@ -176,6 +187,8 @@ impl Drop for Capture {
 struct Shared {
     frames: Queue<Captured>,
     paused: AtomicBool,
+    /// Counted before `paused` is set.
+    pauses: AtomicU64,
     stopped: AtomicBool,
     expected_loss: AtomicU8,
 }
@@ -257,6 +270,8 @@ struct Worker {
     last_tick: Option<u64>,
     /// That frame's spurt is not closed.
     in_spurt: bool,
+    /// The pause last told.
+    pauses: u64,
     shared: Arc<Shared>,
 }
 
@@ -310,12 +325,17 @@ impl Worker {
         lost && patient
     }
 
-    /// Paused: closes the spurt, lets go of the microphone, sleeps until woken.
+    /// Paused: closes the spurt, says so, lets go of the microphone, sleeps until woken.
     fn rest(&mut self) {
+        let pauses = self.shared.pauses.load(Ordering::Relaxed);
         self.slot.release();
         self.live = None;
         if self.in_spurt {
             self.close_spurt();
+        }
+        if pauses != self.pauses {
+            self.pauses = pauses;
+            self.shared.frames.push(Captured::Paused(pauses));
         }
         std::thread::park_timeout(PAUSED_NAP);
         self.schedule.skip_to(self.start.elapsed());

@@ -200,6 +200,11 @@ impl PlaybackHandle {
         lock(&self.shared().orders).remove.insert(speaker);
     }
 
+    /// A speaker has stopped by itself. What was pushed before is played, and silence after it is no gap.
+    pub fn end(&self, speaker: SpeakerKey) {
+        lock(&self.shared().orders).end.insert(speaker);
+    }
+
     /// Aims for another delay, with all speakers.
     pub fn set_goal(&self, goal: DelayGoal) {
         lock(&self.shared().orders).goal = Some(goal);
@@ -263,6 +268,7 @@ struct Orders {
     goal: Option<DelayGoal>,
     flush: BTreeSet<SpeakerKey>,
     remove: BTreeSet<SpeakerKey>,
+    end: BTreeSet<SpeakerKey>,
     finish: Option<Ending>,
 }
 
@@ -307,6 +313,7 @@ impl Worker {
         };
         if how == Finish::PlayOut {
             self.take_packets();
+            self.engine.end_all();
             self.play_out();
         }
         let failure = match &mut self.sink {
@@ -390,6 +397,9 @@ impl Worker {
         }
         for speaker in orders.remove {
             self.engine.remove(speaker);
+        }
+        for speaker in orders.end {
+            self.engine.end(speaker);
         }
         orders.finish
     }

@@ -58,6 +58,11 @@ impl Listening {
         self.playback.remove(SpeakerKey(speaker.0));
     }
 
+    /// Who has left the stage by itself is heard out.
+    pub(super) fn end(&self, speaker: Person) {
+        self.playback.end(SpeakerKey(speaker.0));
+    }
+
     /// The next news as an event; never, when playback has ended.
     pub(super) async fn next_event(&self) -> Event {
         let event = match self.playback.next_event().await {

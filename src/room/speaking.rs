@@ -1,8 +1,11 @@
 //! Speaking: from captured frames to signed packets in the media plane, in a task that waits for nothing else.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use majlis_protocol::{
@@ -11,7 +14,7 @@ use majlis_protocol::{
     person::PersonKey,
     room::{AudioSettings, Profile, RoomId},
 };
-use tokio::{sync::watch, task::AbortHandle};
+use tokio::{sync::watch, task::AbortHandle, time};
 
 use crate::{
     audio::{Capture, Captured, EncodedFrame, codec::EncoderSettings},
@@ -21,6 +24,10 @@ use crate::{
 
 use super::EventSender;
 
+/// How long the end of what was said may take to be on its way. A microphone gives its frame within 100 ms; longer would
+/// make the room wait for a device that hangs.
+const LAST_WORDS: Duration = Duration::from_millis(250);
+
 /// A person's own sound: its source, and the task that sends it.
 #[derive(Debug)]
 pub(super) struct Speaking {
@@ -28,6 +35,8 @@ pub(super) struct Speaking {
     is_microphone: bool,
     stage: watch::Sender<Option<OnStage>>,
     sent: Arc<AtomicU64>,
+    /// The newest pause before which everything has been sent.
+    closed: watch::Receiver<u64>,
     on: bool,
     /// Whether it was turned on, or off, since the stage was taken.
     touched: bool,
@@ -50,6 +59,7 @@ struct Speaker {
     stage: watch::Receiver<Option<OnStage>>,
     voice: Voice,
     sent: Arc<AtomicU64>,
+    closed: watch::Sender<u64>,
 }
 
 /// Where a stream of packets has come to.
@@ -67,11 +77,13 @@ impl Speaking {
         let capture = Arc::new(capture);
         let sent = Arc::new(AtomicU64::new(0));
         let (stage, receiver) = watch::channel(None);
+        let (closed, is_closed) = watch::channel(capture.pauses());
         let speaker = Speaker {
             capture: Arc::clone(&capture),
             stage: receiver,
             voice,
             sent: Arc::clone(&sent),
+            closed,
         };
         let task = tokio::spawn(speaker.run()).abort_handle();
         Self {
@@ -79,6 +91,7 @@ impl Speaking {
             is_microphone,
             stage,
             sent,
+            closed: is_closed,
             on: false,
             touched: false,
             task,
@@ -129,6 +142,16 @@ impl Speaking {
         }
         true
     }
+
+    /// Turns the source off and waits until the packet that ends the spurt is on its way; whether it was on.
+    pub(super) async fn close(&mut self) -> bool {
+        let was_on = self.turn(false);
+        let pauses = self.capture.pauses();
+        let closing = self.closed.wait_for(|closed| *closed >= pauses);
+        // A source at its end has closed by itself; one that hangs has nothing to say.
+        let _ = time::timeout(LAST_WORDS, closing).await;
+        was_on
+    }
 }
 
 impl Drop for Speaking {
@@ -148,6 +171,7 @@ impl Speaker {
                         progress = Some(self.send(stage, progress, &frame));
                     }
                 }
+                Captured::Paused(number) => drop(self.closed.send_replace(number)),
                 Captured::Finished => self.tell(Event::InputEnded),
                 Captured::Failed(error) => self.tell(Event::Warning {
                     text: error.to_string(),

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use majlis::{
     audio::{Input, Output},
-    event::Event,
+    event::{Event, LeftReason, StreamStats},
     room::{EventStream, Hosting, RoomAction, RoomHandle, Seat},
 };
-use majlis_protocol::log::Role;
+use majlis_protocol::{log::Role, person::Person};
 
 use crate::support::{
     ear,
@@ -199,4 +199,83 @@ async fn who_leaves_the_stage_is_heard_no_more_while_the_host_goes_on() {
     assert_eq!(speakers, later, "nothing of the speaker was heard after the move");
     host.room.act(RoomAction::End).await.expect("the host may");
     assert!(speaker.room.microphone(true).await.is_err());
+}
+
+/// Waits until nothing more is heard of a speaker.
+async fn has_fallen_silent(listener: &mut Someone, speaker: Person) {
+    let (mut last, mut unchanged) = (None, 0);
+    wait_for(&mut listener.events, "silence", |event| match event {
+        Event::Stats(stats) => {
+            let stream = stats.streams.iter().find(|stream| stream.speaker == speaker);
+            let received = stream.map(|stream| stream.received);
+            unchanged = if received == last { unchanged + 1 } else { 0 };
+            last = received;
+            (unchanged == 2).then_some(())
+        }
+        _ => None,
+    })
+    .await;
+}
+
+/// A good run, unless somebody heard what nobody said.
+async fn nothing_was_made_up(listeners: &mut [&mut Someone]) -> Run {
+    let (mut bad, mut stalls) = (Vec::new(), 0);
+    for listener in listeners {
+        let stats = summary(&mut listener.events).await;
+        stalls += stats.stalls;
+        let made_up = |stream: &StreamStats| stream.concealed > 0 || stream.lost > 0;
+        bad.extend(stats.streams.into_iter().filter(made_up));
+    }
+    if bad.is_empty() {
+        Run::Good
+    } else {
+        Run::Bad {
+            why: format!("{bad:?}"),
+            stalls,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_that_ends_in_the_middle_of_speech_is_heard_to_the_end_and_no_further() {
+    in_real_time(async || {
+        let mut host = host(500.0).await;
+        let mut speaker = guest(&host, "speaker", 700.0).await;
+        let mut listener = guest(&host, "listener", 900.0).await;
+        bring_to_the_stage(&mut host, &mut speaker).await;
+        has_heard(&mut listener, 2).await;
+        host.room.act(RoomAction::End).await.expect("the host may");
+        nothing_was_made_up(&mut [&mut host, &mut speaker, &mut listener]).await
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_stops_in_the_middle_of_speech_is_heard_to_the_end_and_no_further() {
+    in_real_time(async || {
+        let mut host = host(500.0).await;
+        let mut listener = guest(&host, "listener", 900.0).await;
+        let (mut leaver, mut goer) = (
+            guest(&host, "leaver", 700.0).await,
+            guest(&host, "goer", 1_100.0).await,
+        );
+        for speaker in [&mut leaver, &mut goer] {
+            bring_to_the_stage(&mut host, speaker).await;
+        }
+        has_heard(&mut listener, 3).await;
+        let (leaves, goes) = (leaver.node.node.person(), goer.node.node.person());
+
+        leaver.room.microphone(false).await.expect("on the stage");
+        has_fallen_silent(&mut listener, leaves).await;
+        leaver.room.microphone(true).await.expect("on the stage");
+        has_heard(&mut leaver, 2).await;
+        leaver.room.act(RoomAction::LeaveStage).await.expect("one's own");
+        goer.room.leave(LeftReason::Interrupted).await.expect("was there");
+        for speaker in [leaves, goes] {
+            has_fallen_silent(&mut listener, speaker).await;
+        }
+        host.room.leave(LeftReason::Interrupted).await.expect("was there");
+        nothing_was_made_up(&mut [&mut host, &mut listener]).await
+    })
+    .await;
 }

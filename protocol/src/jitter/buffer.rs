@@ -184,6 +184,18 @@ impl JitterBuffer {
         self.end_spurt();
     }
 
+    /// Nothing more of this stream comes for now, whether its last packet said so or was lost: what follows the frames
+    /// held is silence and no gap.
+    pub fn handle_end(&mut self) {
+        match self.slots.values_mut().next_back() {
+            Some(last) => last.ends_spurt = true,
+            None => {
+                self.cursor = self.cursor.map(|cursor| cursor + self.held);
+                self.end_spurt();
+            }
+        }
+    }
+
     /// What to put out for the next 20 ms. To be called exactly once for each 20 ms of output; a late call may be
     /// followed at once by those that it held up.
     pub fn poll_frame(&mut self, now: Duration) -> Playout {

@@ -222,6 +222,48 @@ fn silence_without_an_end_mark_is_concealed_briefly_and_moves_nothing() {
     );
 }
 
+/// Speech without an end mark, of whose end the buffer is told with the poll at `told` milliseconds.
+fn told_of_the_end_at(buffer: &mut JitterBuffer, trace: &[Sent], told: u64) -> Vec<Playout> {
+    let mut coming = trace.iter().peekable();
+    let mut heard = vec![];
+    for poll in (7..1_000).step_by(20) {
+        while let Some(sent) = coming.next_if(|sent| sent.at <= poll * 1000) {
+            deliver(buffer, sent, Duration::from_micros(sent.at as u64));
+        }
+        if poll == told as i64 {
+            buffer.handle_end();
+        }
+        heard.push(buffer.poll_frame(ms(poll as u64)));
+    }
+    heard
+}
+
+#[test]
+fn an_end_that_others_told_of_is_no_gap() {
+    // Told while frames are held, and two ticks after the last was played.
+    for (told, concealed) in [(187, 0), (287, 2)] {
+        let mut buffer = stage();
+        let heard = told_of_the_end_at(&mut buffer, &steady(10), told);
+        assert_eq!(
+            spurt(&heard),
+            format!("{}{}", "f".repeat(10), "c".repeat(concealed))
+        );
+        let stats = buffer.stats();
+        assert_eq!((stats.lost, stats.concealed), (0, concealed as u64));
+    }
+}
+
+#[test]
+fn what_comes_after_an_end_is_heard_in_its_place() {
+    let mut trace = steady(20);
+    trace[19].ends = true;
+    let mut buffer = stage();
+    let heard = told_of_the_end_at(&mut buffer, &trace, 187);
+    assert_eq!(spurt(&heard), "f".repeat(20));
+    let stats = buffer.stats();
+    assert_eq!((stats.concealed, stats.inserted, stats.removed), (0, 0, 0));
+}
+
 #[test]
 fn a_lost_frame_is_recovered_from_the_next_ones_error_correction() {
     let mut trace = steady(20);

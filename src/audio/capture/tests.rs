@@ -59,6 +59,7 @@ async fn all(capture: &Capture) -> (Vec<EncodedFrame>, bool) {
     while let Some(captured) = capture.next().await {
         match captured {
             Captured::Frame(frame) => frames.push(frame),
+            Captured::Paused(_) => {}
             Captured::Finished => finished = true,
             Captured::Failed(error) => panic!("{error}"),
         }
@@ -152,6 +153,9 @@ async fn a_pause_closes_the_spurt_with_silence_and_a_recording_goes_on_where_it_
     };
     assert_eq!(closing.level, 127);
     assert_eq!(closing.time, frames.last().unwrap().time + 1);
+    let paused = capture.next().await;
+    assert!(matches!(paused, Some(Captured::Paused(1))), "{paused:?}");
+    assert_eq!(capture.pauses(), 1);
     capture.resume();
     let (rest, finished) = all(&capture).await;
     assert!(finished);

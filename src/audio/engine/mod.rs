@@ -185,6 +185,19 @@ impl Engine {
         self.leave(speaker, Leave::Remove);
     }
 
+    /// A speaker has stopped, perhaps without saying so: what has arrived by the next tick is played, and silence after
+    /// it is no gap.
+    pub fn end(&mut self, speaker: SpeakerKey) {
+        if let Some(stream) = self.streams.get_mut(&speaker) {
+            stream.end();
+        }
+    }
+
+    /// As [`Engine::end`], for all speakers: the room is over.
+    pub fn end_all(&mut self) {
+        self.streams.values_mut().for_each(Stream::end);
+    }
+
     /// The next 20 ms of the mix, due at `now`: channels interleaved, within ±1.0. `now` must not go back.
     pub fn tick(&mut self, now: Duration) -> &[f32] {
         while let Some((packet, arrived)) = self.intake.poll_packet(now) {

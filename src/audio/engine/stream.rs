@@ -60,6 +60,8 @@ pub(super) struct Stream {
     frame: Vec<f32>,
     sound: Sound,
     leave: Option<Leave>,
+    /// Nothing follows what is here by the next tick.
+    ends: bool,
     /// This tick's frame is the last before the stream breaks off.
     leaving: bool,
     gone: bool,
@@ -89,6 +91,7 @@ impl Stream {
             frame: vec![0.0; channels.frame_len()],
             sound: Sound::Silence,
             leave: None,
+            ends: false,
             leaving: false,
             gone: false,
             decode_errors: 0,
@@ -139,10 +142,18 @@ impl Stream {
         }
     }
 
+    /// Plays what is here by the next tick; what follows is silence.
+    pub(super) fn end(&mut self) {
+        self.ends = true;
+    }
+
     /// Makes the frame of the tick due at `now`.
     pub(super) fn advance(&mut self, now: Duration) {
         if core::mem::take(&mut self.leaving) {
             self.sound = Sound::Silence;
+        }
+        if core::mem::take(&mut self.ends) {
+            self.buffer.handle_end();
         }
         let sounded = self.sound == Sound::Speech;
         let playout = self.buffer.poll_frame(now);

@@ -294,6 +294,28 @@ fn a_sound_that_breaks_off_is_let_down_without_a_click() {
 }
 
 #[test]
+fn who_stops_without_saying_so_is_heard_out_and_nothing_is_made_up() {
+    let payloads = tone(440.0, 20);
+    let mut listener = Listener::new();
+    for (index, payload) in payloads.iter().enumerate() {
+        let arrived = FRAME * index as u32;
+        listener
+            .engine
+            .handle_packet(packet(speaker(1), 7, index, payload), arrived);
+        // Told before its last packets are looked at.
+        if index == 19 {
+            listener.engine.end(speaker(1));
+        }
+        listener.tick();
+    }
+    while listener.engine.has_more() {
+        listener.tick();
+    }
+    let stats = &listener.engine.stats()[0].jitter;
+    assert_eq!((stats.received, stats.concealed), (20, 0));
+}
+
+#[test]
 fn levels_come_at_most_ten_times_a_second_and_end_with_silence() {
     let payloads = tone(440.0, 100);
     let mut listener = Listener::new();

@@ -238,7 +238,7 @@ impl Actor {
                 Some(note) = self.notes.1.recv() => self.handle_note(note),
                 Some(arrival) = self.arrivals.recv() => self.handle_arrival(arrival),
                 Some(signal) = self.signals.recv() => self.handle_signal(signal),
-                request = self.requests.recv() => self.handle_request(request),
+                request = self.requests.recv() => self.handle_request(request).await,
                 event = next_event(self.listening.as_ref()) => self.tell(event),
                 _ = stats.tick() => {
                     if self.ready.is_none() {
@@ -304,9 +304,12 @@ impl Actor {
     }
 
     /// `None` says that the last handle is gone.
-    fn handle_request(&mut self, request: Option<Request>) {
+    async fn handle_request(&mut self, request: Option<Request>) {
         match request {
             Some(Request::Act { action, reply }) => {
+                if self.takes_the_stage_from_us(&action) {
+                    self.fall_silent().await;
+                }
                 let id = CommandId(self.next_command);
                 self.next_command += 1;
                 self.replies.insert(id, reply);
@@ -326,10 +329,14 @@ impl Actor {
                 }
             }
             Some(Request::Leave { reason, reply }) => {
+                self.fall_silent().await;
                 self.leaving = Some((reason, reply));
                 self.input(MemberInput::Leave);
             }
-            None => self.input(MemberInput::Leave),
+            None => {
+                self.fall_silent().await;
+                self.input(MemberInput::Leave);
+            }
         }
     }
 

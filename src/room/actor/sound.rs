@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use majlis_protocol::member::OnStage;
+use majlis_protocol::{log::Act, member::OnStage};
 
 use super::{ActError, Actor, Event, Input, Listening, MemberInput, RoomError, Speaking};
 use crate::{
     audio::{Capture, CaptureOptions},
-    room::speaking::{self, Voice},
+    room::{
+        RoomAction,
+        speaking::{self, Voice},
+    },
 };
 
 impl Actor {
@@ -65,6 +68,29 @@ impl Actor {
             self.tell(Event::Microphone { on: false });
         }
         self.start_input_if_due();
+    }
+
+    /// Turns the input off and lets the end of what was said go out. For what ends our stay on the stage or in the room:
+    /// afterwards nobody would take it from us, and every listener would hear a gap.
+    pub(super) async fn fall_silent(&mut self) {
+        let Some(speaking) = &mut self.speaking else {
+            return;
+        };
+        if speaking.close().await {
+            self.tell(Event::Microphone { on: false });
+        }
+    }
+
+    /// Whether an action takes us off the stage, as far as we can know. Should the chair refuse it, the input stays off:
+    /// who wanted to be heard no more is not to be heard.
+    pub(super) fn takes_the_stage_from_us(&self, action: &RoomAction) -> bool {
+        let act = match action {
+            RoomAction::LeaveStage => Act::Move { subject: self.me },
+            RoomAction::End => Act::End,
+            _ => return false,
+        };
+        let log = self.member.log();
+        self.on_stage.is_some() && log.is_some_and(|log| log.state().check(self.me, &act).is_ok())
     }
 
     /// A file or a tone starts by itself, once enough listeners are there to hear it. A microphone never does.

@@ -1,6 +1,9 @@
 //! What the member says happened, told to whoever listens, and what follows from it here.
 
-use majlis_protocol::member::{self, Left};
+use majlis_protocol::{
+    log::Role,
+    member::{self, Left},
+};
 
 use super::{Actor, Announcing, Event, LeftReason, ParentReason, RoomError, millis};
 
@@ -65,10 +68,15 @@ impl Actor {
                     subject,
                 });
             }
-            member::Event::Role { person, role } => self.tell(Event::Role {
-                key: person,
-                role: role.into(),
-            }),
+            member::Event::Role { person, role } => {
+                if let (Role::Listener, Some(listening)) = (role, &self.listening) {
+                    listening.end(person);
+                }
+                self.tell(Event::Role {
+                    key: person,
+                    role: role.into(),
+                });
+            }
             member::Event::Silenced(person) => {
                 if let Some(listening) = &self.listening {
                     listening.remove(person);
