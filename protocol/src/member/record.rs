@@ -210,10 +210,7 @@ impl Member {
             Change::Granted { person, tag } => {
                 self.route(Route::Grant { tag, person });
                 self.source_of(person);
-                self.event(Event::Role {
-                    person,
-                    role: self.role_of(person),
-                });
+                self.tell_role(person);
                 self.share_profile(person);
                 if person == me && self.joined {
                     self.take_the_stage(tag, now);
@@ -221,10 +218,7 @@ impl Member {
             }
             Change::Revoked { person, tag } => {
                 self.route(Route::Revoke(tag));
-                self.event(Event::Role {
-                    person,
-                    role: self.role_of(person),
-                });
+                self.tell_role(person);
                 if person == me {
                     self.outputs.push_back(Output::Stage(None));
                 }
@@ -324,9 +318,15 @@ impl Member {
             .is_some_and(|log| log.state().stage().contains_key(&person))
     }
 
-    fn role_of(&self, person: Person) -> Role {
-        self.log
+    /// Tells the role that a change of the stage has given. The stage makes speakers of listeners and back; whoever has
+    /// another role keeps it.
+    fn tell_role(&mut self, person: Person) {
+        let role = self
+            .log
             .as_ref()
-            .map_or(Role::Listener, |log| log.state().role(person))
+            .map_or(Role::Listener, |log| log.state().role(person));
+        if matches!(role, Role::Speaker | Role::Listener) {
+            self.event(Event::Role { person, role });
+        }
     }
 }

@@ -551,6 +551,29 @@ fn the_end_of_a_room_reaches_everyone_and_nobody_enters_after_it() {
 }
 
 #[test]
+fn the_end_of_a_room_makes_nobody_what_they_were_before() {
+    let mut world = World::hosted();
+    let (guest, _) = world.joined(2);
+    world
+        .command(0, Command::Invite(person(2)))
+        .expect("the host may");
+    world.command(guest, Command::Accept).expect("invited");
+    world.command(0, Command::End).expect("the host may");
+    for member in [0, guest] {
+        let roles: Vec<(Person, Role)> = world
+            .events(member)
+            .into_iter()
+            .filter_map(|event| match event {
+                Event::Role { person, role } => Some((*person, *role)),
+                _ => None,
+            })
+            .collect();
+        let expected = [(person(2), Role::Speaker), (person(2), Role::Listener)];
+        assert_eq!(roles, expected, "member {member}");
+    }
+}
+
+#[test]
 fn when_the_chair_leaves_its_listeners_know_at_once() {
     let mut world = World::hosted();
     let (listener, _) = world.joined(2);
