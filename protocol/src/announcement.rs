@@ -3,6 +3,9 @@
 //! An announcement carries the room's genesis, so it proves by itself who the host is; what it claims besides (how
 //! many listen) is shown as a claim. Clocks may be wrong: an announcement that a member itself hands over is fresh
 //! whatever the clocks say.
+//!
+//! An announcement that expires as it is issued is an *end*: it lists nothing, and takes the place of all that was said
+//! of its room before.
 
 use alloc::vec::Vec;
 
@@ -22,6 +25,10 @@ use crate::{
 
 /// How far ahead of ours the clock of an announcement's signer may be, in seconds.
 const CLOCK_SKEW_S: u64 = 600;
+
+/// How long after a room's end something that was said before it may pass for fresh: the life of an announcement, by a
+/// clock that is slow by as much as is allowed for. In seconds.
+pub const END_MATTERS_S: u64 = limits::LIVE_ANNOUNCEMENT_S + CLOCK_SKEW_S;
 
 /// Whether a room is open or to be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,6 +125,30 @@ impl Announcement {
         }
     }
 
+    /// The end of a room, to be signed by its host: nobody lists the room any more.
+    #[must_use]
+    pub fn end(genesis: &Verified<Genesis>, head: u32, issued: u64) -> Self {
+        Self {
+            head,
+            expires: issued,
+            ..Self::live(genesis, issued)
+        }
+    }
+
+    /// Whether it says that the room is to be listed no more.
+    #[must_use]
+    pub fn is_end(&self) -> bool {
+        self.expires == self.issued
+    }
+
+    /// Whether what was said of the room before this end may still pass for fresh, by a clock that shows `now` in Unix
+    /// seconds and is as wrong as it may be.
+    #[must_use]
+    pub fn is_recent_end_at(&self, now: u64) -> bool {
+        let until = self.issued.saturating_add(END_MATTERS_S);
+        self.is_end() && (self.issued.saturating_sub(CLOCK_SKEW_S)..=until).contains(&now)
+    }
+
     /// Whether it is current by a clock that shows `now` in Unix seconds.
     #[must_use]
     pub fn is_fresh_at(&self, now: u64) -> bool {
@@ -134,7 +165,7 @@ impl Announcement {
 }
 
 impl Listing {
-    /// Checks an announcement as it came.
+    /// Checks an announcement as it came. An end is never stale.
     ///
     /// `now` is our wall clock in Unix seconds; `from` is the peer that handed it over, when the connection proved one.
     ///
@@ -142,7 +173,7 @@ impl Listing {
     /// [`ListingError`] says why it is not listed.
     pub fn verify(signed: Signed<Announcement>, now: u64, from: Option<Peer>) -> Result<Self, ListingError> {
         let claim = signed.peek()?;
-        if !claim.is_fresh_at(now) && !from.is_some_and(|peer| claim.names(peer)) {
+        if !claim.is_end() && !claim.is_fresh_at(now) && !from.is_some_and(|peer| claim.names(peer)) {
             return Err(ListingError::Stale);
         }
         let genesis = Genesis::verify_for(Signed::from_bytes(&claim.genesis)?, claim.room)?;
@@ -170,10 +201,13 @@ impl Listing {
         &self.genesis
     }
 
-    /// Whether it says something newer about its room than another listing.
+    /// Whether it says something newer about its room than another listing. Of what was said in one second, the end is
+    /// the newest.
     #[must_use]
     pub fn is_newer_than(&self, other: &Self) -> bool {
-        let order = |listing: &Self| (listing.announcement.head, listing.announcement.issued);
+        let order = |Self {
+                         announcement: said, ..
+                     }: &Self| (said.head, said.issued, said.is_end());
         order(self) > order(other)
     }
 }
@@ -325,6 +359,35 @@ mod tests {
         assert_eq!(
             error,
             ListingError::Statement(StatementError::Signature("announcement"))
+        );
+    }
+
+    #[test]
+    fn an_end_is_never_stale_and_newer_than_all_before_it() {
+        let end = |head, issued| {
+            let end = Announcement::end(&genesis(Visibility::Public), head, issued);
+            let signed = Verified::sign(end, &host()).expect("valid");
+            Listing::verify(signed.signed().clone(), 0, None).expect("whatever the clock shows")
+        };
+        let live = Listing::verify(signed(|a| a.head = 1), NOW, None).expect("fresh");
+        assert!(end(1, NOW).is_newer_than(&live) && !live.is_newer_than(&end(1, NOW)));
+        assert!(!end(1, NOW - 1).is_newer_than(&live), "the host came back since");
+        assert!(end(2, 0).is_newer_than(&live));
+        let end = end(1, NOW).announcement().clone();
+        let recent = |now| end.is_recent_end_at(now);
+        assert!(recent(NOW - 600) && recent(NOW + 1_200) && !recent(NOW - 601) && !recent(NOW + 1_201));
+        assert!(end.is_end() && !live.announcement().is_end());
+    }
+
+    #[test]
+    fn nobody_but_the_host_ends_a_room() {
+        let thief = PersonKey::from_seed(&[2; 32]);
+        let mut end = Announcement::end(&genesis(Visibility::Public), 9, NOW);
+        end.chair = thief.person();
+        let stolen = Verified::sign(end, &thief).expect("well-formed");
+        assert_eq!(
+            Listing::verify(stolen.signed().clone(), NOW, None),
+            Err(ListingError::NotTheHost)
         );
     }
 

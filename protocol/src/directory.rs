@@ -4,7 +4,9 @@
 //! Keys are free, so rooms are free: the directory is a place to be flooded. Invariants: it holds no more than
 //! [`Bounds::rooms`], no more than [`Bounds::per_peer`] through one peer and [`Bounds::per_network`] through one
 //! network; of a room only the newest announcement; nothing unheard of for [`FORGET`]. Our own rooms are never
-//! pushed out. What a peer makes us verify has a budget, checked before the signature.
+//! pushed out. A room that has ended is listed no more, and not brought back by what was said of it before: ends are
+//! remembered, no more than [`Bounds::ends`] of them. What a peer makes us verify has a budget, checked before the
+//! signature.
 
 use alloc::{collections::BTreeMap, vec::Vec};
 use core::{net::IpAddr, time::Duration};
@@ -13,10 +15,14 @@ use crate::{
     announcement::{Announcement, Listing, ListingError},
     limits,
     person::Peer,
-    room::{RoomId, RoomTag},
-    signed::{Malformed, Signed, StatementError},
+    room::{Genesis, RoomId, RoomTag},
+    signed::{Malformed, Signed, StatementError, Verified},
     wire::directory::{ANSWER_BYTES, Answer, Query},
 };
+
+mod ended;
+
+pub use ended::REMEMBER;
 
 /// How long a room is listed after it was last heard of, by the monotonic clock. Ten announcements in a row must
 /// be lost for a room to vanish wrongly; a room whose host was killed is listed for no longer.
@@ -48,6 +54,10 @@ pub struct Bounds {
     pub per_peer: usize,
     /// Rooms that the peers of one network have handed us.
     pub per_network: usize,
+    /// Ends that are remembered.
+    pub ends: usize,
+    /// Of those, ends that one peer has handed us.
+    pub ends_per_peer: usize,
 }
 
 /// The part of an address that is cheap to have many of: a /24 of IPv4, a /48 of IPv6.
@@ -77,7 +87,7 @@ pub struct Heard {
     pub room: RoomId,
     /// How much of it was news.
     pub news: News,
-    /// A room that was pushed out for it.
+    /// A room that is no longer listed: one that was pushed out for it, or that has ended.
     pub evicted: Option<RoomId>,
 }
 
@@ -90,6 +100,8 @@ pub enum News {
     Newer,
     /// It is the one we have.
     Again,
+    /// The room has ended.
+    End,
 }
 
 /// Why an announcement did not enter the directory.
@@ -115,6 +127,8 @@ pub enum Refusal {
 pub struct Directory {
     bounds: Bounds,
     rooms: BTreeMap<RoomId, Entry>,
+    /// Rooms that have ended; none of them is listed.
+    ended: BTreeMap<RoomId, Entry>,
     budgets: BTreeMap<[u8; 32], Budget>,
 }
 
@@ -139,12 +153,15 @@ struct Budget {
 
 impl Default for Bounds {
     /// 2,000 rooms at no more than 16 MB; half of them through one peer, three quarters through one network, so that
-    /// no single one of either can fill it.
+    /// no single one of either can fill it. Of the ends as many as come in twenty minutes when those rooms last an hour
+    /// or two.
     fn default() -> Self {
         Self {
             rooms: 2_000,
             per_peer: 1_000,
             per_network: 1_500,
+            ends: 512,
+            ends_per_peer: 256,
         }
     }
 }
@@ -202,6 +219,7 @@ impl Directory {
         Self {
             bounds,
             rooms: BTreeMap::new(),
+            ended: BTreeMap::new(),
             budgets: BTreeMap::new(),
         }
     }
@@ -224,6 +242,12 @@ impl Directory {
         self.rooms.get(room).map(|entry| &entry.listing)
     }
 
+    /// The genesis of a room that is listed, or was until its end.
+    #[must_use]
+    pub fn genesis(&self, room: &RoomId) -> Option<&Verified<Genesis>> {
+        self.known_entry(room).map(|entry| entry.listing.genesis())
+    }
+
     /// The listed rooms, or those with a tag, in ascending order of their ids.
     pub fn rooms<'a>(&'a self, tag: Option<&'a RoomTag>) -> impl Iterator<Item = &'a Listing> {
         self.rooms
@@ -232,19 +256,14 @@ impl Directory {
             .filter(move |listing| tag.is_none_or(|tag| listing.genesis().tags.contains(tag)))
     }
 
-    /// The answer to a peer's question.
+    /// The answer to a peer's question. It tells of ends too: who asks may list what is over.
     #[must_use]
     pub fn answer(&self, query: &Query) -> Answer {
         let most = usize::from(query.limit).min(limits::DIRECTORY_ANSWER);
         let mut answer = Answer::default();
         let mut bytes = ANSWER_OVERHEAD;
-        for listing in self.rooms(query.tag.as_ref()) {
+        for listing in self.asked_for(query) {
             let announcement = listing.announcement();
-            if query.after.is_some_and(|after| announcement.room <= after)
-                || query.room.is_some_and(|room| announcement.room != room)
-            {
-                continue;
-            }
             // Two more bytes for the length before the payload.
             bytes += announcement.signed().size() + 2;
             if answer.announcements.len() >= most || bytes > ANSWER_BYTES {
@@ -279,7 +298,11 @@ impl Directory {
             return Err(Refusal::Budget);
         }
         let listing = Listing::verify(signed, wall, source.peer)?;
-        self.insert(listing, source, now)
+        if listing.announcement().is_end() {
+            self.handle_end(listing, source, wall, now)
+        } else {
+            self.insert(listing, source, now)
+        }
     }
 
     /// Forgets what has not been heard of for too long, and says which rooms those were.
@@ -294,32 +317,31 @@ impl Directory {
         for room in &gone {
             self.rooms.remove(room);
         }
+        self.ended.retain(|_, entry| now < entry.heard + REMEMBER);
         gone
     }
 
-    /// Lists a room of our own until it is withdrawn; replaces what others say about it.
+    /// Lists a room of our own until its end; replaces what others say about it.
     pub fn announce(&mut self, listing: Listing, now: Duration) {
-        let entry = Entry {
-            listing,
-            source: None,
-            confirmed: true,
-            heard: now,
-            passed_on: [None; 1 + limits::TAGS],
-        };
-        self.rooms.insert(entry.listing.announcement().room, entry);
+        let room = listing.announcement().room;
+        let mut entry = Entry::new(listing, None, now);
+        entry.confirmed = true;
+        self.ended.remove(&room);
+        self.rooms.insert(room, entry);
     }
 
-    /// Removes a room of our own; true when it was listed.
-    pub fn withdraw(&mut self, room: &RoomId) -> bool {
-        match self.rooms.get(room) {
-            Some(entry) if entry.source.is_none() => self.rooms.remove(room).is_some(),
-            _ => false,
-        }
+    /// Ends a room of our own; true when it was listed.
+    pub fn end(&mut self, end: Listing, now: Duration) -> bool {
+        self.remember(end, None, now)
     }
 
     /// Whether what was just heard of a room is to be passed on: on the topic of all rooms, or that of one of its tags.
     pub fn pass_on(&mut self, room: &RoomId, tag: Option<&RoomTag>, now: Duration) -> bool {
-        let Some(entry) = self.rooms.get_mut(room) else {
+        let entry = match self.rooms.get_mut(room) {
+            Some(listed) => Some(listed),
+            None => self.ended.get_mut(room),
+        };
+        let Some(entry) = entry else {
             return false;
         };
         let tags = &entry.listing.genesis().tags;
@@ -340,7 +362,7 @@ impl Directory {
         true
     }
 
-    /// When the next room is to be forgotten.
+    /// When the next room is to be forgotten. Ends are forgotten with whatever comes next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
         self.rooms
@@ -359,13 +381,13 @@ impl Directory {
         wall: u64,
     ) -> Result<Option<RoomId>, ListingError> {
         let claim = signed.peek()?;
-        let Some(entry) = self.rooms.get(&claim.room) else {
+        let Some(entry) = self.known_entry(&claim.room) else {
             return Ok(None);
         };
         if entry.listing.announcement().signed() != signed {
             return Ok(None);
         }
-        if claim.is_fresh_at(wall) || source.peer.is_some_and(|peer| claim.names(peer)) {
+        if claim.is_end() || claim.is_fresh_at(wall) || source.peer.is_some_and(|peer| claim.names(peer)) {
             Ok(Some(claim.room))
         } else {
             Err(ListingError::Stale)
@@ -386,10 +408,11 @@ impl Directory {
 
     fn insert(&mut self, listing: Listing, source: Source, now: Duration) -> Result<Heard, Refusal> {
         let room = listing.announcement().room;
+        let known = self.known_entry(&room);
+        if known.is_some_and(|known| !listing.is_newer_than(&known.listing)) {
+            return Err(Refusal::Older);
+        }
         if let Some(entry) = self.rooms.get_mut(&room) {
-            if !listing.is_newer_than(&entry.listing) {
-                return Err(Refusal::Older);
-            }
             entry.listing = listing;
             entry.passed_on = [None; 1 + limits::TAGS];
             self.hear_again(room, source, now);
@@ -399,21 +422,38 @@ impl Directory {
                 evicted: None,
             });
         }
-        let mut entry = Entry {
-            listing,
-            source: Some(source),
-            confirmed: false,
-            heard: now,
-            passed_on: [None; 1 + limits::TAGS],
-        };
+        let mut entry = Entry::new(listing, Some(source), now);
         entry.confirmed = entry.is_named_by(source);
         let evicted = self.make_space(source, entry.confirmed)?;
+        // Its host has come back.
+        self.ended.remove(&room);
         self.rooms.insert(room, entry);
         Ok(Heard {
             room,
             news: News::Room,
             evicted,
         })
+    }
+
+    /// What is known of a room, whether it is listed or has ended.
+    fn known_entry(&self, room: &RoomId) -> Option<&Entry> {
+        self.rooms.get(room).or_else(|| self.ended.get(room))
+    }
+
+    /// All that a question asks for, in ascending order.
+    fn asked_for(&self, query: &Query) -> Vec<&Listing> {
+        let entries = self.rooms.iter().chain(&self.ended);
+        let mut asked: Vec<(RoomId, &Listing)> = entries
+            .filter(|(room, _)| query.after.is_none_or(|after| **room > after))
+            .filter(|(room, _)| query.room.is_none_or(|wanted| **room == wanted))
+            .map(|(room, entry)| (*room, &entry.listing))
+            .filter(|(_, listing)| {
+                let tag = query.tag.as_ref();
+                tag.is_none_or(|tag| listing.genesis().tags.contains(tag))
+            })
+            .collect();
+        asked.sort_unstable_by_key(|(room, _)| *room);
+        asked.into_iter().map(|(_, listing)| listing).collect()
     }
 
     /// Makes a place for one more room from a source, if need be at the cost of another.
@@ -503,6 +543,16 @@ impl Directory {
 }
 
 impl Entry {
+    fn new(listing: Listing, source: Option<Source>, now: Duration) -> Self {
+        Self {
+            listing,
+            source,
+            confirmed: false,
+            heard: now,
+            passed_on: [None; 1 + limits::TAGS],
+        }
+    }
+
     fn is_named_by(&self, source: Source) -> bool {
         source
             .peer
@@ -538,10 +588,10 @@ mod tests {
         signed::Verified,
     };
 
-    const NOW: u64 = 1_900_000_000;
-    const SECOND: Duration = Duration::from_secs(1);
+    pub(super) const NOW: u64 = 1_900_000_000;
+    pub(super) const SECOND: Duration = Duration::from_secs(1);
 
-    fn source(number: u8) -> Source {
+    pub(super) fn source(number: u8) -> Source {
         Source {
             id: [number; 32],
             peer: Some(Peer([number; 32])),
@@ -550,7 +600,7 @@ mod tests {
     }
 
     /// An announcement of a room that `host` has, changed as a test needs it.
-    fn announcement(host: u8, change: impl FnOnce(&mut Announcement)) -> Signed<Announcement> {
+    pub(super) fn announcement(host: u8, change: impl FnOnce(&mut Announcement)) -> Signed<Announcement> {
         let key = PersonKey::from_seed(&[host; 32]);
         let mut genesis = Genesis::new(key.person(), "Poems", [host; 16]);
         genesis.tags = vec!["poetry".parse().expect("a tag")];
@@ -560,7 +610,12 @@ mod tests {
         verified.signed().clone()
     }
 
-    fn named(host: u8, member: u8) -> Signed<Announcement> {
+    /// The end of that room.
+    pub(super) fn end(host: u8, head: u32) -> Signed<Announcement> {
+        announcement(host, |a| (a.head, a.expires) = (head, a.issued))
+    }
+
+    pub(super) fn named(host: u8, member: u8) -> Signed<Announcement> {
         let member = Peer([member; 32]);
         let address = format!("/ip4/127.0.0.1/udp/1/quic-v1/p2p/{member}");
         announcement(host, |a| a.addresses = vec![address.parse().expect("an address")])
@@ -570,11 +625,13 @@ mod tests {
         directory.handle_announcement(announcement(host, |_| ()), source(from), NOW, now)
     }
 
-    fn small() -> Directory {
+    pub(super) fn small() -> Directory {
         Directory::new(Bounds {
             rooms: 3,
             per_peer: 2,
             per_network: 2,
+            ends: 3,
+            ends_per_peer: 2,
         })
     }
 
@@ -618,7 +675,7 @@ mod tests {
     }
 
     #[test]
-    fn our_own_rooms_stay_until_they_are_withdrawn() {
+    fn our_own_rooms_stay_until_they_end() {
         let mut directory = small();
         let own = Listing::verify(announcement(9, |_| ()), NOW, None).expect("fresh");
         let room = own.announcement().room;
@@ -629,14 +686,12 @@ mod tests {
         assert_eq!(directory.len(), 3);
         directory.handle_timeout(10 * FORGET);
         assert_eq!(directory.len(), 1);
-        assert!(directory.withdraw(&room) && !directory.withdraw(&room));
-    }
-
-    #[test]
-    fn others_rooms_cannot_be_withdrawn() {
-        let mut directory = Directory::default();
-        let room = hear(&mut directory, 1, 1, SECOND).expect("heard").room;
-        assert!(!directory.withdraw(&room));
+        let foreign = directory.handle_announcement(end(9, 1), source(1), NOW, SECOND);
+        assert_eq!(foreign, Err(Refusal::Older), "we know best");
+        assert!(directory.get(&room).is_some());
+        let own = || Listing::verify(end(9, 1), NOW, None).expect("valid");
+        assert!(directory.end(own(), SECOND) && !directory.end(own(), SECOND));
+        assert!(directory.get(&room).is_none());
     }
 
     #[test]
@@ -809,11 +864,18 @@ mod tests {
             .collect()
     });
 
+    /// The ends of those rooms, newer than versions 0 and 1.
+    static ENDS: LazyLock<Vec<Listing>> = LazyLock::new(|| {
+        let of = |host| Listing::verify(end(host, 1), NOW, None).expect("valid");
+        (1..=6).map(of).collect()
+    });
+
     #[derive(Debug, Clone)]
     enum Step {
         Hear { room: usize, version: usize, from: u8 },
+        HearEnd { room: usize, from: u8 },
         Own { room: usize },
-        Withdraw { room: usize },
+        End { room: usize },
         Pass { seconds: u64 },
     }
 
@@ -821,7 +883,8 @@ mod tests {
         prop_oneof![
             8 => (0..6usize, 0..3usize, 0..4u8).prop_map(|(room, version, from)| Step::Hear { room, version, from }),
             1 => (0..6usize).prop_map(|room| Step::Own { room }),
-            1 => (0..6usize).prop_map(|room| Step::Withdraw { room }),
+            1 => (0..6usize).prop_map(|room| Step::End { room }),
+            2 => (0..6usize, 0..4u8).prop_map(|(room, from)| Step::HearEnd { room, from }),
             2 => (0..400u64).prop_map(|seconds| Step::Pass { seconds }),
         ]
     }
@@ -829,13 +892,17 @@ mod tests {
     /// What a reader of the rules would keep on paper: of each room its newest version and when it was heard.
     type Paper = BTreeMap<RoomId, (u32, Duration, bool)>;
 
+    /// And of the rooms that have ended, when it heard of that.
+    type Over = BTreeMap<RoomId, Duration>;
+
     proptest! {
         #[test]
         fn any_history_keeps_the_bounds_and_what_is_listed_is_what_was_heard_last(
             steps in prop::collection::vec(step(), 1..80),
         ) {
-            let mut directory = Directory::new(Bounds { rooms: 4, per_peer: 2, per_network: 2 });
-            let (mut paper, mut now): (Paper, _) = (Paper::new(), Duration::ZERO);
+            let bounds = Bounds { rooms: 4, per_peer: 2, per_network: 2, ..Bounds::default() };
+            let mut directory = Directory::new(bounds);
+            let (mut paper, mut over, mut now) = (Paper::new(), Over::new(), Duration::ZERO);
             for step in steps {
                 match step {
                     Step::Hear { room, version, from } => {
@@ -846,29 +913,51 @@ mod tests {
                         match directory.handle_announcement(signed, source(from), NOW, now) {
                             Ok(heard) => {
                                 prop_assert!(before.is_none_or(|(known, ..)| known <= head));
+                                prop_assert!(over.remove(&id).is_none() || head > 1);
                                 let own = before.is_some_and(|(.., own)| own);
                                 paper.insert(id, (head, now, own));
                                 if let Some(evicted) = heard.evicted {
                                     prop_assert!(paper.remove(&evicted).is_some_and(|(.., own)| !own));
                                 }
                             }
-                            Err(Refusal::Older) => prop_assert!(before.is_some_and(|(known, ..)| known > head)),
+                            Err(Refusal::Older) => {
+                                let after_its_end = over.contains_key(&id) && head <= 1;
+                                prop_assert!(after_its_end || before.is_some_and(|(known, ..)| known > head));
+                            }
                             Err(Refusal::Full) => prop_assert!(before.is_none()),
                             Err(error) => prop_assert!(false, "{error}"),
                         }
                     }
+                    Step::HearEnd { room, from } => {
+                        let id = ENDS[room].announcement().room;
+                        let signed = ENDS[room].announcement().signed().clone();
+                        let listed = paper.get(&id).copied();
+                        match directory.handle_announcement(signed, source(from), NOW, now) {
+                            Ok(Heard { news: News::Again, .. }) => prop_assert!(over.contains_key(&id)),
+                            Ok(heard) => {
+                                prop_assert_eq!(heard.evicted, listed.map(|_| id));
+                                prop_assert!(listed.is_none_or(|(head, _, own)| head <= 1 && !own));
+                                paper.remove(&id);
+                                over.insert(id, now);
+                            }
+                            Err(error) => {
+                                prop_assert_eq!(error, Refusal::Older);
+                                prop_assert!(listed.is_some_and(|(head, _, own)| head > 1 || own));
+                            }
+                        }
+                    }
                     Step::Own { room } => {
                         let listing = LISTINGS[room][2].clone();
-                        paper.insert(listing.announcement().room, (2, now, true));
+                        let id = listing.announcement().room;
+                        paper.insert(id, (2, now, true));
+                        over.remove(&id);
                         directory.announce(listing, now);
                     }
-                    Step::Withdraw { room } => {
+                    Step::End { room } => {
                         let id = LISTINGS[room][0].announcement().room;
-                        let own = paper.get(&id).is_some_and(|(.., own)| *own);
-                        prop_assert_eq!(directory.withdraw(&id), own);
-                        if own {
-                            paper.remove(&id);
-                        }
+                        let listed = paper.remove(&id).is_some();
+                        prop_assert_eq!(directory.end(ENDS[room].clone(), now), listed);
+                        over.insert(id, now);
                     }
                     Step::Pass { seconds } => {
                         now += Duration::from_secs(seconds);
@@ -879,6 +968,7 @@ mod tests {
                             .map(|(id, _)| *id)
                             .collect();
                         paper.retain(|id, _| !expected.contains(id));
+                        over.retain(|_, heard| now < *heard + REMEMBER);
                         prop_assert_eq!(gone, expected);
                     }
                 }

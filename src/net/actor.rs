@@ -15,7 +15,7 @@ use libp2p::{
 };
 use tokio::{
     sync::{mpsc, watch},
-    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
+    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout, timeout_at},
 };
 
 use super::{
@@ -172,10 +172,6 @@ impl Driver {
         match command {
             Command::Announce { announcement, reply } => {
                 let _ = reply.send(self.discovery.announce(on, announcement));
-            }
-            Command::Withdraw { room, reply } => {
-                self.discovery.withdraw(room);
-                let _ = reply.send(());
             }
             Command::Rooms { tag, reply } => {
                 let _ = reply.send(self.discovery.rooms(on, tag.as_ref()));
@@ -423,7 +419,7 @@ impl Driver {
         }
         let deadline = Instant::now() + LISTEN_GRACE;
         while !waiting.is_empty() {
-            let Ok(event) = tokio::time::timeout_at(deadline, self.swarm.select_next_some()).await else {
+            let Ok(event) = timeout_at(deadline, self.swarm.select_next_some()).await else {
                 tracing::debug!(?waiting, "no interface to listen on yet");
                 return Ok(());
             };
@@ -465,8 +461,17 @@ impl Driver {
         self.counters.connections.set(self.connections.count());
     }
 
-    /// Closes every connection, so that peers know at once and need not find out.
+    /// Closes every connection, so that peers know at once and need not find out. What was said last goes out before.
     async fn close(&mut self) {
+        let until = self.discovery.sending_until();
+        if let Some(until) = until.filter(|_| self.connections.peers() > 0) {
+            let sending = async {
+                loop {
+                    self.swarm.select_next_some().await;
+                }
+            };
+            let _ = timeout_at(until, sending).await;
+        }
         let peers: Vec<_> = self.swarm.connected_peers().copied().collect();
         for peer in peers {
             let _ = self.swarm.disconnect_peer_id(peer);

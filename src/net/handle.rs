@@ -5,7 +5,7 @@ use std::sync::Arc;
 use libp2p::{Multiaddr, PeerId, StreamProtocol};
 use majlis_protocol::{
     announcement::{Announcement, Listing},
-    room::{RoomId, RoomTag},
+    room::RoomTag,
     signed::Signed,
 };
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -59,15 +59,10 @@ pub(super) enum Command {
         peer: PeerId,
         reply: oneshot::Sender<()>,
     },
-    /// Announce a room of our own.
+    /// Announce a room of our own, or its end.
     Announce {
         announcement: Signed<Announcement>,
         reply: oneshot::Sender<Result<(), AnnounceError>>,
-    },
-    /// Announce a room no more.
-    Withdraw {
-        room: RoomId,
-        reply: oneshot::Sender<()>,
     },
     /// List rooms.
     Rooms {
@@ -175,7 +170,7 @@ impl Network {
         self.ask(|reply| Command::Disconnect { peer, reply }).await;
     }
 
-    /// Announces a room of our own: at once, every minute, and to new neighbours, until it is withdrawn. One signed
+    /// Announces a room of our own: at once, every minute, and to new neighbours, until its end is announced. One signed
     /// anew replaces the one before; sign anew at every change and well before it expires.
     ///
     /// # Errors
@@ -184,11 +179,6 @@ impl Network {
         self.ask(|reply| Command::Announce { announcement, reply })
             .await
             .unwrap_or(Err(AnnounceError::Closed))
-    }
-
-    /// Announces a room no more. Others forget it in time.
-    pub async fn withdraw(&self, room: RoomId) {
-        self.ask(|reply| Command::Withdraw { room, reply }).await;
     }
 
     /// The public rooms that are known, or those with a tag, in ascending order of their ids.

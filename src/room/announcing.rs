@@ -1,7 +1,7 @@
 //! Making a room findable: the announcement that its host signs, and the provider records of its members.
 //!
 //! A task of its own talks to the network, so that the actor never waits for it. What it has put out it takes back
-//! when the room is left.
+//! when the room is left: others list the room no more.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -11,7 +11,7 @@ use majlis_protocol::{
     link::Address,
     log::Log,
     person::PersonKey,
-    room::{RoomId, Visibility},
+    room::Visibility,
     signed::{Malformed, Signed, Verified},
     text::Text,
 };
@@ -35,6 +35,8 @@ pub(super) struct Announcing {
     announcements: watch::Sender<Option<Signed<Announcement>>>,
     task: JoinHandle<()>,
     last: Option<(Claim, Instant)>,
+    /// By its clock, when it was signed.
+    issued: u64,
 }
 
 /// What an announcement says that may change.
@@ -58,11 +60,12 @@ impl Announcing {
             keys.extend(genesis.tags.iter().map(majlis_protocol::room::RoomTag::key));
         }
         let (announcements, receiver) = watch::channel(None);
-        let task = tokio::spawn(run(network, log.room(), keys, receiver));
+        let task = tokio::spawn(run(network, keys, receiver));
         Self {
             announcements,
             task,
             last: None,
+            issued: 0,
         }
     }
 
@@ -91,17 +94,34 @@ impl Announcing {
         if !is_due(self.last.as_ref(), &claim, Instant::now()) {
             return Ok(());
         }
+        self.issued = unix_now();
         let announcement = Announcement {
             title: claim.title.clone(),
             head: claim.head,
             listeners: claim.listeners,
             addresses: claim.addresses.clone(),
-            ..Announcement::live(genesis, unix_now())
+            ..Announcement::live(genesis, self.issued)
         };
         let announcement = Verified::sign(announcement, key)?;
         self.announcements
             .send_replace(Some(announcement.signed().clone()));
         self.last = Some((claim, Instant::now()));
+        Ok(())
+    }
+
+    /// Announces that the room is to be listed no more, if it was announced from here.
+    ///
+    /// # Errors
+    /// [`Malformed`] when the announcement breaks a limit.
+    pub(super) fn end(&mut self, log: &Log, key: &PersonKey) -> Result<(), Malformed> {
+        let Some((claim, _)) = self.last.take() else {
+            return Ok(());
+        };
+        // Newer than what was said before, whichever way the clock was set meanwhile.
+        let head = log.head().sequence.max(claim.head);
+        let end = Announcement::end(log.genesis(), head, unix_now().max(self.issued));
+        let end = Verified::sign(end, key)?;
+        self.announcements.send_replace(Some(end.signed().clone()));
         Ok(())
     }
 
@@ -127,7 +147,6 @@ fn is_due(last: Option<&(Claim, Instant)>, claim: &Claim, now: Instant) -> bool 
 
 async fn run(
     network: Network,
-    room: RoomId,
     keys: Vec<[u8; 32]>,
     mut announcements: watch::Receiver<Option<Signed<Announcement>>>,
 ) {
@@ -142,7 +161,6 @@ async fn run(
             tracing::warn!(%error, "the room was not announced");
         }
     }
-    network.withdraw(room).await;
     for key in &keys {
         network.stop_providing(*key).await;
     }

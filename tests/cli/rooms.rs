@@ -1,6 +1,6 @@
 //! `rooms` shows what is open: from a passing node, or from the one that runs in the home.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use serde_json::Value;
 
@@ -78,6 +78,27 @@ fn the_running_node_of_a_home_is_asked() {
     assert_eq!(asked(&["--tag", "Poems"]), [id_of(&poems)]);
     assert_eq!(asked(&["--tag", "شعر"]), [id_of(&talk)]);
     assert!(asked(&["--tag", "nothing", "--wait", "0.1"]).is_empty());
+}
+
+#[test]
+fn a_room_that_ended_or_was_left_by_its_host_is_unlisted_at_once() {
+    let homes: Vec<_> = (0..4).map(|_| tempfile::tempdir().unwrap()).collect();
+    let (_node, meeting) = community(homes[0].path());
+    let (mut ends, ended) = host(homes[1].path(), &["--bootstrap", &meeting]);
+    let (mut leaves, left) = host(homes[2].path(), &["--bootstrap", &meeting]);
+    let mut list = Running::start(homes[3].path(), &["rooms", "--watch", "--bootstrap", &meeting]);
+    let mut open = BTreeSet::new();
+    while open.len() < 2 {
+        open.insert(list.until("listing")["id"].as_str().unwrap().to_owned());
+    }
+    assert!(open.contains(id_of(&ended)) && open.contains(id_of(&left)));
+
+    succeeds(homes[1].path(), &["ctl", "end"]);
+    assert_eq!(list.until("unlisted")["id"], id_of(&ended));
+    ends.finish();
+    leaves.signal("TERM");
+    assert_eq!(list.until("unlisted")["id"], id_of(&left));
+    leaves.finish();
 }
 
 #[test]

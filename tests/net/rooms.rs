@@ -44,6 +44,13 @@ impl Room {
         verified.signed().clone()
     }
 
+    /// Its end, at an entry of the log.
+    pub(super) fn end(&self, head: u32) -> Signed<Announcement> {
+        let end = Announcement::end(&self.genesis, head, now());
+        let verified = Verified::sign(end, &self.key).expect("valid");
+        verified.signed().clone()
+    }
+
     /// Its announcement with the addresses of a member.
     pub(super) fn announced_by(
         &self,

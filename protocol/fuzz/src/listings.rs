@@ -21,7 +21,12 @@ const BOUNDS: Bounds = Bounds {
     rooms: 5,
     per_peer: 2,
     per_network: 3,
+    ends: 4,
+    ends_per_peer: 2,
 };
+
+/// Heads from here on are those of ends.
+const ENDS_FROM: u8 = 0xe0;
 
 /// Unix seconds when a script begins.
 const EPOCH: u64 = 1_900_000_000;
@@ -64,15 +69,22 @@ impl World {
             1 => self.forget(),
             2 => self.announce(script),
             3 => {
-                let room = RoomId::of(&genesis(script));
-                assert_eq!(self.directory.withdraw(&room), self.own.remove(&room));
+                let genesis = genesis(script);
+                let room = RoomId::of(&genesis);
+                let end = Announcement::end(&genesis, 0, EPOCH);
+                let signed = Verified::sign(end, &key(host_of(&genesis))).expect("within its limits");
+                if let Ok(end) = Listing::verify(signed.signed().clone(), EPOCH, None) {
+                    let was_listed = self.directory.get(&room).is_some();
+                    assert_eq!(self.directory.end(end, self.now), was_listed);
+                    self.own.remove(&room);
+                }
             }
             4 => self.ask(script),
             5 => {
                 let room = RoomId::of(&genesis(script));
                 let tag = script.flag().then(|| tag(script));
                 if self.directory.pass_on(&room, tag.as_ref(), self.now) {
-                    assert!(self.directory.get(&room).is_some());
+                    assert!(self.directory.genesis(&room).is_some());
                     assert!(
                         !self.directory.pass_on(&room, tag.as_ref(), self.now),
                         "passed on twice"
@@ -124,6 +136,12 @@ impl World {
         };
         self.listed = true;
         assert_eq!(Ok(heard.room), claimed);
+        if signed.peek().is_ok_and(|claim| claim.is_end()) {
+            assert!(matches!(heard.news, News::End | News::Again));
+            assert_eq!(heard.evicted, before.map(|_| heard.room));
+            assert!(self.directory.get(&heard.room).is_none() && !self.own.contains(&heard.room));
+            return;
+        }
         let listing = self.directory.get(&heard.room).expect("what was news is listed");
         assert_eq!(listing.announcement().signed(), &signed);
         assert_eq!(RoomId::of(listing.genesis()), heard.room);
@@ -167,18 +185,20 @@ impl World {
             limit: 1 + u16::from(script.below(4)),
             ..Query::default()
         };
-        let mut found = Vec::new();
+        let (mut found, mut last) = (Vec::new(), None);
         loop {
             let answer = self.directory.answer(&query);
             assert_eq!(Answer::decode(&answer.encode()), Ok(answer.clone()));
             assert!(answer.announcements.len() <= usize::from(query.limit));
             for signed in &answer.announcements {
-                found.push(signed.peek().expect("only what is valid is listed").room);
+                let claim = signed.peek().expect("only what is valid is told");
+                last = Some(claim.room);
+                found.extend(Some(claim.room).filter(|_| !claim.is_end()));
             }
             if !answer.more {
                 break;
             }
-            query.after = found.last().copied();
+            query.after = last;
         }
         let listed = self.directory.rooms(query.tag.as_ref());
         assert!(listed.map(|listing| listing.announcement().room).eq(found));
@@ -220,7 +240,11 @@ fn announcement(script: &mut Script<'_>, now: Duration) -> Signed<Announcement> 
     let genesis = genesis(script);
     let issued = (EPOCH + now.as_secs()).saturating_sub(u64::from(script.number()));
     let mut announcement = Announcement::live(&genesis, issued);
-    announcement.head = script.byte().into();
+    let head = script.byte();
+    announcement.head = head.into();
+    if head >= ENDS_FROM {
+        announcement.expires = announcement.issued;
+    }
     if script.flag() {
         let peer = Peer([script.below(4); 32]);
         let address = format!("/ip4/127.0.0.1/udp/1/quic-v1/p2p/{peer}");

@@ -36,7 +36,7 @@ pub(super) fn of(target: &str) -> Vec<Vec<u8>> {
         "text" => with_mutants(texts()),
         "jitter" => scripts(&[&speech(), &gaps()]),
         "relay" => scripts(&[&heard(), &replayed(), &held()]),
-        "listings" => scripts(&[&listed(), &crowded()]),
+        "listings" => scripts(&[&listed(), &crowded(), &over()]),
         "log_chain" => scripts(&[&titles(), &seats()]),
         "member" => scripts(&[&hosted(), &joined()]),
         other => panic!("{other} has no seeds"),
@@ -417,6 +417,21 @@ fn room(number: u8, from: u8) -> [u8; 9] {
 fn listed() -> Vec<u8> {
     let later = [5, 3, 0, 4, 0, 2, 0, 255, 0, 0, 2, 89, 1, 4, 0, 2];
     [&room(3, 1)[..], &[0], &later].concat()
+}
+
+/// A room ends, and is told of once more; ends of others come until the first is forgotten.
+fn over() -> Vec<u8> {
+    let end = |number, from| [9, number, 0, 0xe5, 0, 0, from, 1, 0, 0];
+    let ends: Vec<u8> = (4..10).flat_map(|n| end(n, n % 3)).collect();
+    [
+        &room(3, 1)[..],
+        &[0],
+        &end(3, 1),
+        &[6, 0, 2, 1, 0, 0, 4, 0, 2],
+        &ends,
+        &[5, 3, 0],
+    ]
+    .concat()
 }
 
 /// More rooms than there is space for, and one of our own.

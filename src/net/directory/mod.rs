@@ -52,6 +52,10 @@ pub const OWN_ROOMS: usize = 16;
 /// Changes that wait for each of those who watch the list; who falls behind reads the list anew.
 const CHANGES: usize = 256;
 
+/// How long the end of a room of ours takes to leave for all neighbours, at the most. A node that closes right after it
+/// waits for so long; less, and some list a room that is over for ten minutes more.
+const LAST_NEWS: Duration = Duration::from_millis(200);
+
 /// How often expired records of the DHT are swept out.
 const SWEEP: Duration = Duration::from_secs(30);
 
@@ -104,6 +108,8 @@ pub(super) struct Discovery {
     peers: peers::Peers,
     changes: broadcast::Sender<RoomChange>,
     counters: Arc<Counters>,
+    /// When the last end of a room of ours was published.
+    published: Option<Instant>,
     /// Where the directory's time begins.
     started: Instant,
     sweep_at: Instant,
@@ -137,6 +143,7 @@ impl Discovery {
             peers: peers::Peers::new(local, config.bootstrap.clone(), &config.known_peers, now),
             changes: broadcast::channel(CHANGES).0,
             counters,
+            published: None,
             started: now,
             sweep_at: now + SWEEP,
         }
@@ -261,7 +268,7 @@ impl Discovery {
             .fold(Instant::now() + SWEEP, Instant::min)
     }
 
-    /// Announces a room of our own, at once and again and again.
+    /// Announces a room of our own, at once and again and again; or its end, once.
     pub(super) fn announce(
         &mut self,
         on: &mut Behaviours,
@@ -270,10 +277,19 @@ impl Discovery {
         let issued = signed.peek().map_err(ListingError::from)?.issued;
         let listing = Listing::verify(signed, issued, None)?;
         let room = listing.announcement().room;
+        let now = Instant::now();
+        if listing.announcement().is_end() {
+            self.own.remove(&room);
+            publish(&mut on.gossip, &listing);
+            self.published = Some(now);
+            if self.directory.end(listing, now - self.started) {
+                self.tell(RoomChange::Gone(room));
+            }
+            return Ok(());
+        }
         if self.own.len() >= OWN_ROOMS && !self.own.contains_key(&room) {
             return Err(AnnounceError::TooMany);
         }
-        let now = Instant::now();
         for tag in &listing.genesis().tags {
             // Until the announcement has been repeated a few times without us.
             self.schedule
@@ -286,12 +302,9 @@ impl Discovery {
         Ok(())
     }
 
-    /// Announces a room no more.
-    pub(super) fn withdraw(&mut self, room: RoomId) {
-        self.own.remove(&room);
-        if self.directory.withdraw(&room) {
-            self.tell(RoomChange::Gone(room));
-        }
+    /// Until when news of ours may still be on its way out. What it was handed to tells nobody that it has sent it.
+    pub(super) fn sending_until(&self) -> Option<Instant> {
+        self.published.map(|at| at + LAST_NEWS)
     }
 
     /// Provides a key in the DHT until it is stopped.
@@ -339,8 +352,8 @@ impl Discovery {
         };
         let is_its_own = self
             .directory
-            .get(&room)
-            .is_some_and(|listing| tag.is_none_or(|tag| listing.genesis().tags.contains(tag)));
+            .genesis(&room)
+            .is_some_and(|genesis| tag.is_none_or(|tag| genesis.tags.contains(tag)));
         if !is_its_own {
             self.counters.announcements_wrong_topic.increase();
             return MessageAcceptance::Reject;

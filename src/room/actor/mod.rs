@@ -445,6 +445,7 @@ impl Actor {
     async fn finish(mut self) {
         let reason = self.left.unwrap_or(LeftReason::Interrupted);
         let mut stats = self.stats();
+        self.end_announcing();
         self.speaking = None;
         self.links.clear();
         if let Some(listening) = self.listening.take() {

@@ -139,6 +139,15 @@ impl Actor {
         }
     }
 
+    pub(super) fn end_announcing(&mut self) {
+        let (Some(announcing), Some(log)) = (&mut self.announcing, self.member.log()) else {
+            return;
+        };
+        if let Err(error) = announcing.end(log, &self.key) {
+            tracing::error!(%error, "the end of the room cannot be announced");
+        }
+    }
+
     fn be_ready(&mut self) {
         let host = self.member.log().map_or(self.me, |log| log.state().host());
         if let Some(ready) = self.ready.take() {
