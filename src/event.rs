@@ -3,10 +3,7 @@
 //! With [`Stamped`] around it, an event serialises as one JSON object: `{"event": …, "at_ms": …, …}`. The names are
 //! a contract with programs outside: fields may be added, names stay. Values that are not known are `null`.
 
-use std::{
-    fmt::Display,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::fmt::Display;
 
 use majlis_protocol::{
     link::{Address, RoomLink},
@@ -15,6 +12,8 @@ use majlis_protocol::{
     room::RoomId,
 };
 use serde::{Serialize, Serializer};
+
+use crate::clock;
 
 /// An event with the wall-clock time at which it was told.
 #[derive(Debug, Clone, Serialize)]
@@ -342,10 +341,9 @@ impl Stamped {
     /// Stamps an event with the time of this machine's clock.
     #[must_use]
     pub fn now(event: Event) -> Self {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
             event,
-            at_ms: u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX),
+            at_ms: clock::unix_millis(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod audio;
+pub mod clock;
 pub mod event;
 pub mod home;
 pub mod media;

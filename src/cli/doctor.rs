@@ -3,13 +3,13 @@
 use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket},
     path::Path,
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use clap::Args;
 use majlis::{
     api::Client,
     audio::device,
+    clock,
     home::{Home, HomeError},
 };
 use serde_json::json;
@@ -54,7 +54,7 @@ pub(crate) fn run(DoctorArgs {}: DoctorArgs, flags: &NodeFlags) -> anyhow::Resul
         check_ipv4(),
         check_ipv6(),
         check_sound(),
-        check_clock(now()),
+        check_clock(clock::unix_seconds()),
     ];
     let mut face = Face::new(flags.json);
     for check in &checks {
@@ -181,13 +181,6 @@ fn check_clock(now: u64) -> Check {
         return Check::new("clock", Verdict::Remark, detail);
     }
     Check::new("clock", Verdict::Good, "plausible")
-}
-
-/// Unix seconds by this machine's clock.
-fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |time| time.as_secs())
 }
 
 #[cfg(test)]

@@ -3,12 +3,12 @@
 //! Each line is flushed as it is written. A write that fails because the reader has gone is an
 //! [`std::io::ErrorKind::BrokenPipe`], which callers take for the wish to stop.
 
-use std::{
-    io::{self, Write},
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::io::{self, Write};
 
-use majlis::event::{Event, Stamped};
+use majlis::{
+    clock,
+    event::{Event, Stamped},
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -76,10 +76,9 @@ struct Outcome<'a, T> {
 
 impl<'a, T: Serialize> Outcome<'a, T> {
     fn now(event: &'a str, body: &'a T) -> Self {
-        let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
             event,
-            at_ms: u64::try_from(at.as_millis()).unwrap_or(u64::MAX),
+            at_ms: clock::unix_millis(),
             body,
         }
     }

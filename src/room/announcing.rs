@@ -3,7 +3,7 @@
 //! A task of its own talks to the network, so that the actor never waits for it. What it has put out it takes back
 //! when the room is left: others list the room no more.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use majlis_protocol::{
     announcement::Announcement,
@@ -17,7 +17,7 @@ use majlis_protocol::{
 };
 use tokio::{sync::watch, task::JoinHandle, time};
 
-use crate::net::Network;
+use crate::{clock, net::Network};
 
 /// How long an unchanged announcement stands before it is signed anew: well before it expires.
 const RENEW: Duration = Duration::from_secs(limits::LIVE_ANNOUNCEMENT_S / 3);
@@ -94,7 +94,7 @@ impl Announcing {
         if !is_due(self.last.as_ref(), &claim, Instant::now()) {
             return Ok(());
         }
-        self.issued = unix_now();
+        self.issued = clock::unix_seconds();
         let announcement = Announcement {
             title: claim.title.clone(),
             head: claim.head,
@@ -119,7 +119,7 @@ impl Announcing {
         };
         // Newer than what was said before, whichever way the clock was set meanwhile.
         let head = log.head().sequence.max(claim.head);
-        let end = Announcement::end(log.genesis(), head, unix_now().max(self.issued));
+        let end = Announcement::end(log.genesis(), head, clock::unix_seconds().max(self.issued));
         let end = Verified::sign(end, key)?;
         self.announcements.send_replace(Some(end.signed().clone()));
         Ok(())
@@ -164,14 +164,6 @@ async fn run(
     for key in &keys {
         network.stop_providing(*key).await;
     }
-}
-
-/// Seconds by this machine's clock; a clock before 1970 counts as 1970.
-fn unix_now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs()
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use libp2p::{
         dial_opts::{DialOpts, PeerCondition},
     },
 };
+use majlis::clock::unix_seconds;
 use majlis_protocol::{
     announcement::Announcement,
     signed::Signed,
@@ -19,7 +20,7 @@ use majlis_protocol::{
 use tokio::sync::mpsc;
 
 use super::{
-    rooms::{Room, listed, lists, now, until_listed},
+    rooms::{Room, listed, lists, until_listed},
     *,
 };
 
@@ -111,8 +112,10 @@ async fn each_lie_is_counted_under_its_reason_and_passed_on_to_nobody() {
     liar.tell_bytes(ROOMS, vec![1; 100]).await;
     liar.tell_bytes(ROOMS, vec![1; 9_000]).await;
     liar.tell_bytes(ROOMS, vec![2; 100]).await;
-    liar.tell(&Room::new(2).announcement(at(now() - 3_600))).await;
-    liar.tell(&Room::new(3).announcement(at(now() + 86_400))).await;
+    liar.tell(&Room::new(2).announcement(at(unix_seconds() - 3_600)))
+        .await;
+    liar.tell(&Room::new(3).announcement(at(unix_seconds() + 86_400)))
+        .await;
     let stats = || victim.network.stats();
     until(|| stats().announcements_forged == 1).await;
     until(|| stats().announcements_malformed == 2).await;

@@ -1,8 +1,8 @@
 //! Rooms to announce.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use majlis::net::RoomChange;
+use majlis::{clock::unix_seconds, net::RoomChange};
 use majlis_protocol::{
     announcement::{Announcement, Listing},
     person::PersonKey,
@@ -38,7 +38,7 @@ impl Room {
 
     /// Its announcement, changed as a test needs it.
     pub(super) fn announcement(&self, change: impl FnOnce(&mut Announcement)) -> Signed<Announcement> {
-        let mut announcement = Announcement::live(&self.genesis, now());
+        let mut announcement = Announcement::live(&self.genesis, unix_seconds());
         change(&mut announcement);
         let verified = Verified::sign(announcement, &self.key).expect("valid");
         verified.signed().clone()
@@ -46,7 +46,7 @@ impl Room {
 
     /// Its end, at an entry of the log.
     pub(super) fn end(&self, head: u32) -> Signed<Announcement> {
-        let end = Announcement::end(&self.genesis, head, now());
+        let end = Announcement::end(&self.genesis, head, unix_seconds());
         let verified = Verified::sign(end, &self.key).expect("valid");
         verified.signed().clone()
     }
@@ -66,11 +66,6 @@ impl Room {
             change(announcement);
         })
     }
-}
-
-pub(super) fn now() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since.expect("after 1970").as_secs()
 }
 
 /// Whether a node lists a room.

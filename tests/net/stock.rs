@@ -8,12 +8,10 @@ use libp2p::{
     swarm::{NetworkBehaviour, Swarm, SwarmEvent},
     tcp, yamux,
 };
+use majlis::clock::unix_seconds;
 use majlis_protocol::{announcement::Listing, wire::directory::decode_gossip};
 
-use super::{
-    rooms::{Room, now},
-    *,
-};
+use super::{rooms::Room, *};
 
 #[derive(NetworkBehaviour)]
 struct Stock {
@@ -136,7 +134,7 @@ async fn meets_a_node(mut stock: Swarm<Stock>, address: &str) {
     })
     .await;
     let signed = decode_gossip(&message.data).expect("an announcement");
-    let listing = Listing::verify(signed, now(), None).expect("it proves itself");
+    let listing = Listing::verify(signed, unix_seconds(), None).expect("it proves itself");
     assert_eq!(listing.announcement().room, room.id());
 }
 

@@ -10,12 +10,7 @@ mod lan;
 mod peers;
 mod records;
 
-use std::{
-    collections::BTreeMap,
-    net::IpAddr,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use libp2p::{
     Multiaddr, PeerId,
@@ -45,6 +40,7 @@ use super::{
     config::{Config, NetError},
     stats::Counters,
 };
+use crate::clock;
 
 /// Most rooms that one node announces.
 pub const OWN_ROOMS: usize = 16;
@@ -422,7 +418,7 @@ impl Discovery {
         let now = self.started.elapsed();
         let result = self
             .directory
-            .handle_announcement(signed, source, unix_now(), now);
+            .handle_announcement(signed, source, clock::unix_seconds(), now);
         self.counters.count_announcement(&result);
         let heard = result?;
         if let Some(room) = heard.evicted {
@@ -494,11 +490,4 @@ fn source(peer: PeerId, ip: Option<IpAddr>) -> Source {
             .filter(|ip| Scope::of_ip(*ip) == Scope::Public)
             .map(NetworkPrefix::of),
     }
-}
-
-/// The wall clock, in Unix seconds; before 1970 it shows zero.
-fn unix_now() -> u64 {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
 }
