@@ -20,7 +20,7 @@ use quinn::{
 };
 use sha2::Sha256;
 
-use super::{Error, congestion};
+use super::{Error, certificate, congestion};
 
 /// How long a handshake may take. Longer than two retries of a lost first packet (1 s, then 2 s), so
 /// that a dial survives a bad moment; much longer would hold up the attempts queued behind it.
@@ -109,7 +109,10 @@ impl QuinnConfig {
         let keypair = &config.keypair;
         let transport = Arc::new(transport_config());
 
-        let tls = libp2p_tls::make_client_config(keypair, None)?;
+        let certificate = certificate::make(keypair)?;
+
+        let mut tls = libp2p_tls::make_client_config(keypair, None)?;
+        tls.client_auth_cert_resolver = certificate.clone();
         let mut client = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
         client
             .transport_config(Arc::clone(&transport))
@@ -117,7 +120,8 @@ impl QuinnConfig {
             // all peers have the same: one peer's token would be shown to the next.
             .token_store(Arc::new(quinn::NoneTokenStore));
 
-        let tls = libp2p_tls::make_server_config(keypair)?;
+        let mut tls = libp2p_tls::make_server_config(keypair)?;
+        tls.cert_resolver = certificate;
         let mut server = quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
         server
             .transport_config(transport)

@@ -34,6 +34,7 @@
 //! ```
 
 mod address;
+mod certificate;
 mod config;
 mod congestion;
 mod connection;
