@@ -90,7 +90,7 @@ pub fn is_relayed(address: &Multiaddr) -> bool {
 /// The addresses to tell others, best first: what the user named, then by reach, QUIC before TCP.
 ///
 /// Loopback is told only by a node that has nothing else, and link-local IPv6 only when nothing but loopback
-/// would remain: without a zone others cannot dial it.
+/// would remain: it leads somewhere on its own link alone. mDNS tells it there in any case.
 pub(super) fn worth_telling(announce: &[Multiaddr], listening: &[Multiaddr]) -> Vec<Multiaddr> {
     let mut own: Vec<_> = listening.to_vec();
     own.sort_by_key(|address| {

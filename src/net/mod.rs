@@ -16,7 +16,9 @@ mod outbox;
 pub mod quic;
 mod stats;
 mod streams;
+mod tcp;
 mod transport;
+mod zone;
 
 use libp2p::{Multiaddr, PeerId, StreamProtocol, swarm::ConnectionId};
 use tokio::sync::mpsc;

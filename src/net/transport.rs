@@ -5,12 +5,13 @@ use std::time::Duration;
 use libp2p::{
     PeerId, Transport,
     core::{muxing::StreamMuxerBox, transport::Boxed, upgrade::Version},
-    dns, noise, tcp, yamux,
+    dns, noise, yamux,
 };
 
 use super::{
     config::{Config, NetError, TransportChoice},
     quic::{self, Hub},
+    tcp,
 };
 
 /// How long noise and yamux may take on a TCP connection. The QUIC handshake has the same.
@@ -62,8 +63,7 @@ fn quic(config: &Config) -> Result<(Upgraded, Hub), NetError> {
 
 fn tcp(config: &Config) -> Result<Upgraded, NetError> {
     let noise = noise::Config::new(&config.keypair).map_err(|error| NetError::Setup(error.to_string()))?;
-    // Without `nodelay`, Nagle's algorithm holds a media frame back until the one before is acknowledged.
-    Ok(tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
+    Ok(tcp::Transport::new()
         .upgrade(Version::V1Lazy)
         .authenticate(noise)
         .multiplex(yamux::Config::default())

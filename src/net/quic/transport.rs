@@ -10,7 +10,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use futures::FutureExt;
+use futures::{FutureExt, future::select_ok};
 use libp2p::{
     Multiaddr, PeerId, TransportError,
     core::{
@@ -30,6 +30,7 @@ use super::{
     listener::{Listener, ListenerEvent},
     socket::Binder,
 };
+use crate::net::zone;
 
 /// The server name that a dialler sends. Peers are named by key and nobody reads it, but TLS wants a
 /// valid one; this is what `libp2p-quic` sends.
@@ -122,12 +123,21 @@ impl Transport {
         }
     }
 
+    /// Connects with whoever answers at `target`; on several links at once if it does not say on which.
     fn connect(&self, endpoint: quinn::Endpoint, target: SocketAddr) -> Handshake {
         let config = self.binder.config.client.clone();
         let handshakes = self.handshakes.clone();
         async move {
-            let connecting = endpoint.connect_with(config, target, SERVER_NAME)?;
-            handshakes.finish(connecting).await
+            let attempts = zone::candidates(target).into_iter().map(|target| {
+                let (endpoint, config, handshakes) = (&endpoint, config.clone(), &handshakes);
+                async move {
+                    let connecting = endpoint.connect_with(config, target, SERVER_NAME)?;
+                    handshakes.finish(connecting).await
+                }
+                .boxed()
+            });
+            let (first, _) = select_ok(attempts).await?;
+            Ok(first)
         }
         .boxed()
     }
