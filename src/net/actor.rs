@@ -37,6 +37,10 @@ use super::{
 /// a machine without any interface of that family never names one, and shall start all the same.
 const LISTEN_GRACE: Duration = Duration::from_secs(2);
 
+/// How long a wildcard socket is given to name its next address. They come within a millisecond of each other, loopback
+/// first, and whoever is told too early passes on addresses that lead nowhere from elsewhere.
+const NAMING_PAUSE: Duration = Duration::from_millis(20);
+
 /// How long closing waits for peers to have been told.
 const CLOSE_GRACE: Duration = Duration::from_millis(500);
 
@@ -403,6 +407,8 @@ impl Driver {
 
     async fn listen(&mut self, config: &Config) -> Result<(), NetError> {
         let (addresses, must) = config.listeners();
+        let is_wildcard = |address| ip_of(address).is_some_and(|ip| ip.is_unspecified());
+        let has_wildcard = addresses.iter().any(is_wildcard);
         let mut waiting: HashMap<ListenerId, Multiaddr> = HashMap::new();
         let mut refused = None;
         for address in addresses {
@@ -439,7 +445,24 @@ impl Driver {
             }
             self.handle_swarm(event);
         }
+        if has_wildcard {
+            self.hear_the_rest(deadline).await;
+        }
         Ok(())
+    }
+
+    /// Takes the other addresses that wildcard sockets stand for, until no more come.
+    async fn hear_the_rest(&mut self, deadline: Instant) {
+        let mut until = deadline.min(Instant::now() + NAMING_PAUSE);
+        while Instant::now() < until {
+            let Ok(event) = tokio::time::timeout_at(until, self.swarm.select_next_some()).await else {
+                return;
+            };
+            if matches!(event, SwarmEvent::NewListenAddr { .. }) {
+                until = deadline.min(Instant::now() + NAMING_PAUSE);
+            }
+            self.handle_swarm(event);
+        }
     }
 
     fn bind(&mut self, address: &Multiaddr) -> Result<ListenerId, NetError> {
