@@ -4,6 +4,7 @@
 
 mod cli;
 mod demo;
+mod lan;
 mod net;
 mod room;
 mod support;

@@ -4,7 +4,6 @@ mod connecting;
 mod dht;
 mod directory;
 mod hostile;
-mod lan;
 mod rooms;
 mod stock;
 mod streams;
