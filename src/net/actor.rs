@@ -455,7 +455,7 @@ impl Driver {
     async fn hear_the_rest(&mut self, deadline: Instant) {
         let mut until = deadline.min(Instant::now() + NAMING_PAUSE);
         while Instant::now() < until {
-            let Ok(event) = tokio::time::timeout_at(until, self.swarm.select_next_some()).await else {
+            let Ok(event) = timeout_at(until, self.swarm.select_next_some()).await else {
                 return;
             };
             if matches!(event, SwarmEvent::NewListenAddr { .. }) {
