@@ -10,6 +10,7 @@ use majlis_protocol::{
     log::Role,
     person::{Peer, Person},
     room::RoomId,
+    tree::Why,
 };
 use serde::{Serialize, Serializer};
 
@@ -113,6 +114,12 @@ pub enum Event {
         depth: u32,
         /// Why.
         reason: ParentReason,
+    },
+    /// Another peer would step in for the parent now.
+    Standby {
+        /// Which; `null` while there is none.
+        #[serde(serialize_with = "shown_or_null")]
+        peer: Option<Peer>,
     },
     /// A peer takes sound from here, or no longer does.
     Child {
@@ -316,8 +323,14 @@ pub enum ParentReason {
     Attached,
     /// A place at whom another member named.
     Redirected,
-    /// The parent before was lost.
+    /// The parent before was lost, or served badly.
     Failover,
+    /// The new one is nearer to the root.
+    Better,
+    /// The parent before left the room.
+    Left,
+    /// Sound enters the tree elsewhere now.
+    RootMoved,
 }
 
 /// Why a node is no longer in a room.
@@ -335,6 +348,19 @@ pub enum LeftReason {
     Unreachable,
     /// The room did not let this node in.
     Refused,
+}
+
+impl From<Why> for ParentReason {
+    fn from(why: Why) -> Self {
+        match why {
+            Why::Attached => Self::Attached,
+            Why::Redirected => Self::Redirected,
+            Why::Better => Self::Better,
+            Why::Left => Self::Left,
+            Why::RootMoved => Self::RootMoved,
+            _ => Self::Failover,
+        }
+    }
 }
 
 impl Stamped {

@@ -138,6 +138,7 @@ impl RoomMedia {
                 state.parent = parent;
                 state.relay.set_parent(parent);
             }
+            Route::Standby(_) | Route::StandbyChild { .. } | Route::Uplink { .. } => {}
             Route::Child { link, added: true } => state.relay.add_child(link),
             Route::Child { link, added: false } => state.relay.remove_child(link),
             Route::Grant { tag, person } => {

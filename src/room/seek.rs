@@ -15,6 +15,7 @@ use libp2p::{Multiaddr, PeerId};
 use majlis_protocol::{
     link::{Address, RoomLink},
     person::Peer,
+    tree::Errand,
     wire::message::Candidate,
 };
 use tokio::sync::mpsc;
@@ -130,18 +131,24 @@ pub(super) async fn find(
     let note = match found {
         Some((peer, control)) => Note::Opened { peer, control },
         None if names_someone && round.called == 0 => Note::NobodyLeft,
-        None => Note::NobodyFound { why: round.why },
+        None => Note::NobodyFound {
+            errand: Errand::Place,
+            why: round.why,
+        },
     };
     // The actor may be gone; then the substream goes with it.
     let _ = notes.send(note).await;
 }
 
 /// Connects with the first of these who can be reached, and opens a substream. Tells the actor the outcome.
-pub(super) async fn dial(network: Network, leads: Vec<Lead>, notes: mpsc::Sender<Note>) {
+pub(super) async fn dial(network: Network, errand: Errand, leads: Vec<Lead>, notes: mpsc::Sender<Note>) {
     let mut round = Round::default();
     let note = match round.call(&network, stream::iter(leads)).await {
         Some((peer, control)) => Note::Opened { peer, control },
-        None => Note::NobodyFound { why: round.why },
+        None => Note::NobodyFound {
+            errand,
+            why: round.why,
+        },
     };
     // As above.
     let _ = notes.send(note).await;

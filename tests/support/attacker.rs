@@ -20,7 +20,7 @@ use majlis_protocol::{
     wire::{
         datagram::Builder,
         frame::FrameReader,
-        message::{Alias, Attach, Hello, Message, Slot, Welcome},
+        message::{Alias, Attach, Hello, Message, Welcome},
     },
 };
 use tokio::{sync::mpsc, time::timeout};
@@ -220,16 +220,9 @@ impl Wire {
 impl Intruder {
     /// Takes a child's place.
     pub(crate) async fn attach(&mut self) {
-        self.wire
-            .say(&Message::Attach(Attach {
-                slot: Slot::Child,
-                extensions: vec![],
-            }))
+        self.wire.say(&Message::Attach(Attach::join(0))).await;
+        self.hear_until("a place", |message, _| matches!(message, Message::Attached(_)))
             .await;
-        self.hear_until("a place", |message, _| {
-            matches!(message, Message::Attached { .. })
-        })
-        .await;
     }
 
     /// Takes the stage, once it is or will be invited; the tag of its packets.

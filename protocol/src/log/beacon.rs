@@ -77,6 +77,9 @@ pub struct RoomClock {
 }
 
 impl Beacon {
+    /// The root that a chair names when it leaves and nobody takes its place.
+    pub const NOBODY: Peer = Peer([0; 32]);
+
     /// A beacon for its chair to sign, with no fallback.
     #[must_use]
     pub fn new(
@@ -105,6 +108,12 @@ impl Beacon {
     #[must_use]
     pub fn order(&self) -> (u32, u32) {
         (self.term, self.number)
+    }
+
+    /// Whether its chair leaves and names nobody in its place.
+    #[must_use]
+    pub fn is_farewell(&self) -> bool {
+        self.root == Self::NOBODY
     }
 
     /// Whether it replaces another.

@@ -42,9 +42,13 @@ pub(super) struct Account {
     entries_sent: u32,
 }
 
-/// The tokens of one peer.
+/// A token bucket.
 #[derive(Debug)]
-struct Budget {
+pub(super) struct Budget {
+    /// Tokens earned each second.
+    rate: u32,
+    /// Most tokens saved up.
+    burst: u32,
     /// Thousandths of a token, so that short intervals count.
     millitokens: u32,
     at: Duration,
@@ -60,7 +64,7 @@ impl Conduct {
             }
         }
         self.peers.entry(peer).or_insert_with(|| Account {
-            budget: Budget::new(now),
+            budget: Budget::new(RATE, BURST, now),
             entries_sent: 0,
         })
     }
@@ -85,18 +89,21 @@ impl Account {
 
 impl Budget {
     /// A full bucket.
-    fn new(now: Duration) -> Self {
+    pub(super) fn new(rate: u32, burst: u32, now: Duration) -> Self {
         Self {
-            millitokens: BURST * 1000,
+            rate,
+            burst,
+            millitokens: burst * 1000,
             at: now,
         }
     }
 
     fn is_full(&self, now: Duration) -> bool {
-        self.earned(now) == BURST * 1000
+        self.earned(now) == self.burst * 1000
     }
 
-    fn take(&mut self, tokens: u32, now: Duration) -> bool {
+    /// Takes tokens out; `false` when there are too few, and then none is taken.
+    pub(super) fn take(&mut self, tokens: u32, now: Duration) -> bool {
         self.millitokens = self.earned(now);
         self.at = now.max(self.at);
         match self.millitokens.checked_sub(tokens * 1000) {
@@ -112,8 +119,8 @@ impl Budget {
     fn earned(&self, now: Duration) -> u32 {
         let elapsed = u32::try_from(now.saturating_sub(self.at).as_millis()).unwrap_or(u32::MAX);
         self.millitokens
-            .saturating_add(elapsed.saturating_mul(RATE))
-            .min(BURST * 1000)
+            .saturating_add(elapsed.saturating_mul(self.rate))
+            .min(self.burst * 1000)
     }
 }
 
@@ -123,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_burst_passes_and_then_only_the_rate() {
-        let mut budget = Budget::new(Duration::ZERO);
+        let mut budget = Budget::new(RATE, BURST, Duration::ZERO);
         let taken = (0..1000).filter(|_| budget.take(PLAIN, Duration::ZERO)).count();
         assert_eq!(taken, BURST as usize);
         let later = Duration::from_secs(1);
@@ -133,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_jumps_gives_no_more_than_a_burst() {
-        let mut budget = Budget::new(Duration::ZERO);
+        let mut budget = Budget::new(RATE, BURST, Duration::ZERO);
         assert!(budget.take(BURST, Duration::MAX));
         assert!(!budget.take(PLAIN, Duration::ZERO));
     }

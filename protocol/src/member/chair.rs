@@ -1,12 +1,12 @@
 //! The chair: putting actions in order, and the beacon that says once a second how far the log goes.
 
-use alloc::{collections::BTreeSet, string::ToString};
+use alloc::string::ToString;
 use core::time::Duration;
 
 use crate::{
     log::{Action, ActionId, Applied, Beacon},
     neighbour::Neighbour,
-    person::Person,
+    person::Peer,
     reason::Reason,
     signed::{Signed, Verified},
     wire::message::{Message, Outcome, Refusal, Verdict},
@@ -25,6 +25,8 @@ pub(super) struct Chairing {
     due: Option<Duration>,
     /// The number of the last beacon in this term.
     number: u32,
+    /// Who takes the root's part when this machine is gone.
+    pub(super) fallback: Option<Peer>,
 }
 
 impl Chairing {
@@ -41,6 +43,9 @@ impl Member {
     }
 
     pub(super) fn handle_request(&mut self, link: Neighbour, action: Signed<Action>, now: Duration) {
+        if self.chairing.due.is_none() {
+            return self.relay_request(link, action, now);
+        }
         let id = ActionId::of(&action);
         let outcome = match self.append(action, now) {
             Ok(sequence) => Outcome::Appended { sequence },
@@ -74,18 +79,49 @@ impl Member {
         if self.chairing.due.is_none_or(|due| due > now) {
             return;
         }
-        let Some(log) = &self.log else { return };
         self.chairing.due = Some(now + BEACON_INTERVAL);
+        self.choose_fallback(now);
+        self.send_beacon(self.config.peer, now);
+        self.count_listeners();
+    }
+
+    /// Tells the room that its chair leaves and names nobody in its place.
+    pub(super) fn say_farewell(&mut self, now: Duration) {
+        if self.chairing.due.take().is_some() {
+            self.send_beacon(Beacon::NOBODY, now);
+        }
+    }
+
+    /// The heir stays as long as it is there: a new one makes every speaker feed someone else.
+    fn choose_fallback(&mut self, now: Duration) {
+        let is_there = |heir: &Peer| {
+            let mut children = self.tree.children();
+            children.any(|child| self.tree.peer(child) == Some(*heir))
+        };
+        let heir = self
+            .chairing
+            .fallback
+            .filter(is_there)
+            .or_else(|| self.tree.heir());
+        self.chairing.fallback = heir;
+        self.tree.set_fallback(heir, now);
+    }
+
+    fn send_beacon(&mut self, root: Peer, now: Duration) {
+        let Some(log) = &self.log else { return };
         self.chairing.number = self.chairing.number.saturating_add(1);
         let order = (log.term(), self.chairing.number);
-        let beacon = Beacon::new(
-            self.room,
-            self.config.key.person(),
-            order,
-            self.clock.now_ms(now),
-            log.head(),
-            self.config.peer,
-        );
+        let beacon = Beacon {
+            fallback: self.chairing.fallback,
+            ..Beacon::new(
+                self.room,
+                self.config.key.person(),
+                order,
+                self.clock.now_ms(now),
+                log.head(),
+                root,
+            )
+        };
         let beacon = Verified::sign(beacon, &self.config.key)
             .expect("a beacon has no field that can break a limit, and its signer is this key");
         let signed = beacon.signed().clone();
@@ -94,19 +130,13 @@ impl Member {
             .handle(signed.clone(), self.room, self.config.key.person());
         debug_assert!(heard.is_ok(), "our own beacon");
         self.send_to_children(&Message::Beacon(signed));
-        self.count_listeners();
     }
 
-    /// Counts the people at the other ends who are not on the stage, and tells when it changed.
+    /// Counts the members of the tree who are not on the stage, as their reports say, and tells when it changed.
     fn count_listeners(&mut self) {
         let Some(log) = &self.log else { return };
-        let people: BTreeSet<Person> = self
-            .children
-            .iter()
-            .filter_map(|child| self.links.get(&child)?.person())
-            .filter(|person| !log.state().stage().contains_key(person))
-            .collect();
-        let listeners = u32::try_from(people.len()).unwrap_or(u32::MAX);
+        let on_stage = u32::try_from(log.state().stage().len()).unwrap_or(u32::MAX);
+        let listeners = self.tree.members().saturating_sub(on_stage);
         if listeners != self.listeners {
             self.listeners = listeners;
             self.event(Event::Listeners(listeners));

@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use crate::{
     log::{Act, Action, ActionId},
+    neighbour::Neighbour,
     person::Person,
     reason::Reason,
     signed::Verified,
@@ -67,7 +68,11 @@ impl Member {
         }
     }
 
-    pub(super) fn handle_verdict(&mut self, verdict: Verdict) {
+    pub(super) fn handle_verdict(&mut self, link: Neighbour, verdict: Verdict) {
+        // The chair is on the way to the root, and nobody else speaks for it.
+        if self.place().parent() != Some(link) || self.relay_verdict(&verdict) {
+            return;
+        }
         // An appended action is done once its entry is here, not before.
         if let Outcome::Refused(refusal) = verdict.outcome {
             self.finish_command(verdict.action, Err(refusal));
@@ -136,7 +141,7 @@ impl Member {
             }
             return Ok(());
         }
-        match self.place.parent() {
+        match self.place().parent() {
             Some(parent) => self.send(parent, Message::Request(signed)),
             None => {
                 let id = ActionId::of(&signed);

@@ -12,10 +12,10 @@ use crate::{
     reason::Reason,
     room::Genesis,
     signed::{Signed, StatementError, Verified},
-    wire::message::{Alias, Hello, Message, Refusal, Welcome},
+    wire::message::{Alias, Candidate, Hello, Message, Refusal, Welcome},
 };
 
-use super::{Event, GREETING_TIMEOUT, Left, Member, Route, Side, budget};
+use super::{GREETING_TIMEOUT, Left, Member, Route, Side, budget};
 
 /// One control substream.
 #[derive(Debug)]
@@ -44,7 +44,6 @@ enum Stage {
 #[derive(Debug)]
 struct Introduced {
     profile: Verified<Profile>,
-    addresses: Vec<Address>,
 }
 
 impl Link {
@@ -84,13 +83,6 @@ impl Link {
         match &self.stage {
             Stage::Open(introduced) => Some(&introduced.profile),
             _ => None,
-        }
-    }
-
-    pub(super) fn addresses(&self) -> &[Address] {
-        match &self.stage {
-            Stage::Open(introduced) => &introduced.addresses,
-            _ => &[],
         }
     }
 
@@ -155,6 +147,7 @@ impl Member {
         if self.introduce(link, introduction, now) {
             self.send(link, Message::Welcome(welcome));
             self.want_entries(link, hello.head);
+            self.offer_link(link, now);
         }
     }
 
@@ -183,7 +176,7 @@ impl Member {
             self.handle_beacon(link, beacon, now);
         }
         self.want_entries(link, welcome.head);
-        self.ask_for_a_place(now);
+        self.offer_link(link, now);
     }
 
     /// Whom we asked to let us in may say no, and that the room is over. Who is in the room hears of its end from the
@@ -198,7 +191,7 @@ impl Member {
         }
         if self.links.get(&link).is_some_and(Link::is_ours) {
             self.note_refusal(link, refusal.reason, now);
-            self.seeking.refused(refusal);
+            self.tree.note_refused(refusal);
         }
         self.close(link, now);
     }
@@ -208,21 +201,18 @@ impl Member {
         let Some(gone) = self.links.remove(&link) else {
             return;
         };
-        if self.children.remove(link) {
-            self.route(Route::Child { link, added: false });
-            self.event(Event::Child {
-                peer: gone.peer,
-                added: false,
-            });
-        }
         if let Some(person) = gone.person() {
             self.source_of(person);
         }
         if gone.is_open() {
             self.route(Route::Closed(link));
         }
-        self.lose_place_at(link, now);
-        self.seek_unless_busy(now);
+        if gone.is_open() {
+            self.tree.handle_gone(link, now);
+        } else if gone.is_ours() {
+            self.tree.handle_never_open(now);
+        }
+        self.follow_tree(now);
     }
 
     /// Checks an introduction, and opens the link. `false` when it was refused.
@@ -252,11 +242,11 @@ impl Member {
                 return false;
             }
         };
+        let mut ours = false;
         if let Some(known) = self.links.get_mut(&link) {
-            let addresses = introduction.addresses;
+            ours = known.side == Side::Opener;
             known.stage = Stage::Open(Introduced {
                 profile: profile.clone(),
-                addresses,
             });
         }
         self.close_older_links(link, now);
@@ -267,6 +257,11 @@ impl Member {
         });
         self.source_of(certificate.person);
         self.learn_profile(profile);
+        let candidate = Candidate {
+            peer,
+            addresses: introduction.addresses,
+        };
+        self.tree.handle_open(link, candidate, ours, now);
         true
     }
 

@@ -14,6 +14,7 @@ use crate::{
     reason::Reason,
     signed::{Malformed, Verified},
     text::Text,
+    tree::{Complaint, Errand, Why},
     wire::message::{Alias, Candidate, Message, Refusal},
 };
 
@@ -76,11 +77,26 @@ pub enum Input {
     },
     /// The media plane holds packets whose speaker knew a newer log than ours.
     SoundAhead,
-    /// A round of looking for members ended without a link ([`Output::Seek`], [`Output::Dial`]).
-    NobodyFound,
+    /// A round of looking for members ended without a link ([`Output::Dial`]; [`Output::Seek`] is for a place).
+    NobodyFound {
+        /// What it was for.
+        errand: Errand,
+    },
     /// A round of looking for members ended without a link, and nobody is left who could be asked: whoever is known to
     /// be in the room is one of [`super::Member::refusers`].
     NobodyLeft,
+    /// The media plane finds fault with the parent: another one is to be found.
+    Parting {
+        /// The parent's link.
+        link: Neighbour,
+        /// What is wrong.
+        complaint: Complaint,
+    },
+    /// The standby says nothing: another one is to be found.
+    StandbySilent {
+        /// The standby's link.
+        link: Neighbour,
+    },
     /// The person wants something.
     Command {
         /// For the answer.
@@ -110,8 +126,13 @@ pub enum Output {
     },
     /// Close a link once what was sent on it is out. No [`Input::LinkDown`] is needed after it.
     Close(Neighbour),
-    /// Connect to one of these peers and open a substream.
-    Dial(Vec<Candidate>),
+    /// Connect to one of these peers, whoever is reached first, and open a substream.
+    Dial {
+        /// What for: to be named when nobody is reached.
+        errand: Errand,
+        /// Whom.
+        candidates: Vec<Candidate>,
+    },
     /// Find any member of the room but the [`super::Member::refusers`], by whatever means there are, and open a
     /// substream to it.
     Seek,
@@ -146,8 +167,24 @@ pub enum Route {
     Closed(Neighbour),
     /// Sound comes down from this link, or from nowhere.
     Parent(Option<Neighbour>),
+    /// Digests come from this link, and what is missing is pulled from it; or there is none such.
+    Standby(Option<Neighbour>),
     /// A link takes sound, or no longer does.
     Child {
+        /// Which link.
+        link: Neighbour,
+        /// Whether it does.
+        added: bool,
+    },
+    /// A link takes digests and may pull, or no longer does.
+    StandbyChild {
+        /// Which link.
+        link: Neighbour,
+        /// Whether it does.
+        added: bool,
+    },
+    /// Own sound goes out on this link, beside the children's, or no longer does.
+    Uplink {
         /// Which link.
         link: Neighbour,
         /// Whether it does.
@@ -200,13 +237,15 @@ pub enum Event {
     },
     /// The parent changed.
     Parent {
-        /// The new one.
+        /// The new one; none while there is none, and for one that became the root.
         peer: Option<Peer>,
         /// Hops from the root.
         depth: u32,
-        /// Whether the place was found through another member's redirect.
-        redirected: bool,
+        /// Why.
+        why: Why,
     },
+    /// The standby changed.
+    Standby(Option<Peer>),
     /// A child came or went.
     Child {
         /// Which.
@@ -283,10 +322,8 @@ pub enum Left {
 pub enum Wake {
     /// A link has not been greeted in time.
     Greeting,
-    /// The answer to a wish for a place is due.
-    Place,
-    /// It is time to look for members again, or to give up.
-    Seek,
+    /// Something in the relay tree is due.
+    Tree,
     /// The chair's beacon is due.
     Beacon,
     /// A command has waited too long for the chair.

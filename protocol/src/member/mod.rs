@@ -30,8 +30,8 @@ use crate::{
     room::{Genesis, RoomId},
     signed::{Malformed, Signed, Verified},
     text::Text,
-    tree::{Children, Place},
-    wire::message::{Alias, Message, Refusal},
+    tree::{Place, Tree},
+    wire::message::{Alias, Candidate, Message, Refusal},
 };
 
 mod budget;
@@ -42,6 +42,7 @@ mod io;
 mod place;
 mod record;
 mod refusals;
+mod relaying;
 #[cfg(test)]
 mod tests;
 
@@ -53,14 +54,9 @@ pub use io::{Event, Input, Left, OnStage, Output, Route, Side, Wake};
 /// holds one of a member's few links for this long.
 pub const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a member without a parent goes on looking before it takes the room for gone. Longer than a host's Wi-Fi
-/// takes to come back, shorter than people stare at silence.
-pub const SEEK_LIMIT: Duration = Duration::from_secs(30);
+pub use crate::tree::SEEK_LIMIT;
 
-/// Pause between two rounds of looking for members, so that a vanished room is not hammered.
-const SEEK_PAUSE: Duration = Duration::from_secs(1);
-
-/// Links beyond the children's places: a parent, members being greeted, people who only ask.
+/// Links beyond the children's places and their standbys': a parent, members being greeted, people who only ask.
 const SPARE_LINKS: usize = 32;
 
 /// What a member is made of.
@@ -76,8 +72,17 @@ pub struct Config {
     pub addresses: Vec<Address>,
     /// What datagrams to this member begin with.
     pub alias: Alias,
-    /// Most children.
+    /// Most children; 0 for a leaf.
     pub max_children: usize,
+}
+
+impl Config {
+    fn candidate(&self) -> Candidate {
+        Candidate {
+            peer: self.peer,
+            addresses: self.addresses.clone(),
+        }
+    }
 }
 
 /// One member of one room.
@@ -96,10 +101,9 @@ pub struct Member {
     conduct: Conduct,
     /// When sound that ran ahead of the log last made us ask for it.
     asked_ahead: Option<Duration>,
-    place: Place,
-    children: Children,
-    seeking: place::Seeking,
+    tree: Tree,
     refusers: BTreeSet<Peer>,
+    relayed: relaying::Relayed,
     chairing: chair::Chairing,
     requests: BTreeMap<ActionId, command::Pending>,
     profiles: BTreeMap<Person, Verified<Profile>>,
@@ -119,8 +123,8 @@ impl Member {
         if genesis.host != config.key.person() {
             return Err(Malformed::Invalid { what: "the host" });
         }
-        let mut member = Self::new(config, RoomId::of(&genesis), now)?;
-        member.place = Place::Root;
+        let tree = Tree::root(config.candidate(), config.max_children, now);
+        let mut member = Self::new(config, RoomId::of(&genesis), tree, now)?;
         member.start_log(genesis, now);
         member.start_chairing(now);
         member.announce_joined(true, now);
@@ -132,18 +136,19 @@ impl Member {
     /// # Errors
     /// [`Malformed`] when the nickname is too long or the log is another room's.
     pub fn join(config: Config, room: RoomId, log: Option<Log>, now: Duration) -> Result<Self, Malformed> {
-        let mut member = Self::new(config, room, now)?;
+        let tree = Tree::seeker(config.candidate(), config.max_children, now);
+        let mut member = Self::new(config, room, tree, now)?;
         if let Some(log) = log {
             if log.room() != room {
                 return Err(Malformed::Invalid { what: "the log" });
             }
             member.resume_log(log, now);
         }
-        member.seek(now);
+        member.follow_tree(now);
         Ok(member)
     }
 
-    fn new(config: Config, room: RoomId, now: Duration) -> Result<Self, Malformed> {
+    fn new(config: Config, room: RoomId, tree: Tree, now: Duration) -> Result<Self, Malformed> {
         let person = config.key.person();
         let certificate = Verified::sign(Certificate::new(person, config.peer, room), &config.key)?;
         let profile = Verified::sign(Profile::new(person, &config.nick, 0), &config.key)?;
@@ -156,10 +161,9 @@ impl Member {
             links: BTreeMap::new(),
             conduct: Conduct::default(),
             asked_ahead: None,
-            place: Place::Seeking,
-            children: Children::new(config.max_children),
-            seeking: place::Seeking::new(now),
+            tree,
             refusers: BTreeSet::new(),
+            relayed: relaying::Relayed::new(now),
             chairing: chair::Chairing::default(),
             requests: BTreeMap::new(),
             profiles: BTreeMap::new(),
@@ -188,22 +192,31 @@ impl Member {
     /// This member's place in the tree.
     #[must_use]
     pub fn place(&self) -> &Place {
-        &self.place
+        self.tree.place()
+    }
+
+    /// This member's part of the relay tree, to look at.
+    #[must_use]
+    pub fn tree(&self) -> &Tree {
+        &self.tree
     }
 
     /// The peer that sound comes from.
     #[must_use]
     pub fn parent(&self) -> Option<Peer> {
-        self.place
-            .parent()
-            .and_then(|link| self.links.get(&link))
-            .map(greeting::Link::peer)
+        self.place().parent().and_then(|link| self.tree.peer(link))
+    }
+
+    /// The peer that steps in when the parent is gone.
+    #[must_use]
+    pub fn standby(&self) -> Option<Peer> {
+        self.tree.standby().and_then(|link| self.tree.peer(link))
     }
 
     /// How many take sound from here.
     #[must_use]
     pub fn children(&self) -> usize {
-        self.children.len()
+        self.tree.children().count()
     }
 
     /// The estimate of how many listen in the whole room.
@@ -255,13 +268,19 @@ impl Member {
             Input::Malformed { link, error } => self.cut(link, error.reason(), &error.to_string(), now),
             Input::Forger { link } => self.cut(link, Reason::Malformed, "forged media packets", now),
             Input::SoundAhead => self.handle_sound_ahead(now),
-            Input::NobodyFound => self.handle_nobody_found(now),
+            Input::NobodyFound { errand } => self.tree.handle_nobody_found(errand, now),
             Input::NobodyLeft => self.handle_nobody_left(now),
+            Input::Parting { link, complaint } => self.tree.handle_complaint(link, complaint, now),
+            Input::StandbySilent { link } => self.tree.handle_standby_silent(link, now),
             Input::Command { id, command } => self.handle_command(id, command, now),
-            Input::Addresses(addresses) => self.config.addresses = addresses,
-            Input::Leave => self.leave(Left::Interrupted),
+            Input::Addresses(addresses) => {
+                self.config.addresses = addresses;
+                self.tree.set_addresses(self.config.candidate(), now);
+            }
+            Input::Leave => self.handle_leaving(now),
             Input::Timeout => self.handle_timeout(now),
         }
+        self.follow_tree(now);
     }
 
     /// The next thing to do; `None` when all is done.
@@ -277,14 +296,9 @@ impl Member {
         }
         let greeting = self.links.values().filter_map(greeting::Link::deadline).min();
         let command = self.requests.values().map(command::Pending::deadline).min();
-        let place = match self.place {
-            Place::Asked { deadline, .. } => Some(deadline),
-            _ => None,
-        };
         [
             greeting.map(|at| (at, Wake::Greeting)),
-            place.map(|at| (at, Wake::Place)),
-            self.seek_due().map(|at| (at, Wake::Seek)),
+            self.tree.poll_timeout().map(|at| (at, Wake::Tree)),
             self.chairing.due().map(|at| (at, Wake::Beacon)),
             command.map(|at| (at, Wake::Command)),
         ]
@@ -317,11 +331,13 @@ impl Member {
             Message::Entries(entries) => self.handle_entries(link, entries, now),
             Message::Beacon(beacon) => self.handle_beacon(link, beacon, now),
             Message::Request(action) => self.handle_request(link, action, now),
-            Message::Verdict(verdict) => self.handle_verdict(verdict),
-            Message::Attach(_) => self.handle_attach(link),
-            Message::Attached { path } => self.handle_attached(link, path, now),
-            Message::Redirect(candidates) => self.handle_redirect(link, candidates, now),
-            Message::AttachRefused(refusal) => self.handle_attach_refused(link, refusal, now),
+            Message::Verdict(verdict) => self.handle_verdict(link, verdict),
+            Message::Attach(attach) => self.handle_attach(link, attach, now),
+            Message::Attached(attached) => self.tree.handle_attached(link, attached, now),
+            Message::Redirect(redirect) => self.tree.handle_redirect(link, redirect, now),
+            Message::AttachRefused(refusal) => self.tree.handle_attach_refused(link, refusal, now),
+            Message::Position(position) => self.tree.handle_position(link, position, now),
+            Message::Report(report) => self.tree.handle_report(link, report, now),
             Message::Profiles(profiles) => self.handle_profiles(link, profiles),
             Message::Census { listeners } => self.handle_census(link, listeners),
         }
@@ -337,10 +353,9 @@ impl Member {
         for link in late {
             self.cut(link, Reason::NotInTheRoom, "no hello in time", now);
         }
-        self.expire_place(now);
+        self.tree.handle_timeout(now);
         self.expire_commands(now);
         self.beacon_if_due(now);
-        self.seek_if_due(now);
     }
 
     /// Takes what a message costs from the budget of the peer that sent it. `false` when there was too little left,
@@ -354,6 +369,14 @@ impl Member {
             self.cut(link, Reason::TooMany, "slow down", now);
         }
         may
+    }
+
+    /// The person leaves: the chair says so to all, and a relay serves its children until they have moved.
+    fn handle_leaving(&mut self, now: Duration) {
+        self.say_farewell(now);
+        if !self.tree.leave(now) {
+            self.leave(Left::Interrupted);
+        }
     }
 
     /// Leaves: tells every neighbour, and puts out the last event.
@@ -403,7 +426,7 @@ impl Member {
     }
 
     fn send_to_children(&mut self, message: &Message) {
-        let sends = self.children.iter().map(|to| Output::Send {
+        let sends = self.tree.children().map(|to| Output::Send {
             to,
             message: Box::new(message.clone()),
         });
@@ -419,7 +442,11 @@ impl Member {
     }
 
     fn max_links(&self) -> usize {
-        self.config.max_children.saturating_add(SPARE_LINKS)
+        // A child, its emergency, and its share of standbys.
+        self.config
+            .max_children
+            .saturating_mul(6)
+            .saturating_add(SPARE_LINKS)
     }
 }
 

@@ -53,7 +53,9 @@ impl Member {
 
     /// Asks the parent for what the speakers know already, but not for every packet that says so.
     pub(super) fn handle_sound_ahead(&mut self, now: Duration) {
-        let Some(parent) = self.place.parent() else { return };
+        let Some(parent) = self.place().parent() else {
+            return;
+        };
         if self.asked_ahead.is_none_or(|asked| now >= asked + AHEAD_PAUSE) {
             self.asked_ahead = Some(now);
             self.ask_for_entries(parent);
@@ -126,14 +128,14 @@ impl Member {
             // That was all it has, whatever it claimed.
             neighbour.claimed = 0;
         }
-        self.ask_for_a_place(now);
+        self.offer_link(link, now);
     }
 
     pub(super) fn handle_beacon(&mut self, link: Neighbour, signed: Signed<Beacon>, now: Duration) {
         let Some(chair) = self.log.as_ref().map(|log| log.state().chair()) else {
             return;
         };
-        if chair == self.config.key.person() {
+        if self.chairing.due().is_some() {
             return;
         }
         match self.beacon.handle(signed, self.room, chair) {
@@ -142,6 +144,10 @@ impl Member {
                 self.clock.handle_beacon(&beacon, now);
                 self.want_entries(link, beacon.head);
                 self.send_to_children(&Message::Beacon(beacon.signed().clone()));
+                if !beacon.is_farewell() {
+                    self.tree.set_roots(beacon.root, beacon.fallback, now);
+                }
+                self.handle_farewell(&beacon);
             }
             Ok(None) => {}
             Err(error) => self.cut(link, Reason::Malformed, &error.to_string(), now),
@@ -149,7 +155,7 @@ impl Member {
     }
 
     pub(super) fn handle_profiles(&mut self, link: Neighbour, profiles: Vec<Signed<Profile>>) {
-        if self.place.parent() != Some(link) && !self.place.is_asking(link) {
+        if self.place().parent() != Some(link) && !self.is_without_place() {
             return;
         }
         for signed in profiles {
@@ -168,7 +174,7 @@ impl Member {
     }
 
     pub(super) fn handle_census(&mut self, link: Neighbour, listeners: u32) {
-        if self.place.parent() == Some(link) && self.listeners != listeners {
+        if self.place().parent() == Some(link) && self.listeners != listeners {
             self.listeners = listeners;
             self.event(Event::Listeners(listeners));
             self.send_to_children(&Message::Census { listeners });
@@ -221,6 +227,7 @@ impl Member {
                 self.tell_role(person);
                 if person == me {
                     self.outputs.push_back(Output::Stage(None));
+                    self.tree.set_on_stage(false, now);
                 }
             }
             Change::Title => {
@@ -264,6 +271,7 @@ impl Member {
         let seconds = u32::try_from(self.clock.now_ms(now) / 1000).unwrap_or(u32::MAX);
         let epoch = seconds.max(self.last_epoch.saturating_add(1));
         self.last_epoch = epoch;
+        self.tree.set_on_stage(true, now);
         self.outputs
             .push_back(Output::Stage(Some(OnStage { tag, epoch })));
     }
@@ -312,7 +320,7 @@ impl Member {
         self.send(child, Message::Census { listeners });
     }
 
-    fn is_on_stage(&self, person: Person) -> bool {
+    pub(super) fn is_on_stage(&self, person: Person) -> bool {
         self.log
             .as_ref()
             .is_some_and(|log| log.state().stage().contains_key(&person))

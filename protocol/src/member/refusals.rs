@@ -7,9 +7,9 @@
 use alloc::collections::BTreeSet;
 use core::time::Duration;
 
-use crate::{neighbour::Neighbour, person::Peer, reason::Reason};
+use crate::{neighbour::Neighbour, person::Peer, reason::Reason, tree::Errand};
 
-use super::Member;
+use super::{Left, Member};
 
 /// Most members that are remembered to have said no. A search of half a minute hardly meets more; whoever fills the
 /// DHT with liars is asked again each second.
@@ -37,15 +37,16 @@ impl Member {
             && self.refusers.len() < MAX_REFUSERS
             && self.refusers.insert(peer);
         if is_news {
-            self.seek_next(now);
+            self.tree.seek_at_once(now);
         }
     }
 
     /// The driver knows of nobody but the refusers.
     pub(super) fn handle_nobody_left(&mut self, now: Duration) {
-        if self.joined || self.refusers.is_empty() || !self.is_searching() {
-            return self.handle_nobody_found(now);
+        if self.joined || self.refusers.is_empty() || !self.tree.is_idle_without_place() {
+            return self.tree.handle_nobody_found(Errand::Place, now);
         }
-        self.give_up();
+        let refusal = self.tree.last_refusal();
+        self.leave(refusal.map_or(Left::Unreachable, Left::Refused));
     }
 }

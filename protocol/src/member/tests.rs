@@ -1,15 +1,17 @@
 //! Members in virtual time, joined by links that carry real frames.
 
 mod hostile;
+mod tree;
 
-use alloc::{format, string::ToString, vec};
+use alloc::{collections::BTreeSet, format, string::ToString, vec};
 
 use super::*;
 use crate::{
     log::{Act, Action, Head},
+    tree::{Errand, Why},
     wire::{
         frame::FrameReader,
-        message::{Attach, Candidate, Entries, Hello, Outcome, Slot},
+        message::{Attach, Entries, Hello, Outcome},
     },
 };
 
@@ -24,6 +26,10 @@ struct World {
     owners: BTreeMap<Neighbour, usize>,
     seen: Vec<(usize, Output)>,
     next: u64,
+    /// Whether members reach whom they dial; else the test connects them.
+    dials: bool,
+    dialled: VecDeque<(usize, Errand, Vec<Peer>)>,
+    dead: BTreeSet<usize>,
 }
 
 fn key(seed: u8) -> Arc<PersonKey> {
@@ -65,6 +71,9 @@ impl World {
             owners: BTreeMap::new(),
             seen: vec![],
             next: 0,
+            dials: false,
+            dialled: VecDeque::new(),
+            dead: BTreeSet::new(),
         };
         world
             .members
@@ -172,7 +181,9 @@ impl World {
         while let Some(due) = self
             .members
             .iter()
-            .filter_map(Member::poll_timeout)
+            .enumerate()
+            .filter(|(at, _)| !self.dead.contains(at))
+            .filter_map(|(_, member)| member.poll_timeout())
             .map(|(at, _)| at)
             .min()
         {
@@ -180,7 +191,10 @@ impl World {
                 break;
             }
             self.now = self.now.max(due);
-            for member in &mut self.members {
+            for (at, member) in self.members.iter_mut().enumerate() {
+                if self.dead.contains(&at) {
+                    continue;
+                }
                 if member.poll_timeout().is_some_and(|(at, _)| at <= self.now) {
                     member.handle(Input::Timeout, self.now);
                 }
@@ -192,10 +206,42 @@ impl World {
 
     /// Delivers messages until nobody has anything to say.
     fn run(&mut self) {
+        loop {
+            self.drain();
+            let Some((member, errand, peers)) = self.dialled.pop_front() else {
+                return;
+            };
+            let reached = |peer: &Peer| {
+                let member = self
+                    .members
+                    .iter()
+                    .position(|member| member.config.peer == *peer)?;
+                (!self.dead.contains(&member)).then_some(member)
+            };
+            match peers.iter().find_map(reached) {
+                Some(other) => _ = self.connect(member, other),
+                None => self.members[member].handle(Input::NobodyFound { errand }, self.now),
+            }
+        }
+    }
+
+    fn drain(&mut self) {
         while let Some((member, output)) =
             (0..self.members.len()).find_map(|at| self.members[at].poll_output().map(|output| (at, output)))
         {
+            if self.dead.contains(&member) {
+                continue;
+            }
             match &output {
+                Output::Dial { errand, candidates } if self.dials => {
+                    let peers = candidates.iter().map(|candidate| candidate.peer).collect();
+                    self.dialled.push_back((member, *errand, peers));
+                }
+                Output::Seek if self.dials => {
+                    let anyone = self.members.iter().map(|member| member.config.peer);
+                    let others = anyone.filter(|peer| *peer != self.members[member].config.peer);
+                    self.dialled.push_back((member, Errand::Place, others.collect()));
+                }
                 Output::Send { to, message } => self.deliver(*to, message),
                 Output::Close(link) => {
                     self.owners.remove(link);
@@ -462,41 +508,15 @@ fn a_latecomer_catches_up_before_it_takes_a_place() {
 }
 
 #[test]
-fn who_is_asked_and_is_not_the_root_redirects_to_it() {
-    let mut world = World::hosted();
-    let (first, _) = world.joined(2);
-    let second = world.newcomer(3);
-    world.connect(second, first);
-    let to_root = Candidate {
-        peer: Peer([1; 32]),
-        addresses: config(1).addresses,
-    };
-    assert!(
-        world
-            .outputs(second)
-            .any(|output| *output == Output::Dial(vec![to_root.clone()]))
-    );
-    assert_eq!(world.members[second].place(), &Place::Seeking);
-    world.connect(second, 0);
-    assert_eq!(world.members[second].parent(), Some(Peer([1; 32])));
-}
-
-#[test]
-fn a_full_host_refuses_and_the_newcomer_tells_why() {
-    let mut world = World::hosted();
-    for seed in 2..=5 {
-        world.joined(seed);
-    }
-    let (late, _) = world.joined(6);
-    world.pass(SEEK_LIMIT + SEEK_PAUSE);
-    assert!(matches!(world.left(late), Some(Left::Refused(refusal)) if refusal.reason == Reason::Full));
-}
-
-#[test]
 fn a_room_that_nobody_answers_for_is_unreachable_after_its_limit() {
     let mut world = World::hosted();
     let lost = world.newcomer(2);
-    world.members[lost].handle(Input::NobodyFound, world.now);
+    world.members[lost].handle(
+        Input::NobodyFound {
+            errand: Errand::Place,
+        },
+        world.now,
+    );
     world.pass(SEEK_LIMIT.saturating_sub(Duration::from_millis(1)));
     assert_eq!(world.left(lost), None);
     assert!(
@@ -526,7 +546,7 @@ fn a_lost_parent_is_looked_for_and_found_again() {
     let back = Event::Parent {
         peer: Some(Peer([1; 32])),
         depth: 1,
-        redirected: false,
+        why: Why::Failover,
     };
     assert!(world.events(listener).contains(&&back));
     assert_eq!(
@@ -599,14 +619,7 @@ fn a_peer_that_opens_and_says_nothing_is_cut_off() {
 fn nothing_is_heard_before_hello() {
     let mut world = World::hosted();
     let link = world.stranger(0, 9);
-    world.say(
-        0,
-        link,
-        Message::Attach(Attach {
-            slot: Slot::Child,
-            extensions: vec![],
-        }),
-    );
+    world.say(0, link, Message::Attach(Attach::join(0)));
     assert_eq!(world.refusal_on(link), Some(Reason::NotInTheRoom));
     assert_eq!(world.members[0].children(), 0);
 }

@@ -1,203 +1,368 @@
-//! Attaching: asking for a place, being given one, and the path that proves there is no loop.
+//! Asking for a place, and giving one.
 
-use alloc::{collections::BTreeSet, vec::Vec};
+use alloc::{vec, vec::Vec};
 use core::time::Duration;
 
-use crate::{neighbour::Neighbour, person::Peer};
+use crate::{
+    limits,
+    neighbour::Neighbour,
+    person::Peer,
+    reason::Reason,
+    text::Text,
+    wire::message::{Attach, Attached, Candidate, Message, Redirect, Refusal, Slot, Wish},
+};
+
+use super::{
+    Errand, Output, Place, Tree, Why,
+    place::{PathError, check_path},
+};
 
 /// How long a member waits for the answer to a wish for a place. A member that answers at all answers within a
 /// round trip; longer waits only delay the next try.
 pub const ATTACH_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Where a member stands in the tree.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
-    /// Sound enters here.
-    Root,
-    /// Without a parent, looking for one.
-    Seeking,
-    /// Waiting for a neighbour's answer.
-    Asked {
-        /// Who was asked.
-        link: Neighbour,
-        /// When to give up waiting.
-        deadline: Duration,
-    },
-    /// Sound comes from a parent.
-    Attached {
-        /// The parent.
-        link: Neighbour,
-        /// Peers from the root to the parent.
-        path: Vec<Peer>,
-    },
+/// The same where the parent is gone and sound is missing: a standby that does not answer in a second is gone too.
+const ORPHAN_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Most redirects that a search for a place follows before whoever is asked gives an emergency place or refuses. A
+/// tree of eight that is full down to the second hop holds 72 members, whose offers the root knows; more is a crowd
+/// or a chain of liars.
+pub const MAX_REDIRECTS: u8 = 2;
+
+/// A wish for a child's place that waits for its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Asked {
+    /// Who was asked.
+    pub(super) link: Neighbour,
+    /// When to give up waiting.
+    pub(super) deadline: Duration,
+    /// What for.
+    pub(super) why: Why,
 }
 
-/// Why the path that a parent offered was not taken. The parent is at fault; another may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum PathError {
-    /// The path leads through this member: a loop.
-    #[error("the path leads through this member")]
-    Loop,
-    /// The path does not end at the peer that offered it.
-    #[error("the path does not end at the peer that offered it")]
-    NotItsOwn,
-}
-
-/// The neighbours that take sound from this member.
-#[derive(Debug)]
-pub struct Children {
-    links: BTreeSet<Neighbour>,
-    capacity: usize,
-}
-
-impl Place {
-    /// The parent, once there is one.
-    #[must_use]
-    pub fn parent(&self) -> Option<Neighbour> {
-        match self {
-            Self::Attached { link, .. } => Some(*link),
-            _ => None,
+impl Tree {
+    /// Puts a link to use, now that places may be asked for on it.
+    pub(super) fn use_link(&mut self, link: Neighbour, now: Duration) {
+        let Some(linked) = self.links.get(&link).filter(|linked| linked.is_ready) else {
+            return;
+        };
+        let (peer, ours) = (linked.candidate.peer, linked.ours);
+        if self.asked.is_none() {
+            if self.place == Place::Seeking && ours && self.children.slot(link).is_none() {
+                return self.ask(link, self.search.why(), now);
+            }
+            if let Some(why) = self.moving.wants(peer) {
+                return self.ask(link, why, now);
+            }
+        }
+        if self.standby.wants(peer) {
+            return self.ask_standby(link, now);
+        }
+        if ours {
+            self.release(link);
         }
     }
 
-    /// Hops from the root: 0 for the root and for those without a place.
-    #[must_use]
-    pub fn depth(&self) -> u32 {
-        match self {
-            Self::Attached { path, .. } => u32::try_from(path.len()).unwrap_or(u32::MAX),
-            _ => 0,
+    /// Asks for a child's place.
+    pub(super) fn ask(&mut self, link: Neighbour, why: Why, now: Duration) {
+        let (wish, redirects) = match why {
+            Why::Attached | Why::Redirected if self.place == Place::Seeking => {
+                (Wish::Join, self.search.redirects())
+            }
+            Why::Redirected | Why::Left => (Wish::Told, 0),
+            Why::Better if self.uplinks.is_on_stage() => (Wish::Stage, 0),
+            Why::Better => (Wish::Better, 0),
+            _ => (Wish::Orphan, 0),
+        };
+        let patience = if wish == Wish::Orphan {
+            ORPHAN_TIMEOUT
+        } else {
+            ATTACH_TIMEOUT
+        };
+        self.asked = Some(Asked {
+            link,
+            deadline: now + patience,
+            why,
+        });
+        self.send(link, Message::Attach(self.attach(Slot::Child, wish, redirects)));
+    }
+
+    pub(super) fn attach(&self, slot: Slot, wish: Wish, redirects: u8) -> Attach {
+        Attach {
+            slot,
+            wish,
+            redirects,
+            capacity: u16::try_from(self.children.capacity()).unwrap_or(u16::MAX),
+            extensions: Vec::new(),
         }
     }
 
-    /// The root, as the path tells it.
-    #[must_use]
-    pub fn root(&self) -> Option<Peer> {
-        match self {
-            Self::Attached { path, .. } => path.first().copied(),
-            _ => None,
+    /// A neighbour wishes for a place here.
+    pub fn handle_attach(&mut self, link: Neighbour, attach: &Attach, now: Duration) {
+        let Some(peer) = self.peer(link) else { return };
+        if let Err(refusal) = self.may_give_places(peer) {
+            return self.send(link, Message::AttachRefused(refusal));
+        }
+        let urgent = match attach.wish {
+            Wish::Orphan | Wish::Told | Wish::Stage => true,
+            Wish::Join => attach.redirects >= MAX_REDIRECTS,
+            Wish::Better => self.may_displace(attach, now),
+        };
+        let has_place = self.children.has_room(link, attach.slot, false);
+        if has_place {
+            return self.give_place(link, attach, now);
+        }
+        let candidates = match attach.slot {
+            Slot::Child if attach.redirects < MAX_REDIRECTS => self.others_to_ask(link, peer, now),
+            _ => Vec::new(),
+        };
+        // A newcomer has the time to ask deeper; whoever is without sound has not.
+        if urgent
+            && (attach.wish != Wish::Join || candidates.is_empty())
+            && self.children.has_room(link, attach.slot, true)
+        {
+            self.give_place(link, attach, now);
+            return self.make_room(link, attach, now);
+        }
+        let answer = if candidates.is_empty() || attach.wish == Wish::Better {
+            Message::AttachRefused(refusal(Reason::Full, "no place is left here"))
+        } else {
+            Message::Redirect(Redirect {
+                candidates,
+                leaving: false,
+            })
+        };
+        self.send(link, answer);
+    }
+
+    /// A neighbour gives the place that was asked for.
+    pub fn handle_attached(&mut self, link: Neighbour, attached: Attached, now: Duration) {
+        let Some(peer) = self.peer(link) else { return };
+        if attached.slot == Slot::Standby {
+            return self.handle_standby_given(link, attached.position, now);
+        }
+        let Some(asked) = self.asked.take_if(|asked| asked.link == link) else {
+            return self.cut(link, "an unexpected place");
+        };
+        match check_path(&attached.position.path, peer, self.me.peer) {
+            Err(PathError::NotItsOwn) => {
+                self.cut(link, "a path that does not end at its sender");
+                return self.seek_on(now);
+            }
+            // Two that move at once can meet so: nobody is at fault.
+            Err(PathError::Loop) => {
+                self.release(link);
+                return self.seek_on(now);
+            }
+            Ok(()) => {}
+        }
+        self.take_place(link, attached, asked.why, now);
+    }
+
+    /// A neighbour names others.
+    pub fn handle_redirect(&mut self, link: Neighbour, redirect: Redirect, now: Duration) {
+        let Redirect {
+            mut candidates,
+            leaving,
+        } = redirect;
+        candidates.retain(|candidate| candidate.peer != self.me.peer);
+        if let Some(asked) = self.asked.take_if(|asked| asked.link == link) {
+            if self.place != Place::Seeking {
+                return self.give_up_move(asked, now);
+            }
+            if candidates.is_empty() || !self.search.note_redirect() {
+                self.search
+                    .note_refused(refusal(Reason::Full, "redirected without end"));
+                self.release(link);
+                return self.seek_on(now);
+            }
+            self.outputs.push_back(Output::Dial {
+                errand: Errand::Place,
+                candidates,
+            });
+            return self.release(link);
+        }
+        if self.place.parent() == Some(link) {
+            let why = if leaving { Why::Left } else { Why::Redirected };
+            return self.start_moving(candidates, why, now);
+        }
+        // A parent that was left meanwhile may still say so.
+        if self.moving.former() != Some(link) {
+            self.cut(link, "an unexpected redirect");
         }
     }
 
-    /// Whether this neighbour was asked and has not answered.
-    #[must_use]
-    pub fn is_asking(&self, neighbour: Neighbour) -> bool {
-        matches!(self, Self::Asked { link, .. } if *link == neighbour)
+    /// A neighbour has no place.
+    pub fn handle_attach_refused(&mut self, link: Neighbour, refusal: Refusal, now: Duration) {
+        if self.standby.is_asked_at(link) {
+            return self.handle_standby_refused(link, now);
+        }
+        let Some(asked) = self.asked.take_if(|asked| asked.link == link) else {
+            return;
+        };
+        if self.place == Place::Seeking {
+            self.search.note_refused(refusal);
+            self.release(link);
+            self.seek_on(now);
+        } else {
+            self.give_up_move(asked, now);
+        }
     }
 
-    /// Takes the place that a neighbour offers.
-    ///
-    /// # Errors
-    /// [`PathError`] when its path proves a loop or a lie; the place stays as it was.
-    pub fn attach(
-        &mut self,
-        link: Neighbour,
-        path: Vec<Peer>,
-        parent: Peer,
-        me: Peer,
-    ) -> Result<(), PathError> {
-        if path.contains(&me) {
-            return Err(PathError::Loop);
+    /// The answer to a wish did not come, or its link is gone.
+    pub(super) fn handle_answer_missing(&mut self, now: Duration) {
+        let Some(asked) = self.asked.take() else { return };
+        if self.place == Place::Seeking {
+            // It may be the standby: who does not answer now is none.
+            if self.standby.is_at(asked.link) {
+                self.lose_standby(now);
+            }
+            self.release(asked.link);
+            self.seek_on(now);
+        } else {
+            self.give_up_move(asked, now);
         }
-        if path.last() != Some(&parent) {
-            return Err(PathError::NotItsOwn);
+    }
+
+    fn take_place(&mut self, link: Neighbour, attached: Attached, why: Why, now: Duration) {
+        let old = self.place.parent();
+        self.place = Place::Attached {
+            link,
+            path: attached.position.path.clone(),
+        };
+        self.placed_at = now;
+        self.around = attached.position;
+        self.search.end();
+        if self.standby.is_at(link) {
+            self.standby.forget();
+            self.outputs.push_back(Output::Standby(None));
         }
-        *self = Self::Attached { link, path };
+        self.outputs.push_back(Output::Parent(Some(link)));
+        self.outputs.push_back(Output::Placed(why));
+        self.note_root();
+        self.settle(old.filter(|old| *old != link), now);
+        self.note_move(now);
+        self.check_standby(now);
+        self.feed(now);
+        self.release_idle();
+    }
+
+    /// Whether this member can be a parent or a standby at all now.
+    fn may_give_places(&self, to: Peer) -> Result<(), Refusal> {
+        if self.place == Place::Seeking || self.moving.is_leaving() {
+            return Err(refusal(Reason::Full, "without a place itself"));
+        }
+        let path = self.place.path();
+        if path.contains(&to) {
+            return Err(refusal(Reason::Full, "that place is below yourself"));
+        }
+        // The path that the child passes on has this member and itself behind it.
+        if path.len() + 2 > limits::DEPTH {
+            return Err(refusal(Reason::Full, "too far from the root"));
+        }
         Ok(())
     }
-}
 
-impl Children {
-    /// No children yet, and room for so many.
-    #[must_use]
-    pub fn new(capacity: usize) -> Self {
-        Self {
-            links: BTreeSet::new(),
-            capacity,
+    fn give_place(&mut self, link: Neighbour, attach: &Attach, now: Duration) {
+        let had = self.children.slot(link);
+        let is_new = self.children.admit(link, attach.slot, attach.capacity, now);
+        let position = self.position_for(link, attach.slot);
+        self.telling.note_told(link, position.clone());
+        self.send(
+            link,
+            Message::Attached(Attached {
+                slot: attach.slot,
+                position,
+            }),
+        );
+        if is_new {
+            let Some(peer) = self.peer(link) else { return };
+            let news = |slot, added| Output::Child {
+                link,
+                peer,
+                slot,
+                added,
+            };
+            self.outputs.extend(had.map(|slot| news(slot, false)));
+            self.outputs.push_back(news(attach.slot, true));
+            self.note_change(now);
         }
     }
 
-    /// The children, in a fixed order.
-    pub fn iter(&self) -> impl Iterator<Item = Neighbour> + '_ {
-        self.links.iter().copied()
-    }
-
-    /// How many there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.links.len()
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.links.is_empty()
-    }
-
-    /// Gives a neighbour a place; `false` when all are taken. A child that asks again keeps its own.
-    pub fn admit(&mut self, link: Neighbour) -> bool {
-        let has_place = self.links.contains(&link);
-        if !has_place && self.links.len() >= self.capacity {
-            return false;
+    /// Whom a newcomer may ask instead: those below who offered a place, or else any child that relays.
+    fn others_to_ask(&mut self, link: Neighbour, peer: Peer, now: Duration) -> Vec<Candidate> {
+        let named = self.children.candidates((link, peer), now);
+        if !named.is_empty() {
+            return named;
         }
-        self.links.insert(link);
-        true
+        let mut relays: Vec<Neighbour> = self
+            .children
+            .of(Slot::Child)
+            .filter(|(child, state)| *child != link && state.capacity > 0)
+            .map(|(child, _)| child)
+            .collect();
+        // Each newcomer is sent to others first.
+        relays.sort_by_key(|child| self.peer(*child).map(|child| super::affinity(peer, child)));
+        relays
+            .into_iter()
+            .filter_map(|child| self.links.get(&child))
+            .map(|linked| linked.candidate.clone())
+            .filter(|candidate| candidate.peer != peer)
+            .take(limits::CANDIDATES)
+            .collect()
     }
 
-    /// Takes a neighbour's place back; `false` when it had none.
-    pub fn remove(&mut self, link: Neighbour) -> bool {
-        self.links.remove(&link)
+    /// Everyone that the parent told of, the root last.
+    pub(super) fn acquaintances(&self) -> Vec<Candidate> {
+        let mut known: Vec<Candidate> = vec![];
+        let told = self.around.elders.iter().chain(&self.around.root);
+        for candidate in told.filter(|candidate| candidate.peer != self.me.peer) {
+            if !known.iter().any(|other| other.peer == candidate.peer) {
+                known.push(candidate.clone());
+            }
+        }
+        known
+    }
+
+    /// A child is gone, or has another place now.
+    pub(super) fn lose_child(&mut self, (link, peer): (Neighbour, Peer), slot: Slot, now: Duration) {
+        self.telling.forget(link);
+        self.outputs.push_back(Output::Child {
+            link,
+            peer,
+            slot,
+            added: false,
+        });
+        if slot == Slot::Child {
+            self.note_change(now);
+            self.leave_when_empty();
+        }
+    }
+
+    /// Whether a dial that is under way is for this peer.
+    fn is_wanted(&self, peer: Peer) -> bool {
+        self.standby.wants(peer) || self.moving.wants(peer).is_some()
+    }
+
+    /// Closes the links that were only for finding a place.
+    fn release_idle(&mut self) {
+        let idle: Vec<Neighbour> = self
+            .links
+            .iter()
+            .filter(|(_, linked)| linked.ours && !self.is_wanted(linked.candidate.peer))
+            .map(|(link, _)| *link)
+            .filter(|link| !self.needs(*link))
+            .collect();
+        for link in idle {
+            self.release(link);
+        }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use alloc::vec;
-
-    use super::*;
-
-    const ME: Peer = Peer([1; 32]);
-    const PARENT: Peer = Peer([2; 32]);
-    const ROOT: Peer = Peer([3; 32]);
-
-    #[test]
-    fn a_path_through_oneself_is_refused() {
-        let mut place = Place::Seeking;
-        assert_eq!(
-            place.attach(Neighbour(1), vec![ROOT, ME, PARENT], PARENT, ME),
-            Err(PathError::Loop)
-        );
-        assert_eq!(place, Place::Seeking);
-    }
-
-    #[test]
-    fn a_path_that_ends_elsewhere_is_refused() {
-        let mut place = Place::Seeking;
-        assert_eq!(
-            place.attach(Neighbour(1), vec![PARENT, ROOT], PARENT, ME),
-            Err(PathError::NotItsOwn)
-        );
-    }
-
-    #[test]
-    fn depth_counts_the_hops_from_the_root() {
-        let mut place = Place::Seeking;
-        place
-            .attach(Neighbour(1), vec![ROOT, PARENT], PARENT, ME)
-            .expect("a good path");
-        assert_eq!(
-            (place.depth(), place.root(), place.parent()),
-            (2, Some(ROOT), Some(Neighbour(1)))
-        );
-    }
-
-    #[test]
-    fn places_are_never_exceeded_and_asking_twice_takes_one() {
-        let mut children = Children::new(2);
-        assert!(children.admit(Neighbour(1)) && children.admit(Neighbour(1)) && children.admit(Neighbour(2)));
-        assert!(!children.admit(Neighbour(3)));
-        assert!(children.remove(Neighbour(1)) && !children.remove(Neighbour(1)));
-        assert!(children.admit(Neighbour(3)));
-        assert_eq!(children.iter().collect::<Vec<_>>(), [Neighbour(2), Neighbour(3)]);
+/// A refusal of a place.
+fn refusal(reason: Reason, text: &str) -> Refusal {
+    Refusal {
+        reason,
+        text: Text::clean(text),
     }
 }

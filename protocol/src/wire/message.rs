@@ -106,12 +106,27 @@ pub enum Outcome {
 }
 
 /// How a link is to be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Slot {
     /// For sound: the other end becomes the parent.
     Child,
-    /// Reserved: for digests, as a warm standby.
+    /// For digests and pulls: the other end becomes the warm standby.
     Standby,
+}
+
+/// Why a place is asked for. It says what the asked may do to make room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Wish {
+    /// A newcomer. After [`crate::tree::MAX_REDIRECTS`] redirects an emergency slot may be given.
+    Join,
+    /// Its parent is gone: an emergency slot may be given.
+    Orphan,
+    /// Its parent told it to move here: an emergency slot may be given.
+    Told,
+    /// It speaks, and wants to be near the root: an emergency slot may be given.
+    Stage,
+    /// It has proven its service lower down and offers to take the place of a leaf, whose parent it becomes.
+    Better,
 }
 
 /// A member that may have a place.
@@ -129,8 +144,84 @@ pub struct Candidate {
 pub struct Attach {
     /// Which kind of place.
     pub slot: Slot,
+    /// Why.
+    pub wish: Wish,
+    /// How many redirects brought it here.
+    pub redirects: u8,
+    /// How many children it can take itself; 0 for a leaf. A claim.
+    pub capacity: u16,
     /// What later versions add.
     pub extensions: Vec<Extension>,
+}
+
+impl Attach {
+    /// A newcomer's first wish for a child's place.
+    #[must_use]
+    pub fn join(capacity: u16) -> Self {
+        Self {
+            slot: Slot::Child,
+            wish: Wish::Join,
+            redirects: 0,
+            capacity,
+            extensions: Vec::new(),
+        }
+    }
+}
+
+/// Where a member stands in the tree, and whom those below it can turn to.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Position {
+    /// Peers from the root to the sender.
+    pub path: Vec<Peer>,
+    /// Where the root can be reached, as far as the sender knows.
+    pub root: Option<Candidate>,
+    /// Where the fallback root can be reached, likewise.
+    pub fallback: Option<Candidate>,
+    /// Members outside the sender's subtree, at most four: standbys for the receiver. Empty for a standby's child.
+    pub elders: Vec<Candidate>,
+    /// The sender's other children, at most four: elders for the receiver's children. Empty for a standby's child.
+    pub siblings: Vec<Candidate>,
+}
+
+/// Other members to ask. As an answer to [`Message::Attach`]: instead of the sender. From a parent, unasked: the
+/// receiver finds a place with one of these, and leaves the sender once it has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Redirect {
+    /// Whom, at most four.
+    pub candidates: Vec<Candidate>,
+    /// Whether the sender leaves the room.
+    pub leaving: bool,
+}
+
+/// A place: the answer to an [`Attach`] that was granted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attached {
+    /// Which kind.
+    pub slot: Slot,
+    /// Where the sender stands.
+    pub position: Position,
+}
+
+/// A free place somewhere below the sender of a [`Report`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    /// Who has it.
+    pub candidate: Candidate,
+    /// How many it has.
+    pub free: u16,
+    /// Hops below the sender of the report; 0 for itself.
+    pub depth: u8,
+}
+
+/// What a subtree looks like from its top. All of it is claims.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Report {
+    /// Members in the subtree, the sender included.
+    pub members: u32,
+    /// Free places in the subtree.
+    pub free: u32,
+    /// The best of them, nearest first, at most four.
+    pub offers: Vec<Offer>,
 }
 
 /// A message between two members of a room.
@@ -157,16 +248,17 @@ pub enum Message {
     Verdict(Verdict),
     /// The receiver gives a place or refuses.
     Attach(Attach),
-    /// The receiver is a child now: sound comes on this link.
-    Attached {
-        /// From the root to the sender.
-        path: Vec<Peer>,
-    },
-    /// The receiver asks these instead, in this order.
-    Redirect(Vec<Candidate>),
+    /// The receiver has the place that it asked for.
+    Attached(Attached),
+    /// The receiver asks others for a place.
+    Redirect(Redirect),
     /// The receiver asks someone else.
     AttachRefused(Refusal),
-    /// The sender leaves the room; the receiver forgets the link.
+    /// From a parent or a standby: its position has changed. The receiver leaves it when the path leads through itself.
+    Position(Position),
+    /// From a child: what its subtree looks like now.
+    Report(Report),
+    /// The sender needs this link no more, or leaves the room; the receiver forgets the link.
     Leave,
     /// Profiles of the people on the stage; the receiver checks each and passes news on to its children.
     Profiles(Vec<Signed<Profile>>),
@@ -180,11 +272,6 @@ pub enum Message {
 #[derive(Serialize, Deserialize)]
 struct EntriesWanted {
     after: u32,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Attached {
-    path: Vec<Peer>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -205,7 +292,9 @@ mod kind {
     pub(super) const ATTACHED: u16 = 10;
     pub(super) const REDIRECT: u16 = 11;
     pub(super) const ATTACH_REFUSED: u16 = 12;
+    pub(super) const POSITION: u16 = 13;
     pub(super) const LEAVE: u16 = 14;
+    pub(super) const REPORT: u16 = 15;
     pub(super) const PROFILES: u16 = 16;
     pub(super) const CENSUS: u16 = 17;
 }
@@ -226,9 +315,11 @@ impl Message {
             Self::Request(action) => (kind::REQUEST, encode(action)),
             Self::Verdict(verdict) => (kind::VERDICT, encode(verdict)),
             Self::Attach(attach) => (kind::ATTACH, encode(attach)),
-            Self::Attached { path } => (kind::ATTACHED, encode(&Attached { path: path.clone() })),
-            Self::Redirect(candidates) => (kind::REDIRECT, encode(candidates)),
+            Self::Attached(attached) => (kind::ATTACHED, encode(attached)),
+            Self::Redirect(redirect) => (kind::REDIRECT, encode(redirect)),
             Self::AttachRefused(refusal) => (kind::ATTACH_REFUSED, encode(refusal)),
+            Self::Position(position) => (kind::POSITION, encode(position)),
+            Self::Report(report) => (kind::REPORT, encode(report)),
             Self::Leave => (kind::LEAVE, Bytes::new()),
             Self::Profiles(profiles) => (kind::PROFILES, encode(profiles)),
             Self::Census { listeners } => (
@@ -259,11 +350,11 @@ impl Message {
             kind::REQUEST => Self::Request(decode(body, "request")?),
             kind::VERDICT => Self::Verdict(checked(body, "verdict")?),
             kind::ATTACH => Self::Attach(checked(body, "attach")?),
-            kind::ATTACHED => Self::Attached {
-                path: checked::<Attached>(body, "attached")?.path,
-            },
+            kind::ATTACHED => Self::Attached(checked(body, "attached")?),
             kind::REDIRECT => Self::Redirect(checked(body, "redirect")?),
             kind::ATTACH_REFUSED => Self::AttachRefused(checked(body, "attach refused")?),
+            kind::POSITION => Self::Position(checked(body, "position")?),
+            kind::REPORT => Self::Report(checked(body, "report")?),
             kind::LEAVE if body.is_empty() => Self::Leave,
             kind::LEAVE => {
                 return Err(Malformed::LeftOver {
@@ -327,12 +418,39 @@ impl Limited for Attach {
 
 impl Limited for Attached {
     fn validate(&self) -> Result<(), Malformed> {
+        self.position.validate()
+    }
+}
+
+impl Limited for Position {
+    fn validate(&self) -> Result<(), Malformed> {
         if self.path.is_empty() {
             return Err(Malformed::Invalid {
                 what: "an empty path",
             });
         }
-        count("peers on a path", self.path.len(), limits::DEPTH)
+        count("peers on a path", self.path.len(), limits::DEPTH)?;
+        self.elders.validate()?;
+        self.siblings.validate()?;
+        self.root
+            .iter()
+            .chain(&self.fallback)
+            .try_for_each(|candidate| addresses(&candidate.addresses))
+    }
+}
+
+impl Limited for Redirect {
+    fn validate(&self) -> Result<(), Malformed> {
+        self.candidates.validate()
+    }
+}
+
+impl Limited for Report {
+    fn validate(&self) -> Result<(), Malformed> {
+        count("offers", self.offers.len(), limits::CANDIDATES)?;
+        self.offers
+            .iter()
+            .try_for_each(|offer| addresses(&offer.candidate.addresses))
     }
 }
 
@@ -404,6 +522,31 @@ mod tests {
         vec!["/ip4/127.0.0.1/udp/1/quic-v1".parse().expect("an address"); count]
     }
 
+    fn candidate(peer: Peer) -> Candidate {
+        Candidate {
+            peer,
+            addresses: addresses(2),
+        }
+    }
+
+    fn offer(peer: Peer) -> Offer {
+        Offer {
+            candidate: candidate(peer),
+            free: 8,
+            depth: 3,
+        }
+    }
+
+    fn position(peer: Peer) -> Position {
+        Position {
+            path: vec![peer; limits::DEPTH],
+            root: Some(candidate(peer)),
+            fallback: None,
+            elders: vec![candidate(peer); limits::CANDIDATES],
+            siblings: vec![candidate(peer)],
+        }
+    }
+
     /// One message of each kind.
     fn every_message() -> Vec<Message> {
         let (key, peer) = (PersonKey::from_seed(&[1; 32]), Peer([2; 32]));
@@ -471,17 +614,27 @@ mod tests {
                 outcome: Outcome::Refused(refusal()),
             }),
             Message::Attach(Attach {
-                slot: Slot::Child,
+                slot: Slot::Standby,
+                wish: Wish::Better,
+                redirects: 2,
+                capacity: u16::MAX,
                 extensions: vec![],
             }),
-            Message::Attached {
-                path: vec![peer; limits::DEPTH],
-            },
-            Message::Redirect(vec![Candidate {
-                peer,
-                addresses: addresses(2),
-            }]),
+            Message::Attached(Attached {
+                slot: Slot::Child,
+                position: position(peer),
+            }),
+            Message::Redirect(Redirect {
+                candidates: vec![candidate(peer); limits::CANDIDATES],
+                leaving: true,
+            }),
             Message::AttachRefused(refusal()),
+            Message::Position(position(peer)),
+            Message::Report(Report {
+                members: 8_000,
+                free: u32::MAX,
+                offers: vec![offer(peer); limits::CANDIDATES],
+            }),
             Message::Leave,
             Message::Profiles(vec![profile]),
             Message::Census { listeners: 8_000 },
@@ -511,26 +664,50 @@ mod tests {
     #[test]
     fn every_count_and_length_has_its_limit() {
         let peer = Peer([2; 32]);
+        let far = Candidate {
+            peer,
+            addresses: addresses(9),
+        };
         let long = Refusal {
             reason: Reason::Full,
             text: Text::clean(&"x".repeat(201)),
         };
         for message in [
-            Message::Attached {
+            Message::Position(Position {
                 path: vec![peer; limits::DEPTH + 1],
-            },
-            Message::Attached { path: vec![] },
-            Message::Redirect(vec![Candidate {
-                peer,
-                addresses: addresses(9),
-            }]),
-            Message::Redirect(vec![
-                Candidate {
-                    peer,
-                    addresses: vec![]
-                };
-                5
-            ]),
+                ..position(peer)
+            }),
+            Message::Attached(Attached {
+                slot: Slot::Child,
+                position: Position::default(),
+            }),
+            Message::Position(Position {
+                siblings: vec![candidate(peer); 5],
+                ..position(peer)
+            }),
+            Message::Position(Position {
+                root: Some(far.clone()),
+                ..position(peer)
+            }),
+            Message::Redirect(Redirect {
+                candidates: vec![far.clone()],
+                leaving: false,
+            }),
+            Message::Redirect(Redirect {
+                candidates: vec![candidate(peer); 5],
+                leaving: false,
+            }),
+            Message::Report(Report {
+                offers: vec![offer(peer); 5],
+                ..Report::default()
+            }),
+            Message::Report(Report {
+                offers: vec![Offer {
+                    candidate: far,
+                    ..offer(peer)
+                }],
+                ..Report::default()
+            }),
             Message::Refuse(long.clone()),
             Message::AttachRefused(long),
         ] {

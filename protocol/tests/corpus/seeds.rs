@@ -17,7 +17,8 @@ use majlis_protocol::{
         datagram::Builder,
         directory::{Answer, Query, encode_gossip},
         message::{
-            Alias, Attach, Candidate, Entries, Hello, Message, Outcome, Refusal, Slot, Verdict, Welcome,
+            Alias, Attach, Attached, Candidate, Entries, Hello, Message, Offer, Outcome, Position, Redirect,
+            Refusal, Report, Slot, Verdict, Welcome,
         },
     },
 };
@@ -237,22 +238,47 @@ fn messages() -> Vec<Message> {
             action: ActionId([3; 32]),
             outcome: Outcome::Refused(refusal()),
         }),
-        Message::Attach(Attach {
+        Message::Attach(Attach::join(8)),
+        Message::Attached(Attached {
             slot: Slot::Child,
-            extensions: vec![],
+            position: position(),
         }),
-        Message::Attached {
-            path: vec![Peer([1; 32]), Peer([2; 32])],
-        },
-        Message::Redirect(vec![Candidate {
-            peer: Peer([1; 32]),
-            addresses: vec![address()],
-        }]),
+        Message::Redirect(Redirect {
+            candidates: vec![candidate(1)],
+            leaving: true,
+        }),
+        Message::Position(position()),
+        Message::Report(Report {
+            members: 60,
+            free: 7,
+            offers: vec![Offer {
+                candidate: candidate(2),
+                free: 3,
+                depth: 1,
+            }],
+        }),
         Message::AttachRefused(refusal()),
         Message::Leave,
         Message::Profiles(vec![profile(), profile()]),
         Message::Census { listeners: 70_000 },
     ]
+}
+
+fn candidate(seed: u8) -> Candidate {
+    Candidate {
+        peer: Peer([seed; 32]),
+        addresses: vec![address()],
+    }
+}
+
+fn position() -> Position {
+    Position {
+        path: vec![Peer([1; 32]), Peer([2; 32])],
+        root: Some(candidate(1)),
+        fallback: Some(candidate(2)),
+        elders: vec![candidate(1), candidate(3)],
+        siblings: vec![],
+    }
 }
 
 /// A substream for each message, in pieces, and one with all of them.

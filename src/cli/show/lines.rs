@@ -41,6 +41,11 @@ pub(super) fn line(event: &Event, names: &Names) -> Option<String> {
             )
         }
         Event::FirstAudio { ms, speaker, .. } => format!("you hear {} after {ms} ms", names.of(speaker)),
+        Event::Parent {
+            reason: ParentReason::RootMoved,
+            depth: 0,
+            ..
+        } => "the host is gone; sound enters the room here now".to_owned(),
         Event::Parent { peer: None, .. } => "nobody passes the sound on to you right now".to_owned(),
         Event::Parent {
             reason: ParentReason::Attached,

@@ -21,6 +21,7 @@ use majlis_protocol::{
     person::{Person, PersonKey},
     room::Genesis,
     signed::{Malformed, Verified},
+    tree::Errand,
     wire::message::{Message, Refusal},
 };
 use tokio::{
@@ -45,7 +46,7 @@ use super::{
 };
 use crate::{
     audio::{Input, Output},
-    event::{Event, LeftReason, ParentReason, Stamped, Stats},
+    event::{Event, LeftReason, Stamped, Stats},
     home::RoomLog,
     media::{Plane, RoomMedia, Signal},
     net::Network,
@@ -69,7 +70,7 @@ pub(super) enum Note {
     /// A control substream that we wanted is open.
     Opened { peer: PeerId, control: Control },
     /// Nobody was reached; why, for people.
-    NobodyFound { why: String },
+    NobodyFound { errand: Errand, why: String },
     /// All who could be called have refused.
     NobodyLeft,
     /// A message came.
@@ -151,8 +152,6 @@ struct Actor {
     wait_listeners: u32,
     on_stage: Option<OnStage>,
     started: Instant,
-    /// The redirect of the last search, for the reason of a new parent.
-    lost_parent: bool,
     why_nobody: String,
     replies: BTreeMap<CommandId, oneshot::Sender<Result<u32, Refusal>>>,
     next_command: u64,
@@ -210,7 +209,6 @@ impl Actor {
             wait_listeners: setup.seat.wait_listeners,
             on_stage: None,
             started: setup.seat.started,
-            lost_parent: false,
             why_nobody: String::new(),
             replies: BTreeMap::new(),
             next_command: 0,
@@ -258,9 +256,9 @@ impl Actor {
             Note::Opened { peer, control } => {
                 self.start_link(peer, control, Side::Opener);
             }
-            Note::NobodyFound { why } => {
+            Note::NobodyFound { errand, why } => {
                 self.why_nobody = why;
-                self.input(MemberInput::NobodyFound);
+                self.input(MemberInput::NobodyFound { errand });
             }
             Note::NobodyLeft => self.input(MemberInput::NobodyLeft),
             Note::Message { link, message } => self.input(MemberInput::Message {
@@ -352,8 +350,9 @@ impl Actor {
                 MemberOutput::Store(record) => self.store(record.into()).await,
                 MemberOutput::Send { to, message } => self.send(to, &message),
                 MemberOutput::Close(link) => drop(self.links.remove(&link)),
-                MemberOutput::Dial(candidates) => {
-                    self.dial(seek::leads_of_candidates(&candidates, self.member.refusers()));
+                MemberOutput::Dial { errand, candidates } => {
+                    let leads = seek::leads_of_candidates(&candidates, self.member.refusers());
+                    self.dial(errand, leads);
                 }
                 MemberOutput::Seek => self.seek(),
                 MemberOutput::Route(route) => self.route(route),
@@ -407,8 +406,13 @@ impl Actor {
         ));
     }
 
-    fn dial(&self, leads: Vec<Lead>) {
-        tokio::spawn(seek::dial(self.network.clone(), leads, self.notes.0.clone()));
+    fn dial(&self, errand: Errand, leads: Vec<Lead>) {
+        tokio::spawn(seek::dial(
+            self.network.clone(),
+            errand,
+            leads,
+            self.notes.0.clone(),
+        ));
     }
 
     fn route(&mut self, route: Route) {

@@ -14,7 +14,7 @@ impl Actor {
         Stats {
             depth: self.member.place().depth(),
             parent: self.member.parent(),
-            standby: None,
+            standby: self.member.standby(),
             children: u32::try_from(self.member.children()).unwrap_or(u32::MAX),
             listeners: self.member.listeners(),
             streams: listening::stream_stats(&playback),

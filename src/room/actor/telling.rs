@@ -5,7 +5,7 @@ use majlis_protocol::{
     member::{self, Left},
 };
 
-use super::{Actor, Announcing, Event, LeftReason, ParentReason, RoomError, millis};
+use super::{Actor, Announcing, Event, LeftReason, RoomError, millis};
 
 impl Actor {
     pub(super) fn handle_event(&mut self, event: member::Event) {
@@ -36,19 +36,11 @@ impl Actor {
                     self.announce_if_due();
                 }
             }
-            member::Event::Parent {
-                peer,
-                depth,
-                redirected,
-            } => {
-                let reason = match (redirected, self.lost_parent || peer.is_none()) {
-                    (true, _) => ParentReason::Redirected,
-                    (false, true) => ParentReason::Failover,
-                    (false, false) => ParentReason::Attached,
-                };
-                self.lost_parent = peer.is_none();
+            member::Event::Parent { peer, depth, why } => {
+                let reason = why.into();
                 self.tell(Event::Parent { peer, depth, reason });
             }
+            member::Event::Standby(peer) => self.tell(Event::Standby { peer }),
             member::Event::Child { peer, added } => {
                 self.tell(Event::Child { peer, added });
                 self.start_input_if_due();

@@ -6,7 +6,7 @@ use majlis_protocol::{
     reason::Reason,
     room::RoomId,
     text::Text,
-    wire::message::{Attach, Message, Refusal, Slot},
+    wire::message::{Attach, Message, Refusal},
 };
 
 use crate::support::{
@@ -22,10 +22,7 @@ fn frame(kind: u16, body: &[u8]) -> Vec<u8> {
 }
 
 fn attach() -> Message {
-    Message::Attach(Attach {
-        slot: Slot::Child,
-        extensions: vec![],
-    })
+    Message::Attach(Attach::join(0))
 }
 
 /// Bytes that are no message, and what their sender is told.

@@ -12,7 +12,7 @@ use majlis_protocol::{
     log::Head,
     wire::{
         datagram::{Datagram, Item},
-        message::{Alias, Message, Welcome},
+        message::{Alias, Attached, Message, Position, Slot, Welcome},
     },
 };
 
@@ -61,7 +61,12 @@ async fn adopt(relay: &mut Intruder) -> (Wire, PeerId, Alias) {
     wire.say(&Message::Welcome(welcome)).await;
     while !matches!(wire.hear().await, Some(Message::Attach(_))) {}
     let path = vec![relay.attacker.peer()];
-    wire.say(&Message::Attached { path }).await;
+    let position = Position {
+        path,
+        ..Position::default()
+    };
+    let slot = Slot::Child;
+    wire.say(&Message::Attached(Attached { slot, position })).await;
     (wire, victim, hello.alias)
 }
 

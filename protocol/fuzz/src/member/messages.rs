@@ -5,13 +5,14 @@ use majlis_protocol::{
     link::Address,
     log::{Action, ActionId, Beacon, Head},
     neighbour::Neighbour,
-    person::PersonKey,
+    person::{Peer, PersonKey},
     reason::Reason,
     room::RoomId,
     signed::{Signed, Statement, Verified},
     text::Text,
     wire::message::{
-        Alias, Attach, Candidate, Entries, Hello, Message, Outcome, Refusal, Slot, Verdict, Welcome,
+        Alias, Attach, Attached, Candidate, Entries, Hello, Message, Offer, Outcome, Position, Redirect,
+        Refusal, Report, Slot, Verdict, Welcome, Wish,
     },
 };
 
@@ -91,7 +92,7 @@ pub fn greeting(world: &World, script: &mut Script<'_>) -> Message {
 
 /// Any message but a greeting.
 pub fn message(world: &World, script: &mut Script<'_>) -> Message {
-    match script.below(16) {
+    match script.below(18) {
         0 => Message::Refuse(refusal(script)),
         1 => Message::EntriesWanted {
             after: script.number(),
@@ -101,20 +102,22 @@ pub fn message(world: &World, script: &mut Script<'_>) -> Message {
         6 | 7 => request(world, script),
         8 => Message::Verdict(verdict(world, script)),
         9 => Message::Attach(Attach {
-            slot: if script.flag() { Slot::Child } else { Slot::Standby },
+            slot: slot(script),
+            wish: wish(script),
+            redirects: script.below(4),
+            capacity: script.u16(),
             extensions: Vec::new(),
         }),
-        10 | 11 => Message::Attached {
-            path: (0..=script.below(3)).map(|_| peer(script.below(8))).collect(),
-        },
-        12 => Message::Redirect(
-            (0..script.below(4))
-                .map(|_| Candidate {
-                    peer: peer(script.below(8)),
-                    addresses: addresses(script),
-                })
-                .collect(),
-        ),
+        10 | 11 => Message::Attached(Attached {
+            slot: slot(script),
+            position: position(script),
+        }),
+        12 => Message::Redirect(Redirect {
+            candidates: candidates(script),
+            leaving: script.flag(),
+        }),
+        15 => Message::Position(position(script)),
+        16 => Message::Report(report(script)),
         13 => Message::AttachRefused(refusal(script)),
         14 if script.flag() => Message::Leave,
         14 => Message::Census {
@@ -125,6 +128,63 @@ pub fn message(world: &World, script: &mut Script<'_>) -> Message {
                 .map(|_| profile(1 + script.below(6), script.byte().into(), "someone"))
                 .collect(),
         ),
+    }
+}
+
+/// A place that is given, by someone with this path.
+pub fn attached(slot: Slot, path: Vec<Peer>) -> Message {
+    let position = Position {
+        path,
+        ..Position::default()
+    };
+    Message::Attached(Attached { slot, position })
+}
+
+fn slot(script: &mut Script<'_>) -> Slot {
+    if script.flag() { Slot::Child } else { Slot::Standby }
+}
+
+fn wish(script: &mut Script<'_>) -> Wish {
+    match script.below(5) {
+        0 => Wish::Join,
+        1 => Wish::Orphan,
+        2 => Wish::Told,
+        3 => Wish::Stage,
+        _ => Wish::Better,
+    }
+}
+
+fn candidates(script: &mut Script<'_>) -> Vec<Candidate> {
+    (0..script.below(5)).map(|_| candidate(script)).collect()
+}
+
+fn candidate(script: &mut Script<'_>) -> Candidate {
+    Candidate {
+        peer: peer(script.below(8)),
+        addresses: addresses(script),
+    }
+}
+
+fn position(script: &mut Script<'_>) -> Position {
+    Position {
+        path: (0..=script.below(3)).map(|_| peer(script.below(8))).collect(),
+        root: script.flag().then(|| candidate(script)),
+        fallback: script.flag().then(|| candidate(script)),
+        elders: candidates(script),
+        siblings: candidates(script),
+    }
+}
+
+fn report(script: &mut Script<'_>) -> Report {
+    let offer = |script: &mut Script<'_>| Offer {
+        candidate: candidate(script),
+        free: script.u16(),
+        depth: script.byte(),
+    };
+    Report {
+        members: script.number(),
+        free: script.number(),
+        offers: (0..script.below(5)).map(|_| offer(script)).collect(),
     }
 }
 

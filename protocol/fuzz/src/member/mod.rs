@@ -15,6 +15,7 @@ use majlis_protocol::{
     neighbour::Neighbour,
     person::Peer,
     signed::Malformed,
+    tree::{Complaint, Errand},
 };
 
 use self::world::World;
@@ -122,10 +123,28 @@ fn spoiled(world: &mut World, script: &mut Script<'_>) {
 }
 
 fn other(world: &mut World, script: &mut Script<'_>) {
-    let input = match script.below(8) {
+    let input = match script.below(12) {
         0 | 1 => Input::SoundAhead,
-        2 => Input::NobodyFound,
-        3 => Input::NobodyLeft,
+        2 | 3 => Input::NobodyFound {
+            errand: match script.below(4) {
+                0 => Errand::Move,
+                1 => Errand::Standby,
+                2 => Errand::Uplink,
+                _ => Errand::Place,
+            },
+        },
+        7 => Input::NobodyLeft,
+        8 | 9 => Input::Parting {
+            link: pick(world, script),
+            complaint: match script.below(3) {
+                0 => Complaint::Silent,
+                1 => Complaint::Starved,
+                _ => Complaint::Poor,
+            },
+        },
+        10 => Input::StandbySilent {
+            link: pick(world, script),
+        },
         4 => Input::Forger {
             link: pick(world, script),
         },

@@ -33,6 +33,9 @@ use super::{
 /// Most children of the member.
 const MAX_CHILDREN: usize = 3;
 
+/// Children beyond those, in need.
+const EMERGENCIES: usize = 2;
+
 /// Links beyond the children that a member keeps; see `SPARE_LINKS` in the member.
 const SPARE_LINKS: usize = 32;
 
@@ -179,8 +182,8 @@ impl World {
         let asked =
             |(to, message): &(Neighbour, Message)| *to == link && matches!(message, Message::Attach(_));
         if core::mem::take(&mut self.said).iter().any(asked) {
-            let path = vec![peer(self.seed_at(link))];
-            self.deliver(link, Message::Attached { path });
+            let attached = messages::attached(Slot::Child, vec![peer(self.seed_at(link))]);
+            self.deliver(link, attached);
         }
     }
 
@@ -283,8 +286,8 @@ impl World {
             self.take(output);
         }
         assert_eq!(self.left.is_some(), self.member.has_left());
-        assert!(self.member.children() <= MAX_CHILDREN);
-        assert!(self.links.len() <= MAX_CHILDREN + SPARE_LINKS);
+        assert!(self.member.children() <= MAX_CHILDREN + EMERGENCIES);
+        assert!(self.links.len() <= 6 * MAX_CHILDREN + SPARE_LINKS);
         assert!(self.member.people().count() <= self.links.len());
         if self.left.is_some() {
             assert!(self.waiting.is_empty(), "a command without an answer");
@@ -310,7 +313,7 @@ impl World {
             Output::Close(link) => {
                 assert!(self.links.remove(&link).is_some(), "{link:?} was closed before");
             }
-            Output::Dial(candidates) => {
+            Output::Dial { candidates, .. } => {
                 assert!(!candidates.is_empty() && candidates.len() <= limits::CANDIDATES);
             }
             Output::Seek => {}
@@ -336,7 +339,11 @@ impl World {
                 self.reached = true;
             }
             Route::Closed(link) => assert!(self.routed.remove(&link), "{link:?} was not open"),
-            Route::Parent(Some(link)) | Route::Child { link, added: true } => {
+            Route::Parent(Some(link))
+            | Route::Standby(Some(link))
+            | Route::Child { link, added: true }
+            | Route::StandbyChild { link, added: true }
+            | Route::Uplink { link, added: true } => {
                 assert!(self.links.contains_key(&link) && self.routed.contains(&link));
             }
             Route::Grant { tag, person } => {
@@ -400,13 +407,7 @@ impl World {
     fn admits(&mut self) {
         let link = self.connect(STRANGERS.end, Side::Receiver);
         self.deliver(link, messages::honest_greeting(self, link));
-        self.deliver(
-            link,
-            Message::Attach(Attach {
-                slot: Slot::Child,
-                extensions: Vec::new(),
-            }),
-        );
+        self.deliver(link, Message::Attach(Attach::join(1)));
         assert_eq!(self.member.children(), 1, "nobody is let in any more");
     }
 
@@ -425,12 +426,7 @@ impl World {
                     let entries: Vec<_> = entries.iter().map(|entry| entry.signed().clone()).collect();
                     self.deliver(link, Message::Entries(Entries { entries, more: false }));
                 }
-                Message::Attach(_) => self.deliver(
-                    link,
-                    Message::Attached {
-                        path: vec![peer(HOST)],
-                    },
-                ),
+                Message::Attach(_) => self.deliver(link, messages::attached(Slot::Child, vec![peer(HOST)])),
                 _ => {}
             }
         }

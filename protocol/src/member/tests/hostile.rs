@@ -73,7 +73,8 @@ fn a_refusal_that_may_pass_is_asked_again_after_a_pause() {
         world.pass(Duration::from_millis(999));
         assert_eq!(seeks(&world, newcomer), 1, "{reason:?}");
         assert!(world.members[newcomer].refusers().is_empty());
-        world.pass(Duration::from_millis(1));
+        // A crowd that was refused does not come back at once.
+        world.pass(Duration::from_millis(1001));
         assert_eq!(seeks(&world, newcomer), 2);
         // Without a refusal for good the driver is not believed that nobody is left.
         world.members[newcomer].handle(Input::NobodyLeft, world.now);
@@ -247,12 +248,7 @@ fn what_a_newer_program_says_is_refused_as_that() {
 #[test]
 fn a_peer_takes_one_place_however_many_links_it_opens() {
     let mut world = World::hosted();
-    let attach = || {
-        Message::Attach(Attach {
-            slot: Slot::Child,
-            extensions: vec![],
-        })
-    };
+    let attach = || Message::Attach(Attach::join(0));
     let mut links = vec![];
     for _ in 0..40 {
         links.push(introduced(&mut world, 0, 9));

@@ -1,0 +1,453 @@
+//! Whole trees of members in virtual time: they find their places, lose relays and roots, and find them again.
+
+use super::*;
+use crate::{
+    tree::Complaint,
+    wire::message::{Attached, Position, Redirect, Slot, Welcome},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A room of a host with this many places, and so many members with as many, who reach each other.
+fn grown(members: u8, places: usize) -> World {
+    let mut world = World::hosted();
+    world.dials = true;
+    world.members.clear();
+    world.seen.clear();
+    let host = Config {
+        max_children: places,
+        ..config(1)
+    };
+    world
+        .members
+        .push(Member::host(host, genesis(), Duration::ZERO).expect("a host"));
+    world.run();
+    for seed in 2..2 + members {
+        world.grow(seed, places);
+    }
+    world.pass(5 * SECOND);
+    world
+}
+
+impl World {
+    fn grow(&mut self, seed: u8, places: usize) -> usize {
+        let config = Config {
+            max_children: places,
+            ..config(seed)
+        };
+        let room = RoomId::of(&genesis());
+        self.members
+            .push(Member::join(config, room, None, self.now).expect("a member"));
+        self.run();
+        self.pass(SECOND / 10);
+        self.members.len() - 1
+    }
+
+    fn at(&self, peer: Peer) -> usize {
+        self.members
+            .iter()
+            .position(|member| member.config.peer == peer)
+            .expect("a member")
+    }
+
+    fn alive(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.members.len()).filter(|at| !self.dead.contains(at) && !self.members[*at].has_left())
+    }
+
+    fn children(&self, parent: usize) -> Vec<usize> {
+        let peer = self.members[parent].config.peer;
+        self.alive()
+            .filter(|at| self.members[*at].parent() == Some(peer))
+            .collect()
+    }
+
+    /// Ends a member without a word; its links are gone at once.
+    fn kill(&mut self, member: usize) {
+        self.dead.insert(member);
+        let links: Vec<Neighbour> = self
+            .owners
+            .iter()
+            .filter(|(_, owner)| **owner == member)
+            .map(|(link, _)| *link)
+            .collect();
+        for link in links {
+            self.cut(link);
+        }
+    }
+
+    /// Every member that lives hangs below the root, on paths that are true.
+    fn holds_together(&self) {
+        let root = self
+            .alive()
+            .find(|at| *self.members[*at].place() == Place::Root)
+            .expect("a root");
+        for at in self.alive().filter(|at| *at != root) {
+            let (mut up, mut hops) = (at, 0);
+            while up != root {
+                let parent = self.members[up].parent();
+                up = self.at(parent.unwrap_or_else(|| panic!("member {up} hangs nowhere")));
+                hops += 1;
+                assert!(hops <= self.members.len(), "a loop above {at}");
+            }
+            assert_eq!(
+                self.members[at].place().depth() as usize,
+                hops,
+                "the path of {at}"
+            );
+        }
+    }
+
+    fn last_parent(&self, member: usize) -> Option<&Event> {
+        let events = self.events(member);
+        events
+            .into_iter()
+            .rfind(|event| matches!(event, Event::Parent { .. }))
+    }
+}
+
+#[test]
+fn sixty_members_of_four_places_stand_within_four_hops_and_no_place_is_exceeded() {
+    let world = grown(60, 4);
+    world.holds_together();
+    for at in world.alive() {
+        assert!(world.members[at].children() <= 4, "member {at}");
+        assert!(world.members[at].place().depth() <= 4, "member {at}");
+    }
+    assert_eq!(world.members[0].children(), 4);
+    assert_eq!(world.members[0].tree().members(), 61);
+    assert_eq!(world.members[0].listeners(), 60);
+    let everywhere = world
+        .alive()
+        .filter(|at| world.members[*at].listeners() >= 55)
+        .count();
+    assert_eq!(everywhere, 61, "the census reaches all");
+}
+
+#[test]
+fn each_members_standby_is_neither_below_it_nor_below_its_parent() {
+    let world = grown(40, 4);
+    let mut stood_by = BTreeMap::<Peer, usize>::new();
+    for at in world.alive() {
+        let member = &world.members[at];
+        if member.place().depth() < 2 {
+            continue;
+        }
+        let standby = member
+            .standby()
+            .unwrap_or_else(|| panic!("member {at} has no standby"));
+        *stood_by.entry(standby).or_default() += 1;
+        let path = world.members[world.at(standby)].place().path();
+        assert!(!path.contains(&member.config.peer) && !path.contains(&member.parent().expect("a parent")));
+    }
+    assert!(stood_by.values().all(|count| *count <= 16), "{stood_by:?}");
+}
+
+#[test]
+fn the_children_of_a_relay_that_dies_turn_to_their_standbys_at_once() {
+    let mut world = grown(40, 4);
+    let relay = world
+        .alive()
+        .filter(|at| *at != 0)
+        .max_by_key(|at| world.children(*at).len())
+        .expect("a relay");
+    let orphans = world.children(relay);
+    assert!(orphans.len() >= 3);
+    let standbys: Vec<Option<Peer>> = orphans.iter().map(|at| world.members[*at].standby()).collect();
+    world.kill(relay);
+    for (orphan, standby) in orphans.iter().zip(standbys) {
+        assert_eq!(
+            world.members[*orphan].parent(),
+            standby,
+            "without waiting for anything"
+        );
+        let event = world.last_parent(*orphan);
+        assert!(
+            matches!(
+                event,
+                Some(Event::Parent {
+                    why: Why::Failover,
+                    ..
+                })
+            ),
+            "{event:?}"
+        );
+    }
+    world.holds_together();
+    world.pass(10 * SECOND);
+    world.holds_together();
+    for at in world.alive() {
+        let excess = world.members[at].children().saturating_sub(4);
+        assert_eq!(excess, 0, "member {at} still has an emergency");
+    }
+}
+
+#[test]
+fn a_parent_that_falls_silent_is_left_for_the_standby_without_a_break() {
+    let mut world = grown(20, 4);
+    let child = world
+        .alive()
+        .find(|at| world.members[*at].standby().is_some() && world.members[*at].place().depth() > 1)
+        .expect("a child with a standby");
+    let standby = world.members[child].standby();
+    let link = world.members[child].place().parent().expect("a parent");
+    let old = world.members[child].parent().expect("a parent");
+    let complaint = Complaint::Silent;
+    world.members[child].handle(Input::Parting { link, complaint }, world.now);
+    world.run();
+    assert_eq!(world.members[child].parent(), standby);
+    assert!(
+        world
+            .outputs(child)
+            .all(|output| *output != Output::Route(Route::Parent(None))),
+        "it was never without a parent"
+    );
+    assert!(
+        world.members[world.at(old)]
+            .people()
+            .any(|p| p.person == person(child as u8 + 1)),
+        "kept for a moment"
+    );
+    world.pass(SECOND);
+    world.holds_together();
+    assert!(!world.children(world.at(old)).contains(&child));
+}
+
+#[test]
+fn who_leaves_goes_on_serving_until_its_children_have_moved() {
+    let mut world = grown(20, 4);
+    let relay = world
+        .alive()
+        .filter(|at| *at != 0)
+        .max_by_key(|at| world.children(*at).len())
+        .expect("a relay");
+    let children = world.children(relay);
+    assert!(!children.is_empty());
+    world.members[relay].handle(Input::Leave, world.now);
+    world.run();
+    assert_eq!(world.left(relay), None, "the former parent is kept for a moment");
+    world.pass(SECOND);
+    assert_eq!(world.left(relay), Some(&Left::Interrupted));
+    for child in children {
+        let event = world.last_parent(child);
+        assert!(
+            matches!(
+                event,
+                Some(Event::Parent {
+                    peer: Some(_),
+                    why: Why::Left,
+                    ..
+                })
+            ),
+            "{event:?}"
+        );
+        let gaps = world
+            .outputs(child)
+            .filter(|output| **output == Output::Route(Route::Parent(None)));
+        assert_eq!(gaps.count(), 0, "without a moment without a parent");
+    }
+    world.holds_together();
+}
+
+#[test]
+fn who_leaves_does_not_wait_for_children_that_will_not_go() {
+    let mut world = World::hosted();
+    let (relay, _) = world.joined(2);
+    let link = world.stranger(relay, 9);
+    world.say(relay, link, Message::Hello(hello(9, |_| ())));
+    world.say(relay, link, Message::Attach(Attach::join(0)));
+    world.members[relay].handle(Input::Leave, world.now);
+    world.run();
+    assert_eq!(world.left(relay), None);
+    assert!(
+        world
+            .said(link)
+            .iter()
+            .any(|message| matches!(message, Message::Redirect(Redirect { leaving: true, .. })))
+    );
+    world.pass(2 * SECOND);
+    assert_eq!(world.left(relay), Some(&Left::Interrupted));
+}
+
+#[test]
+fn when_the_root_dies_its_heir_takes_its_part_and_all_hang_below_it() {
+    let mut world = grown(20, 4);
+    let heir = world.members[0].chairing.fallback.expect("an heir");
+    world.kill(0);
+    world.pass(2 * SECOND);
+    let heir = world.at(heir);
+    assert_eq!(world.members[heir].place(), &Place::Root);
+    world.holds_together();
+    let moved = Event::Root(world.members[heir].config.peer);
+    for at in world.alive() {
+        assert!(world.events(at).contains(&&moved), "member {at}");
+        assert_eq!(world.left(at), None);
+    }
+}
+
+#[test]
+fn no_parent_makes_a_member_its_own_root_by_a_lie() {
+    let mut world = World::hosted();
+    let victim = world.newcomer(2);
+    let link = world.asked(victim, 9);
+    let greeting = hello(9, |_| ());
+    world.say(
+        victim,
+        link,
+        Message::Welcome(Welcome {
+            genesis: genesis().signed().clone(),
+            certificate: greeting.certificate,
+            profile: greeting.profile,
+            alias: Alias(0),
+            head: world.members[0].head(),
+            beacon: None,
+            addresses: vec![],
+            extensions: vec![],
+        }),
+    );
+    let position = Position {
+        path: vec![Peer([9; 32])],
+        fallback: Some(config(2).candidate()),
+        ..Position::default()
+    };
+    let slot = Slot::Child;
+    world.say(victim, link, Message::Attached(Attached { slot, position }));
+    assert_eq!(world.members[victim].parent(), Some(Peer([9; 32])));
+    world.cut(link);
+    assert_eq!(world.members[victim].place(), &Place::Seeking);
+}
+
+#[test]
+fn a_path_that_turns_into_a_loop_is_left() {
+    let mut world = grown(20, 4);
+    let child = world
+        .alive()
+        .find(|at| world.members[*at].place().depth() == 2)
+        .expect("a child");
+    let link = world.members[child].place().parent().expect("a parent");
+    let parent = world.members[child].parent().expect("a parent");
+    let position = Position {
+        path: vec![Peer([1; 32]), world.members[child].config.peer, parent],
+        ..Position::default()
+    };
+    world.say(child, link, Message::Position(position));
+    assert_ne!(world.members[child].parent(), Some(parent));
+    world.pass(2 * SECOND);
+    world.holds_together();
+}
+
+#[test]
+fn a_room_of_leaves_has_the_hosts_places_and_no_more() {
+    let world = grown(4, 0);
+    assert_eq!(world.members[0].children(), 0, "a host without places");
+    let mut world = World::hosted();
+    world.dials = true;
+    for seed in 2..=5 {
+        world.grow(seed, 0);
+    }
+    let late = world.grow(6, 0);
+    world.pass(SEEK_LIMIT + 2 * SECOND);
+    assert!(world.members[0].children() <= 4 + 2);
+    let left = world.left(late);
+    assert!(left.is_none_or(|left| matches!(left, Left::Refused(refusal) if refusal.reason == Reason::Full)));
+}
+
+#[test]
+fn a_listener_deep_in_the_tree_is_invited_accepts_and_feeds_the_root_and_its_heir() {
+    let mut world = grown(20, 3);
+    let deep = world
+        .alive()
+        .max_by_key(|at| world.members[*at].place().depth())
+        .expect("members");
+    assert!(world.members[deep].place().depth() >= 2);
+    let guest = world.members[deep].config.key.person();
+    world.command(0, Command::Invite(guest)).expect("the host may");
+    world.command(deep, Command::Accept).expect("invited");
+    assert_eq!(world.members[deep].role(), Role::Speaker);
+    world.pass(SECOND);
+    let heir = world.members[0].chairing.fallback.expect("an heir");
+    let mut fed: BTreeMap<Neighbour, Peer> = BTreeMap::new();
+    for output in world.outputs(deep) {
+        if let Output::Route(Route::Uplink { link, added }) = output {
+            let peer = world.members[deep].tree().peer(*link);
+            match (added, peer) {
+                (true, Some(peer)) => _ = fed.insert(*link, peer),
+                _ => _ = fed.remove(link),
+            }
+        }
+    }
+    let fed: BTreeSet<Peer> = fed.into_values().collect();
+    let expected: BTreeSet<Peer> = [Peer([1; 32]), heir]
+        .into_iter()
+        .filter(|peer| *peer != world.members[deep].config.peer)
+        .collect();
+    assert_eq!(fed, expected);
+    let tag = world.members[0].log().expect("a log").state().stage()[&guest].tag;
+    for root in [0, world.at(heir)] {
+        let sourced = |output: &&Output| matches!(output, Output::Route(Route::Source { tag: t, link: Some(_) }) if *t == tag);
+        assert!(
+            world.outputs(root).any(|output| sourced(&output)) || root == deep,
+            "root {root}"
+        );
+    }
+    world.holds_together();
+}
+
+#[test]
+fn the_chairs_farewell_reaches_everyone_at_once() {
+    let mut world = grown(20, 3);
+    world.members[0].handle(Input::Leave, world.now);
+    world.run();
+    for at in 1..world.members.len() {
+        assert_eq!(world.left(at), Some(&Left::Unreachable), "member {at}");
+    }
+}
+
+#[test]
+fn with_someone_else_on_the_stage_the_room_goes_on_without_its_chair() {
+    let mut world = grown(10, 3);
+    let guest = world.members[5].config.key.person();
+    world.command(0, Command::Invite(guest)).expect("the host may");
+    world.command(5, Command::Accept).expect("invited");
+    world.members[0].handle(Input::Leave, world.now);
+    world.run();
+    world.dead.insert(0);
+    world.pass(3 * SECOND);
+    for at in 1..world.members.len() {
+        assert_eq!(world.left(at), None, "member {at}");
+    }
+    world.holds_together();
+}
+
+#[test]
+fn a_relay_that_has_proven_itself_takes_the_place_of_a_leaf() {
+    let mut world = World::hosted();
+    world.dials = true;
+    for seed in 2..=4 {
+        world.grow(seed, 0);
+    }
+    // One relay at the host, below it another, below that one a listener.
+    let first = world.grow(5, 1);
+    let second = world.grow(6, 4);
+    let third = world.grow(7, 0);
+    assert_eq!(
+        world.members[second].parent(),
+        Some(world.members[first].config.peer)
+    );
+    assert_eq!(
+        world.members[third].parent(),
+        Some(world.members[second].config.peer)
+    );
+    world.pass(90 * SECOND);
+    assert_eq!(
+        world.members[second].parent(),
+        Some(Peer([1; 32])),
+        "it stands at the host now"
+    );
+    let event = world.last_parent(second);
+    assert!(
+        matches!(event, Some(Event::Parent { why: Why::Better, .. })),
+        "{event:?}"
+    );
+    assert!(world.members[0].children() <= 4);
+    world.holds_together();
+}

@@ -1,0 +1,380 @@
+//! Moving to another parent while the present one still serves, making others move, and leaving without a gap.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::{
+    neighbour::Neighbour,
+    person::Peer,
+    wire::message::{Attach, Candidate, Message, Redirect, Slot, Wish},
+};
+
+use super::{ATTACH_TIMEOUT, Complaint, Errand, Output, Place, Tree, Why, attach::Asked, spread};
+
+/// How long the former parent is kept after another one took over: its last packets are on their way, and those of the
+/// new one may be lost. Longer only costs the former parent a place.
+const FORMER_KEPT: Duration = Duration::from_millis(300);
+
+/// How long whoever leaves goes on serving children that have not moved. A child that is told finds a place in a few
+/// round trips; a person who leaves does not wait longer.
+const LEAVE_PATIENCE: Duration = Duration::from_millis(1_500);
+
+/// How long children in emergency places stay before some are sent elsewhere. Their own reports, which say where there
+/// is room, take a second to come.
+const SHED_AFTER: Duration = Duration::from_secs(2);
+
+/// Pause between two rounds of sending children elsewhere.
+const SHED_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a child that was sent elsewhere has to go, before it is sent elsewhere again.
+const TOLD_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long a member must have served children before it asks for a leaf's place nearer to the root. Most who leave
+/// early leave in the first half minute.
+const PROVEN_AFTER: Duration = Duration::from_secs(30);
+
+/// Pause between two displacements at one parent: each makes a member move.
+const DISPLACE_PAUSE: Duration = Duration::from_secs(10);
+
+/// Pause between two wishes for a better place, and as much again at random. Doubled after each refusal.
+const BETTER_PAUSE: Duration = Duration::from_secs(20);
+
+/// Most that the pause is doubled to.
+const BETTER_PAUSE_MOST: Duration = Duration::from_secs(320);
+
+/// How often a root that took the part of another looks whether that one is back.
+const ROOT_BACK: Duration = Duration::from_secs(5);
+
+/// What is under way.
+#[derive(Debug)]
+pub(super) struct Moving {
+    /// Those who are being dialled for a new place, why, and until when.
+    dialling: Option<Dialling>,
+    /// The former parent, until when it is kept.
+    former: Option<(Neighbour, Duration)>,
+    /// Until when children have to go, for a member that leaves.
+    leaving: Option<Duration>,
+    /// When children beyond the places are to be sent elsewhere.
+    shed: Option<Duration>,
+    /// When a child was last displaced.
+    displaced: Option<Duration>,
+    /// When a better place is to be asked for.
+    better: Duration,
+    better_pause: Duration,
+    /// The root whose part this member took, and when to look for it.
+    deposed: Option<(Candidate, Duration)>,
+}
+
+#[derive(Debug)]
+struct Dialling {
+    peers: Vec<Peer>,
+    why: Why,
+    deadline: Duration,
+}
+
+impl Moving {
+    pub(super) fn new(me: Peer, now: Duration) -> Self {
+        Self {
+            dialling: None,
+            former: None,
+            leaving: None,
+            shed: None,
+            displaced: None,
+            better: now + BETTER_PAUSE + spread(me, 0, BETTER_PAUSE),
+            better_pause: BETTER_PAUSE,
+            deposed: None,
+        }
+    }
+
+    /// Whether a dial for a new place led to this peer: what for.
+    pub(super) fn wants(&self, peer: Peer) -> Option<Why> {
+        let dialling = self.dialling.as_ref()?;
+        dialling.peers.contains(&peer).then_some(dialling.why)
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.is_some()
+    }
+
+    /// The parent before the present one, while it is kept.
+    pub(super) fn former(&self) -> Option<Neighbour> {
+        self.former.map(|(link, _)| link)
+    }
+
+    pub(super) fn forget(&mut self, link: Neighbour) {
+        self.former.take_if(|(former, _)| *former == link);
+    }
+
+    /// No new place is looked for any more.
+    pub(super) fn end(&mut self) {
+        self.dialling = None;
+    }
+
+    pub(super) fn due(&self) -> Option<Duration> {
+        [
+            self.dialling.as_ref().map(|dialling| dialling.deadline),
+            self.former.map(|(_, at)| at),
+            self.leaving,
+            self.shed,
+            Some(self.better),
+            self.deposed.as_ref().map(|(_, at)| *at),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+}
+
+impl Tree {
+    /// The media plane finds fault with the parent: looks for another one, and keeps it until then.
+    pub fn handle_complaint(&mut self, link: Neighbour, _complaint: Complaint, now: Duration) {
+        if self.place.parent() != Some(link) || self.asked.is_some() || self.moving.dialling.is_some() {
+            return;
+        }
+        if let Some(standby) = self.standby.held() {
+            return self.ask(standby, Why::Failover, now);
+        }
+        let parent = self.peer(link);
+        let mut others = self.acquaintances();
+        others.retain(|other| Some(other.peer) != parent);
+        self.start_moving(others, Why::Failover, now);
+    }
+
+    /// Leaves the room without a gap for those below: each child is told whom to ask, and served until it has gone.
+    /// `false` when there is nobody to wait for; else [`Output::MayLeave`] follows.
+    pub fn leave(&mut self, now: Duration) -> bool {
+        let children: Vec<Neighbour> = self.children().collect();
+        if children.is_empty() || !matches!(self.place, Place::Attached { .. }) {
+            return false;
+        }
+        self.moving.leaving = Some(now + LEAVE_PATIENCE);
+        let parent = self.place.parent().and_then(|link| self.links.get(&link));
+        let mut heirs: Vec<Candidate> = parent
+            .map(|linked| linked.candidate.clone())
+            .into_iter()
+            .collect();
+        heirs.extend(self.around.siblings.iter().cloned());
+        heirs.truncate(crate::limits::CANDIDATES);
+        for child in children {
+            self.send_elsewhere(child, heirs.clone(), true, now);
+            // Each asks another of them first, so that none is asked by all.
+            if !heirs.is_empty() {
+                heirs.rotate_left(1);
+            }
+        }
+        true
+    }
+
+    /// Looks for a place with one of these, and keeps the present one until it is found.
+    pub(super) fn start_moving(&mut self, candidates: Vec<Candidate>, why: Why, now: Duration) {
+        if candidates.is_empty() || self.asked.is_some() {
+            return;
+        }
+        let peers: Vec<Peer> = candidates.iter().map(|candidate| candidate.peer).collect();
+        let is_linked = |peer: &Peer| {
+            self.link_to(*peer)
+                .filter(|link| self.links.get(link).is_some_and(|linked| linked.is_ready))
+        };
+        let linked = peers.iter().find_map(is_linked);
+        if let Some(link) = linked.filter(|link| self.children.slot(*link) != Some(Slot::Child)) {
+            return self.ask(link, why, now);
+        }
+        self.moving.dialling = Some(Dialling {
+            peers,
+            why,
+            deadline: now + 2 * ATTACH_TIMEOUT,
+        });
+        self.outputs.push_back(Output::Dial {
+            errand: Errand::Move,
+            candidates,
+        });
+    }
+
+    /// A new place was taken: the former parent is left in a moment.
+    pub(super) fn settle(&mut self, former: Option<Neighbour>, now: Duration) {
+        self.moving.dialling = None;
+        self.moving.deposed = None;
+        let older = former.and_then(|former| self.moving.former.replace((former, now + FORMER_KEPT)));
+        if let Some((older, _)) = older {
+            self.release(older);
+        }
+    }
+
+    /// The new place that was asked for is not to be had; the present one stays.
+    pub(super) fn give_up_move(&mut self, asked: Asked, now: Duration) {
+        self.moving.dialling = None;
+        if asked.why == Why::Better {
+            self.moving.better_pause = (self.moving.better_pause * 2).min(BETTER_PAUSE_MOST);
+        }
+        if self.standby.is_at(asked.link) && asked.why == Why::Failover {
+            // A standby that gives no place in need is none.
+            self.handle_standby_silent(asked.link, now);
+        }
+        self.release(asked.link);
+    }
+
+    pub(super) fn move_if_due(&mut self, now: Duration) {
+        if self.moving.leaving.is_some_and(|at| at <= now) {
+            self.moving.leaving = None;
+            return self.outputs.push_back(Output::MayLeave);
+        }
+        if let Some((former, _)) = self.moving.former.take_if(|(_, at)| *at <= now) {
+            self.release(former);
+        }
+        self.moving.dialling.take_if(|dialling| dialling.deadline <= now);
+        if self.moving.shed.is_some_and(|at| at <= now) {
+            self.shed(now);
+        }
+        if self.moving.better <= now {
+            self.moving.better = now + self.moving.better_pause + spread(self.me.peer, 1, BETTER_PAUSE);
+            self.look_for_better(now);
+        }
+        if self.moving.deposed.as_ref().is_some_and(|(_, at)| *at <= now) {
+            self.look_for_deposed(now);
+        }
+    }
+
+    /// Whoever took an emergency place has it for a while; then others than the newest may go.
+    pub(super) fn make_room(&mut self, link: Neighbour, attach: &Attach, now: Duration) {
+        if self.children.excess() == 0 {
+            return;
+        }
+        if attach.wish == Wish::Better {
+            self.moving.displaced = Some(now);
+            let newcomer = self.links.get(&link).map(|linked| linked.candidate.clone());
+            if let (Some(leaf), Some(newcomer)) = (self.leaf(link), newcomer) {
+                self.send_elsewhere(leaf, alloc::vec![newcomer], false, now);
+            }
+        }
+        if self.moving.shed.is_none() {
+            self.moving.shed = Some(now + SHED_AFTER);
+        }
+    }
+
+    /// Whether a member that has proven itself may take a leaf's place here.
+    pub(super) fn may_displace(&self, attach: &Attach, now: Duration) -> bool {
+        let rested = self.moving.displaced.is_none_or(|at| now >= at + DISPLACE_PAUSE);
+        attach.slot == Slot::Child
+            && attach.capacity > 1
+            && rested
+            && self.leaf(Neighbour(u64::MAX)).is_some()
+    }
+
+    /// A member that leaves has no children any more.
+    pub(super) fn leave_when_empty(&mut self) {
+        if self.moving.leaving.is_some() && self.children.len() == 0 {
+            self.moving.leaving = None;
+            self.outputs.push_back(Output::MayLeave);
+        }
+    }
+
+    /// Whether this member is the one that takes the root's part when the root is gone. The chair's signature says so,
+    /// not the parent: nobody makes a member its own root by a lie.
+    pub(super) fn may_be_root(&self) -> bool {
+        self.roots
+            .is_some_and(|(root, heir)| heir == Some(self.me.peer) && self.place.path() == [root])
+    }
+
+    /// The root is gone, and this member was named to take its part: speakers feed it already.
+    pub(super) fn become_root(&mut self, now: Duration) {
+        self.place = Place::Root;
+        let deposed = self.around.root.take();
+        self.moving.deposed = deposed.map(|root| (root, now + ROOT_BACK));
+        self.around = crate::wire::message::Position::default();
+        if let Some(standby) = self.standby.held() {
+            self.lose_standby(now);
+            self.release(standby);
+        }
+        self.outputs.push_back(Output::Parent(None));
+        self.outputs.push_back(Output::Placed(Why::RootMoved));
+        self.note_root();
+        self.note_move(now);
+        self.feed(now);
+    }
+
+    /// A leaf among the children, the newest: it serves nobody, and moves cost it least.
+    fn leaf(&self, but: Neighbour) -> Option<Neighbour> {
+        self.children
+            .of(Slot::Child)
+            .filter(|(link, child)| *link != but && child.capacity == 0 && child.told.is_none())
+            .max_by_key(|(link, child)| (child.since, *link))
+            .map(|(link, _)| link)
+    }
+
+    /// Sends children beyond the places to where there is room below.
+    fn shed(&mut self, now: Duration) {
+        let excess = self.children.excess();
+        self.moving.shed = (excess > 0).then_some(now + SHED_PAUSE);
+        let is_waiting = |told: Option<Duration>| told.is_some_and(|at| now < at + TOLD_PATIENCE);
+        let told = self
+            .children
+            .of(Slot::Child)
+            .filter(|(_, child)| is_waiting(child.told))
+            .count();
+        let mut victims: Vec<(bool, Duration, Neighbour)> = self
+            .children
+            .of(Slot::Child)
+            .filter(|(_, child)| !is_waiting(child.told))
+            // Leaves first, then the newest.
+            .map(|(link, child)| (child.capacity == 0, child.since, link))
+            .collect();
+        victims.sort_unstable();
+        for (_, _, link) in victims.into_iter().rev().take(excess.saturating_sub(told)) {
+            let Some(peer) = self.peer(link) else { continue };
+            let candidates = self.children.candidates((link, peer), now);
+            if !candidates.is_empty() {
+                self.send_elsewhere(link, candidates, false, now);
+            }
+        }
+    }
+
+    fn send_elsewhere(
+        &mut self,
+        child: Neighbour,
+        mut candidates: Vec<Candidate>,
+        leaving: bool,
+        now: Duration,
+    ) {
+        let peer = self.peer(child);
+        candidates.retain(|candidate| Some(candidate.peer) != peer);
+        if let Some(child) = self.children.get_mut(child) {
+            child.told = Some(now);
+        }
+        self.send(child, Message::Redirect(Redirect { candidates, leaving }));
+    }
+
+    /// Asks the grandparent for a leaf's place, once this member has proven that it serves; a speaker asks the root.
+    fn look_for_better(&mut self, now: Duration) {
+        if self.asked.is_some() || self.moving.dialling.is_some() || self.moving.is_leaving() {
+            return;
+        }
+        let Place::Attached { path, .. } = &self.place else {
+            return;
+        };
+        let Some(&grandparent) = path.len().checked_sub(2).and_then(|at| path.get(at)) else {
+            return;
+        };
+        let serves = self.children.len() > 0 && self.children.free() > 0;
+        let proven = serves && now >= self.placed_at + PROVEN_AFTER;
+        if proven
+            && let Some(elder) = self
+                .acquaintances()
+                .into_iter()
+                .find(|elder| elder.peer == grandparent)
+        {
+            self.start_moving(alloc::vec![elder], Why::Better, now);
+        }
+    }
+
+    /// The root whose part was taken may be back.
+    fn look_for_deposed(&mut self, now: Duration) {
+        let Some((root, at)) = &mut self.moving.deposed else {
+            return;
+        };
+        *at = now + ROOT_BACK;
+        let root = root.clone();
+        if self.moving.dialling.is_none() {
+            self.start_moving(alloc::vec![root], Why::RootMoved, now);
+        }
+    }
+}
