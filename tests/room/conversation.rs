@@ -274,7 +274,7 @@ async fn who_stops_in_the_middle_of_speech_is_heard_to_the_end_and_no_further() 
         for speaker in [leaves, goes] {
             has_fallen_silent(&mut listener, speaker).await;
         }
-        host.room.leave(LeftReason::Interrupted).await.expect("was there");
+        host.room.act(RoomAction::End).await.expect("the host may");
         nothing_was_made_up(&mut [&mut host, &mut listener]).await
     })
     .await;

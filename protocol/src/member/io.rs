@@ -328,4 +328,6 @@ pub enum Wake {
     Beacon,
     /// A command has waited too long for the chair.
     Command,
+    /// The chair has been silent for too long.
+    Chair,
 }

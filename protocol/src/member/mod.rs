@@ -49,6 +49,7 @@ mod tests;
 use budget::Conduct;
 pub use command::{Command, CommandId};
 pub use io::{Event, Input, Left, OnStage, Output, Route, Side, Wake};
+pub use place::CHAIR_LIMIT;
 
 /// How long an opened substream may stay without its `hello` or `welcome`. A peer that opens streams and says nothing
 /// holds one of a member's few links for this long.
@@ -99,6 +100,8 @@ pub struct Member {
     links: BTreeMap<Neighbour, greeting::Link>,
     /// What each peer may make us do, over all its links.
     conduct: Conduct,
+    /// When the chair was last heard.
+    chair_heard: Duration,
     /// When sound that ran ahead of the log last made us ask for it.
     asked_ahead: Option<Duration>,
     tree: Tree,
@@ -160,6 +163,7 @@ impl Member {
             beacon: NewestBeacon::default(),
             links: BTreeMap::new(),
             conduct: Conduct::default(),
+            chair_heard: now,
             asked_ahead: None,
             tree,
             refusers: BTreeSet::new(),
@@ -301,6 +305,7 @@ impl Member {
             self.tree.poll_timeout().map(|at| (at, Wake::Tree)),
             self.chairing.due().map(|at| (at, Wake::Beacon)),
             command.map(|at| (at, Wake::Command)),
+            self.chairless_due().map(|at| (at, Wake::Chair)),
         ]
         .into_iter()
         .flatten()
@@ -356,6 +361,7 @@ impl Member {
         self.tree.handle_timeout(now);
         self.expire_commands(now);
         self.beacon_if_due(now);
+        self.leave_if_chairless(now);
     }
 
     /// Takes what a message costs from the budget of the peer that sent it. `false` when there was too little left,

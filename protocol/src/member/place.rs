@@ -13,6 +13,10 @@ use crate::{
 
 use super::{Event, Left, Member, Output, Route, greeting::Link};
 
+/// How long a room goes on whose chair is silent. Those on the stage may have more to say to each other; but nobody
+/// can be let onto the stage any more, nor taken off it, and who is on it may have gone long since.
+pub const CHAIR_LIMIT: Duration = Duration::from_secs(300);
+
 impl Member {
     /// Does what the tree says, in order.
     pub(super) fn follow_tree(&mut self, now: Duration) {
@@ -99,8 +103,21 @@ impl Member {
         }
     }
 
+    /// When a room whose chair is silent is given up.
+    pub(super) fn chairless_due(&self) -> Option<Duration> {
+        let waits = self.joined && self.chairing.due().is_none();
+        waits.then(|| self.chair_heard + CHAIR_LIMIT)
+    }
+
+    pub(super) fn leave_if_chairless(&mut self, now: Duration) {
+        if self.chairless_due().is_some_and(|due| due <= now) {
+            self.leave(Left::Unreachable);
+        }
+    }
+
     pub(super) fn announce_joined(&mut self, confirmed: bool, now: Duration) {
         self.joined = true;
+        self.chair_heard = now;
         let (role, parent, depth) = (self.role(), self.parent(), self.place().depth());
         self.event(Event::Joined {
             role,

@@ -142,6 +142,7 @@ impl Member {
             Ok(Some(beacon)) => {
                 let beacon = beacon.clone();
                 self.clock.handle_beacon(&beacon, now);
+                self.chair_heard = now;
                 self.want_entries(link, beacon.head);
                 self.send_to_children(&Message::Beacon(beacon.signed().clone()));
                 if !beacon.is_farewell() {

@@ -416,6 +416,10 @@ fn with_someone_else_on_the_stage_the_room_goes_on_without_its_chair() {
         assert_eq!(world.left(at), None, "member {at}");
     }
     world.holds_together();
+    world.pass(CHAIR_LIMIT);
+    for at in 1..world.members.len() {
+        assert_eq!(world.left(at), Some(&Left::Unreachable), "not for ever");
+    }
 }
 
 #[test]
