@@ -1,5 +1,5 @@
 //! The directory: which public rooms we have heard of, from whom, and for how long they are believed (SPEC.md
-//! section 12).
+//! section 13).
 //!
 //! Keys are free, so rooms are free: the directory is a place to be flooded. Invariants: it holds no more than
 //! [`Bounds::rooms`], no more than [`Bounds::per_peer`] through one peer and [`Bounds::per_network`] through one

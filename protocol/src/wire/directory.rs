@@ -1,4 +1,4 @@
-//! The directory's question and answer (SPEC.md section 12): a newcomer sees the list at once, from any peer.
+//! The directory's question and answer (SPEC.md section 13): a newcomer sees the list at once, from any peer.
 
 use alloc::vec::Vec;
 

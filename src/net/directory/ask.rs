@@ -1,4 +1,4 @@
-//! The directory asked directly: a newcomer sees the list at once (SPEC.md section 12).
+//! The directory asked directly: a newcomer sees the list at once (SPEC.md section 13).
 //!
 //! Invariant: an answer costs its asker at least as much as us: each peer has a budget of questions.
 
