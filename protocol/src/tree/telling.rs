@@ -23,7 +23,7 @@ const GATHER: Duration = Duration::from_millis(500);
 const REPORT_PAUSE: Duration = Duration::from_secs(1);
 
 /// Least time between two reports when only the number of members changed: it is an estimate for people.
-const COUNT_PAUSE: Duration = Duration::from_secs(5);
+const COUNT_PAUSE: Duration = Duration::from_secs(2);
 
 /// What was told, and what is to be.
 #[derive(Debug, Default)]

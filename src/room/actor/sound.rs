@@ -95,7 +95,8 @@ impl Actor {
 
     /// A file or a tone starts by itself, once enough listeners are there to hear it. A microphone never does.
     pub(super) fn start_input_if_due(&mut self) {
-        let enough = self.wait_listeners as usize <= self.member.children() || self.member.parent().is_some();
+        let others = self.member.tree().members().saturating_sub(1);
+        let enough = self.wait_listeners <= others || self.member.parent().is_some();
         let Some(speaking) = self.speaking.as_mut().filter(|_| enough) else {
             return;
         };

@@ -86,7 +86,10 @@ impl Actor {
             }
             member::Event::Chair { person, term } => self.tell(Event::Chair { key: person, term }),
             member::Event::Root(peer) => self.tell(Event::Root { peer }),
-            member::Event::Listeners(listeners) => self.tell(Event::Listeners { listeners }),
+            member::Event::Listeners(listeners) => {
+                self.tell(Event::Listeners { listeners });
+                self.start_input_if_due();
+            }
             member::Event::Misbehaved { peer, reason } => {
                 let text = format!("{peer} was cut off: {reason}");
                 if self.ready.is_some() {
