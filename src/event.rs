@@ -262,6 +262,8 @@ pub struct Stats {
     pub sent_packets: u64,
     /// Media packets that came as an answer to a pull.
     pub pulled_packets: u64,
+    /// Media packets sent as the answer to another's pull.
+    pub answered_packets: u64,
     /// Packets with a wrong signature.
     pub forged_dropped: u64,
     /// Packets from a link or for a stage stay that may not carry them, or for an unknown room alias.

@@ -54,6 +54,17 @@ pub const REDUNDANT_FRAMES: usize = 3;
 /// every playout deadline.
 pub const REDUNDANT_OFFSET: u8 = 50;
 
+/// Most runs of frames in one pull. Single losses of a stream lie apart, each a run of its own; half a second of three
+/// speakers that loses every other frame still fits, and so does the item in a datagram.
+pub const PULL_RUNS: usize = 64;
+
+/// Most frames in one run of a pull: two seconds, which is all that anyone keeps.
+pub const PULL_FRAMES: u8 = 100;
+
+/// Longest time that a heartbeat or a digest may promise the next in, in milliseconds. A longer one would put off
+/// every suspicion.
+pub const PROMISE_MS: u16 = 1_000;
+
 /// Most bytes of one Opus frame. 20 ms at 256 kbit/s are 640.
 pub const OPUS_FRAME: usize = 1_000;
 

@@ -40,6 +40,11 @@ impl Sender {
         self.queue.push(datagram);
     }
 
+    /// Whether less than half of the queue is used.
+    pub(super) fn has_room(&self) -> bool {
+        self.queue.len() < WAITING / 2
+    }
+
     /// Datagrams that were dropped because the substream did not drain.
     pub(super) fn dropped(&self) -> u64 {
         self.queue.dropped()

@@ -1,13 +1,14 @@
 //! The media plane: moves packets between connections, past the swarm.
 //!
 //! One plane a process; rooms share its links. A datagram comes in on a task of its connection, is judged by the
-//! room's [`Relay`](majlis_protocol::media::Relay), and goes out again on every link that the verdict names, without
+//! room's [`Flow`](majlis_protocol::media::Flow), and goes out again on every link that the verdict names, without
 //! a queue of its own and without waiting. Where a path carries no datagrams, the same bytes travel on a substream
-//! (`fallback`). The plane decides nothing: rooms tell it their routes, the relay judges.
+//! (`fallback`). The plane decides nothing: rooms tell it their routes, the flow judges.
 
 mod ear;
 mod fallback;
 mod path;
+mod paths;
 mod room;
 
 use std::{
@@ -24,10 +25,7 @@ use libp2p::PeerId;
 use majlis_protocol::{
     person::Peer,
     room::RoomId,
-    wire::{
-        datagram::{Datagram, Item},
-        message::Alias,
-    },
+    wire::{datagram::Datagram, message::Alias},
 };
 use tokio::sync::mpsc;
 
@@ -80,6 +78,7 @@ impl Plane {
             .find(|alias| !rooms.contains_key(alias))?;
         let media = Arc::new(RoomMedia::new(alias, room, self.shared.network.clone(), signals));
         rooms.insert(alias, Arc::clone(&media));
+        tokio::spawn(RoomMedia::drive(Arc::downgrade(&media)));
         Some(media)
     }
 
@@ -136,8 +135,7 @@ impl Shared {
         };
         for item in datagram.items {
             match item {
-                Ok(Item::Media(packet)) => room.handle_packet(peer, packet, arrived),
-                Ok(_) => {}
+                Ok(item) => room.handle_item(peer, item, arrived),
                 Err(_) => self.note_malformed(),
             }
         }

@@ -3,6 +3,8 @@
 //! The path looks for itself again when its connection is gone, since a peer may have several, and a better one may
 //! come.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use libp2p::PeerId;
 use majlis_protocol::{limits, wire::message::Alias};
@@ -51,6 +53,22 @@ impl Path {
         match &self.way {
             Way::Datagrams(link) => link.max_size().unwrap_or(limits::DATAGRAM).min(limits::DATAGRAM),
             Way::Fallback(_) => limits::DATAGRAM,
+        }
+    }
+
+    /// How long a round trip takes, where the transport measures it.
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        match &self.way {
+            Way::Datagrams(link) => Some(link.rtt()),
+            Way::Fallback(_) => None,
+        }
+    }
+
+    /// Whether what is not live may be queued: half of the queue is kept for what is.
+    pub(super) fn has_room(&self) -> bool {
+        match &self.way {
+            Way::Datagrams(link) => link.has_room(),
+            Way::Fallback(sender) => sender.has_room(),
         }
     }
 

@@ -1,24 +1,28 @@
-//! One room's part of the media plane: its relay, its paths, and the way to the ear.
+//! One room's part of the media plane: its flow, its paths, and the way to the ear.
+//!
+//! The flow is driven by whoever brings a packet, an item or a route, and by a task that sleeps until its next deadline
+//! ([`RoomMedia::drive`]). What it wants sent leaves before the lock is given back, live packets first.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    sync::{Mutex, MutexGuard, PoisonError, Weak},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use libp2p::PeerId;
 use majlis_protocol::{
-    media::{Check, Counters, Delivery, Header, Own, Packet, Relay},
+    media::{self, Check, Complaint, Counters, Delivery, Flow, Header, Own, Packet},
     member::Route,
     neighbour::Neighbour,
     person::{Peer, Person},
     room::{RoomId, SPEECH_BITRATE},
-    wire::{datagram::Builder, message::Alias},
+    wire::{datagram::Item, message::Alias},
 };
-use tokio::sync::mpsc;
+use tokio::{
+    sync::{Notify, mpsc},
+    time,
+};
 
-use super::{ear::Ear, path::Path};
+use super::{ear::Ear, paths::Paths};
 use crate::{
     audio::{
         PlaybackFeed,
@@ -34,6 +38,15 @@ pub enum Signal {
     Ahead,
     /// A neighbour sends forged packets.
     Forger(Neighbour),
+    /// The parent does not do.
+    Parting {
+        /// Its link.
+        link: Neighbour,
+        /// Why.
+        complaint: Complaint,
+    },
+    /// The standby says nothing.
+    StandbySilent(Neighbour),
     /// The first packet of another came off the network.
     First {
         /// Whose it is.
@@ -50,9 +63,9 @@ pub enum Signal {
 /// What a room's part of the plane counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MediaStats {
-    /// The relay's verdicts.
+    /// The relay's verdicts, and what was sent to keep sound whole.
     pub verdicts: Counters,
-    /// Packets sent, each receiver counted.
+    /// Packets pushed, each receiver counted.
     pub sent: u64,
     /// Datagrams dropped on the way out.
     pub outgoing_dropped: u64,
@@ -63,45 +76,38 @@ pub struct MediaStats {
 pub struct RoomMedia {
     alias: Alias,
     started: Instant,
-    network: Network,
     ear: Ear,
     signals: mpsc::Sender<Signal>,
     state: Mutex<State>,
+    /// Rung when the flow wants to be woken earlier than it said before.
+    earlier: Notify,
 }
 
 #[derive(Debug)]
 struct State {
-    relay: Relay,
-    paths: BTreeMap<Neighbour, Path>,
-    /// The links to each peer: datagrams do not say which control substream they belong to.
-    by_peer: BTreeMap<Peer, BTreeSet<Neighbour>>,
-    /// From whom sound comes down.
-    parent: Option<Neighbour>,
-    sent: u64,
+    flow: Flow,
+    paths: Paths,
     /// Whether a packet of another has come.
     heard: bool,
-    /// Of paths that are gone.
-    outgoing_dropped: u64,
+    /// When the driving task will wake, if it sleeps.
+    armed: Option<Duration>,
 }
 
 impl RoomMedia {
     pub(super) fn new(alias: Alias, room: RoomId, network: Network, signals: mpsc::Sender<Signal>) -> Self {
         let state = State {
-            relay: Relay::new(room, SPEECH_BITRATE),
-            paths: BTreeMap::new(),
-            by_peer: BTreeMap::new(),
-            parent: None,
-            sent: 0,
+            flow: Flow::new(room, SPEECH_BITRATE),
+            paths: Paths::new(network),
             heard: false,
-            outgoing_dropped: 0,
+            armed: None,
         };
         Self {
             alias,
             started: Instant::now(),
-            network,
             ear: Ear::new(),
             signals,
             state: Mutex::new(state),
+            earlier: Notify::new(),
         }
     }
 
@@ -120,65 +126,88 @@ impl RoomMedia {
     #[must_use]
     pub fn stats(&self) -> MediaStats {
         let mut state = self.lock();
-        state.relay.expire_held(self.started.elapsed());
+        state.flow.expire_held(self.started.elapsed());
         MediaStats {
-            verdicts: *state.relay.counters(),
-            sent: state.sent,
-            outgoing_dropped: state.outgoing_dropped + state.paths.values().map(Path::dropped).sum::<u64>(),
+            verdicts: *state.flow.counters(),
+            sent: state.paths.sent(),
+            outgoing_dropped: state.paths.dropped(),
+        }
+    }
+
+    /// The least delay of a listener that does not speak: what lets a relay die unheard on the links that there are.
+    #[must_use]
+    pub fn delay_floor(&self) -> Duration {
+        self.lock().flow.delay_floor()
+    }
+
+    /// Tells the flow how long the round trips on its links take now.
+    pub fn measure(&self) {
+        let state = &mut *self.lock();
+        for (link, rtt) in state.paths.round_trips() {
+            state.flow.set_rtt(link, rtt);
+        }
+    }
+
+    /// Wakes the flow when it wants to be, until the room is closed. It does not keep the room.
+    pub(super) async fn drive(room: Weak<Self>) {
+        loop {
+            let Some(media) = room.upgrade() else { return };
+            let due = media.arm();
+            let earlier = media.earlier.notified();
+            tokio::select! {
+                () = sleep_until(due) => media.wake(),
+                () = earlier => {}
+            }
         }
     }
 
     /// Changes how sound flows.
     pub fn handle_route(&self, route: Route) {
+        let now = self.started.elapsed();
         let mut state = self.lock();
-        match route {
-            Route::Open { link, peer, alias } => state.open(&self.network, link, peer, alias),
-            Route::Closed(link) => state.close(link),
-            Route::Parent(parent) => {
-                state.parent = parent;
-                state.relay.set_parent(parent);
-            }
-            Route::Standby(_) | Route::StandbyChild { .. } | Route::Uplink { .. } => {}
-            Route::Child { link, added: true } => state.relay.add_child(link),
-            Route::Child { link, added: false } => state.relay.remove_child(link),
-            Route::Grant { tag, person } => {
-                // A key that is no point of the curve can sign nothing, so nothing is lost by not letting it speak.
-                if state.relay.grant(tag, person).is_err() {
-                    tracing::warn!(%person, "a person on the stage has a key that cannot sign");
-                }
-            }
-            Route::Revoke(tag) => state.relay.revoke(tag),
-            Route::Source { tag, link } => state.relay.set_source(tag, link),
-            Route::Bitrate(bitrate) => state.relay.set_bitrate(bitrate),
-            Route::Head(sequence) => state.relay.set_head(sequence),
-        }
-        let released = state.relay.take_released(self.started.elapsed());
+        state.take_route(route, now);
+        let released = state.flow.take_released(now);
+        self.settle(&mut state);
         drop(state);
         for (from, packet) in released {
             self.judge(from, packet, Instant::now());
         }
     }
 
-    /// Takes a packet from a peer through the relay, to the children and to the ear.
-    pub(super) fn handle_packet(&self, peer: Peer, packet: Bytes, arrived: Instant) {
-        let from = self.lock().link_of(peer);
+    /// Takes an item that came from a peer: a packet through the flow, to the children and to the ear.
+    pub(super) fn handle_item(&self, peer: Peer, item: Item, arrived: Instant) {
+        let now = arrived.saturating_duration_since(self.started);
+        let mut state = self.lock();
         // A peer that is no neighbour here is judged like one that may not send: by a number nobody has.
-        self.judge(from.unwrap_or(Neighbour(u64::MAX)), packet, arrived);
+        let from = state.paths.link_of(peer, &item).unwrap_or(Neighbour(u64::MAX));
+        match &item {
+            Item::Media(packet) => {
+                drop(state);
+                return self.judge(from, packet.clone(), arrived);
+            }
+            Item::Heartbeat(report) => state.flow.handle_heartbeat(from, report, now),
+            Item::Digest(report) => state.flow.handle_digest(from, report, now),
+            Item::Pull(pull) => state.flow.handle_pull(from, pull, now),
+            // A kind that this version of the crate reads and the flow does not know.
+            _ => {}
+        }
+        self.settle(&mut state);
     }
 
     /// Sends a packet of our own.
     pub fn send(&self, own: Own) {
         let mut state = self.lock();
-        match state.relay.commit_own(own, self.started.elapsed()) {
-            Ok(delivery) => state.forward(&self.network, &delivery),
+        match state.flow.commit_own(own, self.started.elapsed()) {
+            Ok(delivery) => state.paths.push(&delivery.packet, &delivery.to),
             Err(dropped) => tracing::debug!(%dropped, "an own packet was not sent"),
         }
+        self.settle(&mut state);
     }
 
     fn judge(&self, from: Neighbour, packet: Bytes, arrived: Instant) {
         let now = arrived.saturating_duration_since(self.started);
         // The lock is not held while the signature is checked.
-        let checked = self.lock().relay.check(from, packet, now);
+        let checked = self.lock().flow.check(from, packet, now);
         let candidate = match checked {
             Ok(Check::Verify(candidate)) => candidate,
             Ok(Check::Held) => return self.signal(Signal::Ahead),
@@ -187,16 +216,17 @@ impl RoomMedia {
         let verified = candidate.verify();
         let mut state = self.lock();
         let delivery = match verified {
-            Ok(genuine) => state.relay.commit(genuine, now),
+            Ok(genuine) => state.flow.commit(genuine, now),
             Err(forged) => {
-                if let Some(forger) = state.relay.note_forged(forged) {
+                if let Some(forger) = state.flow.note_forged(forged) {
                     self.signal(Signal::Forger(forger));
                 }
                 return;
             }
         };
         if let Ok(delivery) = delivery {
-            state.forward(&self.network, &delivery);
+            state.paths.push(&delivery.packet, &delivery.to);
+            self.settle(&mut state);
             let is_first = !std::mem::replace(&mut state.heard, true);
             drop(state);
             if is_first {
@@ -208,8 +238,38 @@ impl RoomMedia {
                     arrived,
                 });
             }
-            self.ear.hear(speech(delivery.speaker, &delivery.packet), arrived);
+            self.ear.hear(speech(&delivery), arrived);
         }
+    }
+
+    /// Does what the flow wants after an input: sends, tells the room, and has it woken in time.
+    fn settle(&self, state: &mut State) {
+        state.transmit();
+        while let Some(signal) = state.flow.poll_signal() {
+            self.signal(match signal {
+                media::Signal::Parting { link, why } => Signal::Parting { link, complaint: why },
+                media::Signal::StandbySilent { link } => Signal::StandbySilent(link),
+            });
+        }
+        let due = state.flow.poll_timeout().map(|(due, _)| due);
+        if due.is_some_and(|due| state.armed.is_none_or(|armed| due < armed)) {
+            state.armed = due;
+            self.earlier.notify_one();
+        }
+    }
+
+    /// The flow's next deadline, which the driving task sleeps until.
+    fn arm(&self) -> Option<time::Instant> {
+        let mut state = self.lock();
+        state.armed = state.flow.poll_timeout().map(|(due, _)| due);
+        state.armed.map(|due| time::Instant::from_std(self.started + due))
+    }
+
+    fn wake(&self) {
+        let mut state = self.lock();
+        state.armed = None;
+        state.flow.handle_timeout(self.started.elapsed());
+        self.settle(&mut state);
     }
 
     /// Signals are few and repeat themselves: when the room is busy, one that waits already says it.
@@ -225,65 +285,88 @@ impl RoomMedia {
 }
 
 impl State {
-    fn open(&mut self, network: &Network, link: Neighbour, peer: Peer, alias: Alias) {
-        let Ok(id) = PeerId::from_bytes(&peer.to_peer_id_bytes()) else {
-            return;
-        };
-        self.paths.insert(link, Path::new(network, id, alias));
-        self.by_peer.entry(peer).or_default().insert(link);
-    }
-
-    fn close(&mut self, link: Neighbour) {
-        if let Some(path) = self.paths.remove(&link) {
-            self.outgoing_dropped += path.dropped();
-        }
-        self.by_peer.retain(|_, links| {
-            links.remove(&link);
-            !links.is_empty()
-        });
-        self.relay.forget(link);
-    }
-
-    /// The link that a peer's packets are taken to come on: that to the parent, or else the newest.
-    fn link_of(&self, peer: Peer) -> Option<Neighbour> {
-        let links = self.by_peer.get(&peer)?;
-        self.parent
-            .filter(|parent| links.contains(parent))
-            .or_else(|| links.last().copied())
-    }
-
-    /// Sends a packet on. Receivers that chose the same alias share one datagram.
-    fn forward(&mut self, network: &Network, delivery: &Delivery) {
-        let mut built: Vec<(Alias, Bytes)> = Vec::new();
-        for to in &delivery.to {
-            let Some(path) = self.paths.get_mut(to) else {
-                continue;
-            };
-            let alias = path.alias();
-            let datagram = match built.iter().find(|(other, _)| *other == alias) {
-                Some((_, datagram)) => datagram.clone(),
-                None => {
-                    let mut builder = Builder::new(alias.0, path.capacity());
-                    if !builder.push(delivery.packet.bytes()) {
-                        self.outgoing_dropped += 1;
-                        continue;
-                    }
-                    let datagram = builder.finish();
-                    built.push((alias, datagram.clone()));
-                    datagram
+    fn take_route(&mut self, route: Route, now: Duration) {
+        let flow = &mut self.flow;
+        match route {
+            Route::Open { link, peer, alias } => self.paths.open(link, peer, alias),
+            Route::Closed(link) => {
+                self.paths.close(link);
+                flow.forget(link);
+            }
+            Route::Parent(parent) => {
+                self.paths.set_parent(parent);
+                flow.set_parent(parent, now);
+                self.measure(parent);
+            }
+            Route::Standby(standby) => {
+                self.paths.set_standby(standby);
+                flow.set_standby(standby, now);
+                self.measure(standby);
+            }
+            Route::Child { link, added: true } => {
+                self.paths.set_receiver(link, true);
+                flow.add_child(link, now);
+            }
+            Route::StandbyChild { link, added: true } => {
+                self.paths.set_receiver(link, true);
+                flow.add_standby_child(link, now);
+            }
+            Route::Child { link, added: false } | Route::StandbyChild { link, added: false } => {
+                self.paths.set_receiver(link, false);
+                flow.remove_child(link);
+            }
+            Route::Uplink { link, added } => flow.set_uplink(link, added, now),
+            Route::Grant { tag, person } => {
+                // A key that is no point of the curve can sign nothing, so nothing is lost by not letting it speak.
+                if flow.grant(tag, person).is_err() {
+                    tracing::warn!(%person, "a person on the stage has a key that cannot sign");
                 }
-            };
-            self.sent += 1;
-            path.send(network, datagram);
+            }
+            Route::Revoke(tag) => {
+                self.paths.set_source(tag, None);
+                flow.revoke(tag);
+            }
+            Route::Source { tag, link } => {
+                self.paths.set_source(tag, link);
+                flow.set_source(tag, link);
+            }
+            Route::Bitrate(bitrate) => flow.set_bitrate(bitrate),
+            Route::Head(sequence) => flow.set_head(sequence),
+        }
+    }
+
+    /// Tells the flow how long the round trip on a link takes, as far as that is known already.
+    fn measure(&mut self, link: Option<Neighbour>) {
+        if let Some((link, rtt)) = link.and_then(|link| Some((link, self.paths.round_trip(link)?))) {
+            self.flow.set_rtt(link, rtt);
+        }
+    }
+
+    fn transmit(&mut self) {
+        let mut transmits = Vec::new();
+        while let Some(transmit) = self.flow.poll_transmit() {
+            transmits.push(transmit);
+        }
+        if !transmits.is_empty() {
+            self.paths.transmit(transmits);
         }
     }
 }
 
+/// Sleeps until a deadline; for ever without one.
+async fn sleep_until(due: Option<time::Instant>) {
+    match due {
+        Some(due) => time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// A packet as the listening half takes it.
-fn speech(speaker: Person, packet: &Packet) -> SpeechPacket {
+fn speech(delivery: &Delivery) -> SpeechPacket {
+    let packet: &Packet = &delivery.packet;
     let header = packet.header();
     SpeechPacket {
-        speaker: SpeakerKey(speaker.0),
+        speaker: SpeakerKey(delivery.speaker.0),
         epoch: header.epoch,
         sequence: header.sequence,
         time: header.time,
@@ -296,6 +379,6 @@ fn speech(speaker: Person, packet: &Packet) -> SpeechPacket {
             })
             .collect(),
         end_of_spurt: header.end_of_spurt,
-        repaired: false,
+        repaired: delivery.repaired,
     }
 }

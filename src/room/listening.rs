@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use majlis_protocol::{
-    jitter::DelayGoal,
+    jitter::{AUDIENCE_MIN, DelayGoal},
     person::Person,
     room::{AudioSettings, Profile},
 };
@@ -17,13 +17,16 @@ use crate::{
     event::{Event, StreamStats},
 };
 
-/// The audience's least delay from arrival to output: what the failover of a relay will need to go unheard.
-const AUDIENCE_FLOOR: Duration = Duration::from_millis(240);
+/// The least change of the audience's floor that is followed: less is the wobble of a measurement.
+const FLOOR_STEP: Duration = Duration::from_millis(10);
 
 /// A room's playback.
 #[derive(Debug)]
 pub(super) struct Listening {
     playback: PlaybackHandle,
+    on_stage: bool,
+    /// The audience's least delay: what the failover of a relay needs to go unheard.
+    floor: Duration,
     /// What `first_audio` counts from. It is told once for each epoch of a speaker.
     started: Instant,
 }
@@ -31,9 +34,12 @@ pub(super) struct Listening {
 impl Listening {
     /// Opens the output and starts to play whatever is fed.
     pub(super) fn start(output: Output, audio: AudioSettings, started: Instant) -> Result<Self, AudioError> {
-        let options = PlaybackOptions::new(channels(audio), goal(false));
+        let floor = AUDIENCE_MIN;
+        let options = PlaybackOptions::new(channels(audio), DelayGoal::Audience { floor });
         Ok(Self {
             playback: Playback::start(output, options)?,
+            on_stage: false,
+            floor,
             started,
         })
     }
@@ -49,8 +55,17 @@ impl Listening {
     }
 
     /// The people on the stage talk to each other: their delay is as small as their links allow.
-    pub(super) fn set_on_stage(&self, on_stage: bool) {
-        self.playback.set_goal(goal(on_stage));
+    pub(super) fn set_on_stage(&mut self, on_stage: bool) {
+        self.on_stage = on_stage;
+        self.follow_goal();
+    }
+
+    /// The audience waits as long as a repair on the present links takes.
+    pub(super) fn set_floor(&mut self, floor: Duration) {
+        if floor.abs_diff(self.floor) >= FLOOR_STEP {
+            self.floor = floor;
+            self.follow_goal();
+        }
     }
 
     /// What was buffered of someone who was taken off the stage is not played.
@@ -61,6 +76,14 @@ impl Listening {
     /// Who has left the stage by itself is heard out.
     pub(super) fn end(&self, speaker: Person) {
         self.playback.end(SpeakerKey(speaker.0));
+    }
+
+    fn follow_goal(&self) {
+        self.playback.set_goal(if self.on_stage {
+            DelayGoal::Stage
+        } else {
+            DelayGoal::Audience { floor: self.floor }
+        });
     }
 
     /// The next news as an event; never, when playback has ended.
@@ -132,14 +155,4 @@ pub(super) fn stream_stats(stats: &PlaybackStats) -> Vec<StreamStats> {
 
 pub(super) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn goal(on_stage: bool) -> DelayGoal {
-    if on_stage {
-        DelayGoal::Stage
-    } else {
-        DelayGoal::Audience {
-            floor: AUDIENCE_FLOOR,
-        }
-    }
 }

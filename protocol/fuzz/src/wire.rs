@@ -9,7 +9,7 @@ use majlis_protocol::{
     room::RoomId,
     signed::Malformed,
     wire::{
-        datagram::{Builder, Datagram, Item},
+        datagram::{BadDatagram, Builder, Datagram, Item},
         directory::{self, Answer, Query},
         frame::{Frame, FrameReader},
         message::Message,
@@ -70,40 +70,53 @@ fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<Frame>, Option<Malfo
     (frames, None)
 }
 
-/// A datagram and its items.
+/// A datagram and its items. Each has one encoding.
 pub fn datagram(data: &[u8]) -> bool {
     let Ok(Datagram { alias, items }) = Datagram::parse(Bytes::copy_from_slice(data)) else {
         return false;
     };
     let mut builder = Builder::new(alias, limits::DATAGRAM);
-    let mut packets = Vec::new();
+    let mut read = Vec::new();
     let mut items = items.peekable();
     while let Some(item) = items.next() {
         match item {
-            Ok(Item::Media(packet)) => {
+            Ok(item) => {
+                let bytes = written(&item);
                 assert!(
-                    builder.push(&packet),
+                    builder.push(&bytes),
                     "what came in one datagram does not fit another"
                 );
-                packets.push(packet);
+                assert!(
+                    data.windows(bytes.len()).any(|window| window == bytes),
+                    "an item was written otherwise than it came"
+                );
+                read.push(item);
             }
-            Ok(_) => {}
-            Err(_) => assert!(items.peek().is_none(), "an item after an error"),
+            Err(BadDatagram::Item(_)) => {}
+            Err(_) => assert!(items.peek().is_none(), "an item after a wrong length"),
         }
     }
     let bytes = builder.finish();
     assert!(bytes.len() <= data.len());
     let again = Datagram::parse(bytes).expect("what was built is a datagram");
     assert_eq!(again.alias, alias);
-    let again: Vec<Bytes> = again
+    let again: Vec<Item> = again
         .items
-        .map(|item| match item {
-            Ok(Item::Media(packet)) => packet,
-            other => panic!("{other:?} was not built"),
-        })
+        .map(|item| item.expect("what was built reads back"))
         .collect();
-    assert_eq!(again, packets);
-    !packets.is_empty()
+    assert_eq!(again, read);
+    !read.is_empty()
+}
+
+fn written(item: &Item) -> Bytes {
+    match item {
+        Item::Media(packet) => Ok(packet.clone()),
+        Item::Heartbeat(report) => report.encode_heartbeat(),
+        Item::Digest(report) => report.encode_digest(),
+        Item::Pull(pull) => pull.encode(),
+        other => panic!("{other:?} has no encoding here"),
+    }
+    .expect("what can be read can be written")
 }
 
 /// A media packet. It has one encoding: a draft with the same content makes the same bytes.

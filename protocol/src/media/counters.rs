@@ -28,6 +28,20 @@ pub struct Counters {
     pub held_overflow: u64,
     /// Held for a log entry that did not come in time.
     pub held_expired: u64,
+    /// Those of `delivered` that came as the answer to a pull, not by the first push.
+    pub pulled: u64,
+    /// Packets sent as the answer to another's pull.
+    pub pulled_out: u64,
+    /// Packets sent to a new child because they were spoken just before.
+    pub history: u64,
+    /// Heartbeats sent.
+    pub heartbeats: u64,
+    /// Digests sent.
+    pub digests: u64,
+    /// Pulls sent.
+    pub pulls: u64,
+    /// Heartbeats, digests and pulls from where such do not come from.
+    pub unasked: u64,
 }
 
 impl Counters {

@@ -40,7 +40,11 @@ pub struct Relay {
     head: u32,
     stage: BTreeMap<Tag, Stay>,
     parent: Option<Neighbour>,
+    /// Who else may bring sound for a while, and until when.
+    admitted: BTreeMap<Neighbour, Duration>,
     children: BTreeSet<Neighbour>,
+    /// Where our own packets go besides the children.
+    uplinks: BTreeSet<Neighbour>,
     hold: Hold,
     forged: BTreeMap<Neighbour, u32>,
     counters: Counters,
@@ -73,7 +77,9 @@ impl Relay {
             head: 0,
             stage: BTreeMap::new(),
             parent: None,
+            admitted: BTreeMap::new(),
             children: BTreeSet::new(),
+            uplinks: BTreeSet::new(),
             hold: Hold::default(),
             forged: BTreeMap::new(),
             counters: Counters::default(),
@@ -84,6 +90,27 @@ impl Relay {
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    pub(super) fn counters_mut(&mut self) -> &mut Counters {
+        &mut self.counters
+    }
+
+    /// Whose stay this is, while it is on the stage.
+    pub(super) fn person(&self, tag: Tag) -> Option<Person> {
+        Some(self.stage.get(&tag)?.person)
+    }
+
+    /// The link of the speaker's own peer, where it is a neighbour.
+    pub(super) fn source(&self, tag: Tag) -> Option<Neighbour> {
+        self.stage.get(&tag)?.source
+    }
+
+    /// Whether any sound may come from there, or might a moment ago.
+    pub(super) fn listens_to(&self, neighbour: Neighbour) -> bool {
+        self.parent == Some(neighbour)
+            || self.admitted.contains_key(&neighbour)
+            || self.stage.values().any(|stay| stay.source == Some(neighbour))
     }
 
     /// Takes a packet that came from a neighbour through every check that costs less than its signature.
@@ -122,11 +149,12 @@ impl Relay {
             packet,
             speaker: person,
             to,
+            repaired: false,
         })
     }
 
-    /// Delivers a packet that was signed here: to the children, and to the parent, who is on the way to the root.
-    /// When it comes back from there it is a duplicate.
+    /// Delivers a packet that was signed here: to the children, and to the links that lead to where sound enters the
+    /// tree. When it comes back from there it is a duplicate.
     ///
     /// # Errors
     /// [`Dropped`] when our stay is over, or we send more than the room allows; it is counted.
@@ -137,15 +165,12 @@ impl Relay {
         let speaker = own.person();
         self.take(own.packet(), speaker, now)?;
         self.counters.own += 1;
-        let to = self
-            .parent
-            .into_iter()
-            .chain(self.children.iter().copied())
-            .collect();
+        let to = self.uplinks.union(&self.children).copied().collect();
         Ok(Delivery {
             packet: own.into_packet(),
             speaker,
             to,
+            repaired: false,
         })
     }
 
@@ -216,6 +241,13 @@ impl Relay {
         self.parent = parent;
     }
 
+    /// Lets a neighbour bring sound until a time, beside the parent: one that was the parent, or is asked for what is
+    /// missing. A longer time stays.
+    pub fn admit(&mut self, neighbour: Neighbour, until: Duration) {
+        let known = self.admitted.entry(neighbour).or_default();
+        *known = until.max(*known);
+    }
+
     /// Says which link is that of the speaker's own peer: their sound may come up on it, and is not sent back on
     /// it. Without effect for a stay that is not on the stage.
     pub fn set_source(&mut self, tag: Tag, source: Option<Neighbour>) {
@@ -234,9 +266,21 @@ impl Relay {
         self.children.remove(&child);
     }
 
+    /// Sends our own packets on a link as well.
+    pub fn add_uplink(&mut self, uplink: Neighbour) {
+        self.uplinks.insert(uplink);
+    }
+
+    /// Sends our own packets on a link no longer, unless it is a child's.
+    pub fn remove_uplink(&mut self, uplink: Neighbour) {
+        self.uplinks.remove(&uplink);
+    }
+
     /// Forgets a neighbour that is gone, whatever it was to us.
     pub fn forget(&mut self, neighbour: Neighbour) {
         self.children.remove(&neighbour);
+        self.uplinks.remove(&neighbour);
+        self.admitted.remove(&neighbour);
         self.forged.remove(&neighbour);
         self.hold.forget(neighbour);
         if self.parent == Some(neighbour) {
@@ -253,7 +297,7 @@ impl Relay {
 
     /// The checks before the signature, in SPEC.md's order.
     fn judge(&self, from: Neighbour, bytes: &Bytes, now: Duration) -> Result<Judged, Dropped> {
-        if !self.may_come(from, bytes) {
+        if !self.may_come(from, bytes, now) {
             return Err(Dropped::Refused);
         }
         let packet = Packet::parse(bytes.clone())?;
@@ -274,11 +318,13 @@ impl Relay {
         }))
     }
 
-    /// Whether sound with this tag may come from there: down from the parent, up from the speaker's own peer.
-    fn may_come(&self, from: Neighbour, bytes: &[u8]) -> bool {
+    /// Whether sound with this tag may come from there: down from the parent or one that is admitted, up from the
+    /// speaker's own peer.
+    fn may_come(&self, from: Neighbour, bytes: &[u8], now: Duration) -> bool {
         let trusted = self.forged.get(&from).is_none_or(|&count| count < FORGED_BOUND);
+        let down = self.parent == Some(from) || self.admitted.get(&from).is_some_and(|&until| now < until);
         let up = || Packet::peek_tag(bytes).and_then(|tag| self.stage.get(&tag)?.source);
-        trusted && (self.parent == Some(from) || up() == Some(from))
+        trusted && (down || up() == Some(from))
     }
 
     /// The last step: looks again, and only then moves the window and the budget. Returns the speaker's own link.
@@ -288,10 +334,6 @@ impl Relay {
             _ => Err(Dropped::Refused),
         };
         taken.map_err(|dropped| self.dropped(dropped))
-    }
-
-    fn listens_to(&self, neighbour: Neighbour) -> bool {
-        self.parent == Some(neighbour) || self.stage.values().any(|stay| stay.source == Some(neighbour))
     }
 
     fn hold(&mut self, held: Held) {

@@ -83,6 +83,8 @@ pub struct Delivery {
     pub speaker: Person,
     /// Whom its exact bytes are to be sent to.
     pub to: Vec<Neighbour>,
+    /// It came as the answer to a pull, not by the first push.
+    pub repaired: bool,
 }
 
 impl Candidate {

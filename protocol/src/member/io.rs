@@ -8,13 +8,13 @@ use crate::{
     identity::Profile,
     link::Address,
     log::Role,
-    media::Tag,
+    media::{Complaint, Tag},
     neighbour::Neighbour,
     person::{Peer, Person},
     reason::Reason,
     signed::{Malformed, Verified},
     text::Text,
-    tree::{Complaint, Errand, Why},
+    tree::{Errand, Why},
     wire::message::{Alias, Candidate, Message, Refusal},
 };
 

@@ -32,6 +32,7 @@ use core::time::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::{
+    media::Complaint,
     neighbour::Neighbour,
     person::Peer,
     wire::message::{Candidate, Message, Position, Refusal, Slot},
@@ -41,18 +42,6 @@ pub use attach::{ATTACH_TIMEOUT, MAX_REDIRECTS};
 use children::Children;
 pub use place::{PathError, Place, Why};
 pub use search::SEEK_LIMIT;
-
-/// What is wrong with a parent, as the media plane measures it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum Complaint {
-    /// It says nothing, neither sound nor heartbeats, for longer than a stall takes.
-    Silent,
-    /// It lives, but has had nothing to pass on for a second while others have.
-    Starved,
-    /// It passes on too little, or too late.
-    Poor,
-}
 
 /// What a dial is for; the answer that nobody was reached names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

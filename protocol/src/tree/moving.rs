@@ -4,12 +4,13 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::{
+    media::Complaint,
     neighbour::Neighbour,
     person::Peer,
     wire::message::{Attach, Candidate, Message, Redirect, Slot, Wish},
 };
 
-use super::{ATTACH_TIMEOUT, Complaint, Errand, Output, Place, Tree, Why, attach::Asked, spread};
+use super::{ATTACH_TIMEOUT, Errand, Output, Place, Tree, Why, attach::Asked, spread};
 
 /// How long the former parent is kept after another one took over: its last packets are on their way, and those of the
 /// new one may be lost. Longer only costs the former parent a place.

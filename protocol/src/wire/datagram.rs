@@ -1,13 +1,16 @@
 //! Datagrams: `alias ‖ item ‖ item …`, what one member sends another in one piece (SPEC.md section 10).
 //!
-//! An item is handed on without being copied. Items of a kind that this version does not know are skipped; an item
-//! whose length is wrong ends the datagram, and what stood before it holds.
+//! A media packet is handed on without being copied. Items of a kind that this version does not know are skipped, and
+//! so is one that is malformed inside; an item whose length is wrong ends the datagram, and what stood before it holds.
 
 use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use super::varint::{self, BadVarint};
+use super::{
+    repair::{self, BadItem, Pull, Report},
+    varint::{self, BadVarint},
+};
 use crate::limits;
 
 /// Bytes of the alias that a datagram begins with.
@@ -31,9 +34,15 @@ pub struct Datagram {
 pub enum Item {
     /// A media packet, of whatever version: give it to the room's relay.
     Media(Bytes),
+    /// What the parent, or a speaker's own peer, has and when it will say more.
+    Heartbeat(Report),
+    /// What the standby has.
+    Digest(Report),
+    /// What a child lacks: answer it from what is kept.
+    Pull(Pull),
 }
 
-/// The items of one datagram, in order. After an error there are no more.
+/// The items of one datagram, in order. After a wrong length there are no more.
 #[derive(Debug, Clone)]
 pub struct Items {
     rest: Bytes,
@@ -65,6 +74,9 @@ pub enum BadDatagram {
     /// An item, or its length, runs past the end of the datagram.
     #[error("an item runs past the end of the datagram")]
     Truncated,
+    /// An item is not laid out as its kind is. It is skipped, the others hold.
+    #[error(transparent)]
+    Item(#[from] BadItem),
 }
 
 impl Datagram {
@@ -111,10 +123,11 @@ impl Iterator for Items {
     fn next(&mut self) -> Option<Self::Item> {
         while !self.rest.is_empty() {
             match self.take() {
-                Ok(bytes) if bytes.first().is_some_and(|first| first >> 4 == MEDIA) => {
-                    return Some(Ok(Item::Media(bytes)));
+                Ok(bytes) => {
+                    if let Some(item) = Item::read(bytes) {
+                        return Some(item.map_err(BadDatagram::Item));
+                    }
                 }
-                Ok(_) => {}
                 Err(error) => {
                     self.rest.clear();
                     return Some(Err(error));
@@ -122,6 +135,20 @@ impl Iterator for Items {
             }
         }
         None
+    }
+}
+
+impl Item {
+    /// Reads an item that has at least one byte; nothing when its kind is unknown.
+    fn read(bytes: Bytes) -> Option<Result<Self, BadItem>> {
+        let kind = bytes.first()? >> 4;
+        Some(match kind {
+            MEDIA => Ok(Self::Media(bytes)),
+            repair::HEARTBEAT => Report::decode(&bytes).map(Self::Heartbeat),
+            repair::DIGEST => Report::decode(&bytes).map(Self::Digest),
+            repair::PULL => Pull::decode(&bytes).map(Self::Pull),
+            _ => return None,
+        })
     }
 }
 
@@ -198,9 +225,55 @@ mod tests {
     #[test]
     fn an_item_of_an_unknown_kind_is_skipped() {
         assert_eq!(
-            read(&b"\0\0\x02\x21x\x01\x11\x03\xf7yz"[..]),
+            read(&b"\0\0\x02\x51x\x01\x11\x03\xf7yz"[..]),
             Ok((0, vec![media(b"\x11")]))
         );
+    }
+
+    #[test]
+    fn an_item_that_is_malformed_inside_is_skipped_and_the_others_hold() {
+        for (bad, reason) in [
+            (&b"\x02\x22x"[..], BadItem::Version),
+            (b"\x01\x31", BadItem::Truncated),
+            (b"\x03\x41\x00\x00", BadItem::Nothing),
+        ] {
+            let bytes = [&b"\0\x09\x01\x11"[..], bad, b"\x01\x11"].concat();
+            let media = || media(b"\x11");
+            assert_eq!(
+                read(bytes),
+                Ok((9, vec![media(), Err(BadDatagram::Item(reason)), media()]))
+            );
+        }
+    }
+
+    #[test]
+    fn what_keeps_sound_whole_comes_with_it() {
+        let report = Report {
+            starving: false,
+            promise_ms: 40,
+            missed: 0,
+            streams: vec![],
+        };
+        let pull = Pull {
+            live: true,
+            runs: vec![],
+        };
+        let mut builder = Builder::new(3, 1200);
+        for item in [
+            Bytes::from_static(b"\x11one"),
+            report.encode_heartbeat().expect("valid"),
+            report.encode_digest().expect("valid"),
+            pull.encode().expect("valid"),
+        ] {
+            assert!(builder.push(&item));
+        }
+        let items = vec![
+            media(b"\x11one"),
+            Ok(Item::Heartbeat(report.clone())),
+            Ok(Item::Digest(report)),
+            Ok(Item::Pull(pull)),
+        ];
+        assert_eq!(read(builder.finish()), Ok((3, items)));
     }
 
     #[test]
@@ -254,9 +327,16 @@ mod tests {
         #[test]
         fn no_bytes_panic_and_items_never_reach_beyond_them(bytes: Vec<u8>) {
             if let Ok((_, items)) = read(bytes.clone()) {
-                let carried: usize = items.iter().flatten().map(|Item::Media(item)| item.len()).sum();
+                let carried: usize = items
+                    .iter()
+                    .map(|item| match item {
+                        Ok(Item::Media(packet)) => packet.len(),
+                        _ => 1,
+                    })
+                    .sum();
                 prop_assert!(carried <= bytes.len());
-                prop_assert!(items.iter().rev().skip(1).all(Result::is_ok));
+                let goes_on = |item: &Result<Item, BadDatagram>| matches!(item, Ok(_) | Err(BadDatagram::Item(_)));
+                prop_assert!(items.iter().rev().skip(1).all(goes_on));
             }
         }
 

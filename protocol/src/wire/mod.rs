@@ -4,4 +4,5 @@ pub mod datagram;
 pub mod directory;
 pub mod frame;
 pub mod message;
+pub mod repair;
 pub(crate) mod varint;

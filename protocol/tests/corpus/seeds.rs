@@ -8,6 +8,7 @@ use majlis_protocol::{
     identity::{Certificate, Profile},
     link::{Address, RoomLink},
     log::{self, Act, Action, ActionId, Beacon, Entry, Head, Log},
+    media::Tag,
     person::{Peer, Person, PersonKey},
     reason::Reason,
     room::{Genesis, RoomId},
@@ -20,6 +21,7 @@ use majlis_protocol::{
             Alias, Attach, Attached, Candidate, Entries, Hello, Message, Offer, Outcome, Position, Redirect,
             Refusal, Report, Slot, Verdict, Welcome,
         },
+        repair::{Known, Pull, Report, Run},
     },
 };
 use serde_json::Value;
@@ -120,8 +122,53 @@ fn datagrams() -> Vec<Vec<u8>> {
         }
         builder.finish().to_vec()
     };
-    let unknown = [&bundle(&packets[..1])[..], b"\x03\x21ab\x02\x41c"].concat();
-    vec![bundle(&[]), bundle(&packets[..1]), bundle(&packets[..3]), unknown]
+    let unknown = [&bundle(&packets[..1])[..], b"\x03\x51ab\x02\xf1c"].concat();
+    let repair: Vec<Vec<u8>> = repairs().iter().map(|item| item.to_vec()).collect();
+    let with_sound = [&packets[..1], &repair[1..]].concat();
+    vec![
+        bundle(&[]),
+        bundle(&packets[..1]),
+        bundle(&packets[..3]),
+        unknown,
+        bundle(&repair),
+        bundle(&with_sound),
+    ]
+}
+
+/// A heartbeat, a digest and two pulls.
+fn repairs() -> Vec<Bytes> {
+    let known = |tag, newest| Known {
+        tag: Tag([0xaa, 0xbb, 0xcc, tag]),
+        epoch: 7,
+        newest,
+        in_spurt: newest > 5,
+    };
+    let report = Report {
+        starving: true,
+        promise_ms: 40,
+        missed: 3,
+        streams: vec![known(0, 5), known(1, 70_000)],
+    };
+    let run = |tag, first, frames| Run {
+        tag: Tag([0xaa, 0xbb, 0xcc, tag]),
+        epoch: 7,
+        first,
+        frames,
+    };
+    let live = Pull {
+        live: true,
+        runs: vec![],
+    };
+    let pull = Pull {
+        live: false,
+        runs: vec![run(0, 3, 1), run(0, 5, 2), run(1, 69_990, 100)],
+    };
+    vec![
+        report.encode_heartbeat().unwrap(),
+        report.encode_digest().unwrap(),
+        live.encode().unwrap(),
+        pull.encode().unwrap(),
+    ]
 }
 
 fn key(seed: u8) -> PersonKey {

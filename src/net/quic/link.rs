@@ -160,6 +160,13 @@ impl Link {
         self.0.connection.rtt()
     }
 
+    /// Whether at least half of the queue of datagrams is free.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        let space = self.0.connection.datagram_send_buffer_space();
+        space >= self.0.ledger().space_when_empty / 2
+    }
+
     /// What this link has done so far.
     #[must_use]
     pub fn stats(&self) -> Stats {

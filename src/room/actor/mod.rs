@@ -242,6 +242,7 @@ impl Actor {
                     if self.ready.is_none() {
                         self.tell(Event::Stats(self.stats()));
                         self.announce_if_due();
+                        self.follow_links();
                     }
                 }
                 () = sleep_until(due) => self.input(MemberInput::Timeout),
@@ -284,6 +285,8 @@ impl Actor {
         match signal {
             Signal::Ahead => self.input(MemberInput::SoundAhead),
             Signal::Forger(link) => self.input(MemberInput::Forger { link }),
+            Signal::Parting { link, complaint } => self.input(MemberInput::Parting { link, complaint }),
+            Signal::StandbySilent(link) => self.input(MemberInput::StandbySilent { link }),
             Signal::First {
                 speaker,
                 epoch,

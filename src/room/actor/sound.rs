@@ -54,9 +54,17 @@ impl Actor {
         Ok(())
     }
 
+    /// Brings what hangs on the links' round trips up to date.
+    pub(super) fn follow_links(&mut self) {
+        self.media.measure();
+        if let Some(listening) = &mut self.listening {
+            listening.set_floor(self.media.delay_floor());
+        }
+    }
+
     pub(super) fn take_stage(&mut self, stage: Option<OnStage>) {
         self.on_stage = stage;
-        if let Some(listening) = &self.listening {
+        if let Some(listening) = &mut self.listening {
             listening.set_on_stage(stage.is_some());
         }
         let Some(speaking) = &mut self.speaking else {

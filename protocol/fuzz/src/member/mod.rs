@@ -11,11 +11,12 @@ use core::time::Duration;
 
 use majlis_protocol::{
     log::Log,
+    media::Complaint,
     member::{Command, Input, Side},
     neighbour::Neighbour,
     person::Peer,
     signed::Malformed,
-    tree::{Complaint, Errand},
+    tree::Errand,
 };
 
 use self::world::World;

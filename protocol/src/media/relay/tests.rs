@@ -36,6 +36,7 @@ fn relay() -> Relay {
     relay.set_head(HEAD);
     relay.grant(TAG, key().person()).expect("a key");
     relay.set_parent(Some(PARENT));
+    relay.add_uplink(PARENT);
     relay.set_source(TAG, Some(SPEAKER));
     relay.add_child(CHILD);
     relay.add_child(OTHER_CHILD);

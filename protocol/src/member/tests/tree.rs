@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    tree::Complaint,
+    media::Complaint,
     wire::message::{Attached, Position, Redirect, Slot, Welcome},
 };
 
