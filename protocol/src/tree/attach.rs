@@ -242,6 +242,7 @@ impl Tree {
         self.note_root();
         self.settle(old.filter(|old| *old != link), now);
         self.note_move(now);
+        self.note_room_above(now);
         self.check_standby(now);
         self.feed(now);
         self.release_idle();

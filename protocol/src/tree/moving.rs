@@ -20,9 +20,9 @@ const FORMER_KEPT: Duration = Duration::from_millis(300);
 /// round trips; a person who leaves does not wait longer.
 const LEAVE_PATIENCE: Duration = Duration::from_millis(1_500);
 
-/// How long children in emergency places stay before some are sent elsewhere. Their own reports, which say where there
-/// is room, take a second to come.
-const SHED_AFTER: Duration = Duration::from_secs(2);
+/// How long children in emergency places stay before some are sent elsewhere. The dead relay's own place is empty only
+/// after the transport has noticed, three seconds later; and the reports that say where there is room take a second.
+const SHED_AFTER: Duration = Duration::from_secs(4);
 
 /// Pause between two rounds of sending children elsewhere.
 const SHED_PAUSE: Duration = Duration::from_secs(1);
@@ -42,6 +42,10 @@ const BETTER_PAUSE: Duration = Duration::from_secs(20);
 
 /// Most that the pause is doubled to.
 const BETTER_PAUSE_MOST: Duration = Duration::from_secs(320);
+
+/// How long the children of a member wait, each another part of it, before they ask for a free place above: those who
+/// serve others go first, and the place is not asked for by all.
+const RISE_SPREAD: Duration = Duration::from_secs(3);
 
 /// How often a root that took the part of another looks whether that one is back.
 const ROOT_BACK: Duration = Duration::from_secs(5);
@@ -344,7 +348,18 @@ impl Tree {
         self.send(child, Message::Redirect(Redirect { candidates, leaving }));
     }
 
-    /// Asks the grandparent for a leaf's place, once this member has proven that it serves; a speaker asks the root.
+    /// The parent says that its own parent has free places: whoever is quick has one less hop from now on.
+    pub(super) fn note_room_above(&mut self, now: Duration) {
+        if !self.around.room_above || self.place.depth() < 2 {
+            return;
+        }
+        let serves = self.children.len() > 0;
+        let wait = if serves { Duration::ZERO } else { RISE_SPREAD };
+        let at = now + wait + spread(self.me.peer, 2, RISE_SPREAD);
+        self.moving.better = self.moving.better.min(at);
+    }
+
+    /// Asks the grandparent for a free place, or for a leaf's, once this member has proven that it serves.
     fn look_for_better(&mut self, now: Duration) {
         if self.asked.is_some() || self.moving.dialling.is_some() || self.moving.is_leaving() {
             return;
@@ -357,7 +372,7 @@ impl Tree {
         };
         let serves = self.children.len() > 0 && self.children.free() > 0;
         let proven = serves && now >= self.placed_at + PROVEN_AFTER;
-        if proven
+        if (proven || self.around.room_above)
             && let Some(elder) = self
                 .acquaintances()
                 .into_iter()

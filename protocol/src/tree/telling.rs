@@ -105,6 +105,7 @@ impl Tree {
             self.note_change(now);
         }
         self.note_root();
+        self.note_room_above(now);
         self.check_standby(now);
         self.feed(now);
     }
@@ -171,6 +172,8 @@ impl Tree {
             fallback,
             elders,
             siblings: self.siblings_of(link),
+            has_room: self.children.free() > 0 && !self.moving.is_leaving(),
+            room_above: self.around.has_room,
         }
     }
 

@@ -181,6 +181,10 @@ pub struct Position {
     pub elders: Vec<Candidate>,
     /// The sender's other children, at most four: elders for the receiver's children. Empty for a standby's child.
     pub siblings: Vec<Candidate>,
+    /// The sender has free places.
+    pub has_room: bool,
+    /// The sender's parent has.
+    pub room_above: bool,
 }
 
 /// Other members to ask. As an answer to [`Message::Attach`]: instead of the sender. From a parent, unasked: the
@@ -544,6 +548,8 @@ mod tests {
             fallback: None,
             elders: vec![candidate(peer); limits::CANDIDATES],
             siblings: vec![candidate(peer)],
+            has_room: true,
+            room_above: false,
         }
     }
 

@@ -19,7 +19,7 @@ use majlis_protocol::{
         directory::{Answer, Query, encode_gossip},
         message::{
             Alias, Attach, Attached, Candidate, Entries, Hello, Message, Offer, Outcome, Position, Redirect,
-            Refusal, Report, Slot, Verdict, Welcome,
+            Refusal, Report as TreeReport, Slot, Verdict, Welcome,
         },
         repair::{Known, Pull, Report, Run},
     },
@@ -295,7 +295,7 @@ fn messages() -> Vec<Message> {
             leaving: true,
         }),
         Message::Position(position()),
-        Message::Report(Report {
+        Message::Report(TreeReport {
             members: 60,
             free: 7,
             offers: vec![Offer {
@@ -325,6 +325,8 @@ fn position() -> Position {
         fallback: Some(candidate(2)),
         elders: vec![candidate(1), candidate(3)],
         siblings: vec![],
+        has_room: false,
+        room_above: true,
     }
 }
 

@@ -172,6 +172,8 @@ fn position(script: &mut Script<'_>) -> Position {
         fallback: script.flag().then(|| candidate(script)),
         elders: candidates(script),
         siblings: candidates(script),
+        has_room: script.flag(),
+        room_above: script.flag(),
     }
 }
 

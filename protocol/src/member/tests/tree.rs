@@ -423,6 +423,16 @@ fn with_someone_else_on_the_stage_the_room_goes_on_without_its_chair() {
 }
 
 #[test]
+fn a_place_that_falls_free_near_the_root_is_taken_from_below() {
+    let mut world = grown(20, 3);
+    let relay = world.children(0)[0];
+    world.kill(relay);
+    world.pass(15 * SECOND);
+    world.holds_together();
+    assert_eq!(world.members[0].children(), 3, "the root has no free place");
+}
+
+#[test]
 fn a_relay_that_has_proven_itself_takes_the_place_of_a_leaf() {
     let mut world = World::hosted();
     world.dials = true;
