@@ -103,6 +103,10 @@ impl Tree {
         if let Err(refusal) = self.may_give_places(peer) {
             return self.send(link, Message::AttachRefused(refusal));
         }
+        if attach.slot == Slot::Child && self.asks_first(peer) {
+            let text = "asked for a place there itself";
+            return self.send(link, Message::AttachRefused(refusal(Reason::Full, text)));
+        }
         let urgent = match attach.wish {
             Wish::Orphan | Wish::Told | Wish::Stage => true,
             Wish::Join => attach.redirects >= MAX_REDIRECTS,
@@ -225,7 +229,8 @@ impl Tree {
     }
 
     fn take_place(&mut self, link: Neighbour, attached: Attached, why: Why, now: Duration) {
-        let old = self.place.parent();
+        let old = self.place.parent().filter(|old| *old != link);
+        let former = old.map(|old| (old, self.place.path().to_vec()));
         self.place = Place::Attached {
             link,
             path: attached.position.path.clone(),
@@ -240,7 +245,7 @@ impl Tree {
         self.outputs.push_back(Output::Parent(Some(link)));
         self.outputs.push_back(Output::Placed(why));
         self.note_root();
-        self.settle(old.filter(|old| *old != link), now);
+        self.settle(former, now);
         self.note_move(now);
         self.note_room_above(now);
         self.check_standby(now);
@@ -262,6 +267,12 @@ impl Tree {
             return Err(refusal(Reason::Full, "too far from the root"));
         }
         Ok(())
+    }
+
+    /// Whether this member waits for a place at a peer that asks for one here at the same time: one of the two gives way.
+    fn asks_first(&self, peer: Peer) -> bool {
+        let asked = self.asked.as_ref().and_then(|asked| self.peer(asked.link));
+        asked == Some(peer) && self.me.peer < peer
     }
 
     fn give_place(&mut self, link: Neighbour, attach: &Attach, now: Duration) {

@@ -28,6 +28,9 @@ pub(super) const STANDBYS_A_PLACE: usize = 4;
 /// standbys are spread over a few elders.
 const EMERGENCIES: usize = 2;
 
+/// How long a child that was sent elsewhere has to go, before it is sent elsewhere again.
+const TOLD_PATIENCE: Duration = Duration::from_secs(3);
+
 /// One neighbour that was given a place.
 #[derive(Debug)]
 pub(super) struct Child {
@@ -40,6 +43,13 @@ pub(super) struct Child {
     pub(super) report: Option<Report>,
     /// When it was last asked to move elsewhere.
     pub(super) told: Option<Duration>,
+}
+
+impl Child {
+    /// Whether it was told to move elsewhere, and has the time to.
+    pub(super) fn is_going(&self, now: Duration) -> bool {
+        self.told.is_some_and(|told| now < told + TOLD_PATIENCE)
+    }
 }
 
 /// All of them.
@@ -176,11 +186,13 @@ impl Children {
 
     /// Whom to name to someone who finds no place here: those who offered one and were not named to too many others
     /// just now, nearest first. Neither `who` asks nor anybody below it is among them.
+    ///
+    /// Nor are those who were told to go themselves: two that are sent to each other would make a loop.
     pub(super) fn candidates(&mut self, (link, who): (Neighbour, Peer), now: Duration) -> Vec<Candidate> {
         self.reservations.retain(|reservation| reservation.until > now);
         let mut offers: Vec<&Offer> = self
             .of(Slot::Child)
-            .filter(|(child, _)| *child != link)
+            .filter(|(child, state)| *child != link && !state.is_going(now))
             .filter_map(|(_, child)| child.report.as_ref())
             .flat_map(|report| &report.offers)
             .filter(|offer| offer.candidate.peer != who && self.free_quarters(offer) > 0)

@@ -12,9 +12,10 @@ use crate::{
 
 use super::{ATTACH_TIMEOUT, Errand, Output, Place, Tree, Why, attach::Asked, spread};
 
-/// How long the former parent is kept after another one took over: its last packets are on their way, and those of the
-/// new one may be lost. Longer only costs the former parent a place.
-const FORMER_KEPT: Duration = Duration::from_millis(300);
+/// How long the former parent is kept after another one took over: its last packets are on their way, those of the new
+/// one may be lost, and two that moved at once may have made a loop, which shows within a round trip. Longer only costs
+/// the former parent a place.
+const FORMER_KEPT: Duration = Duration::from_millis(500);
 
 /// How long whoever leaves goes on serving children that have not moved. A child that is told finds a place in a few
 /// round trips; a person who leaves does not wait longer.
@@ -26,9 +27,6 @@ const SHED_AFTER: Duration = Duration::from_secs(4);
 
 /// Pause between two rounds of sending children elsewhere.
 const SHED_PAUSE: Duration = Duration::from_secs(1);
-
-/// How long a child that was sent elsewhere has to go, before it is sent elsewhere again.
-const TOLD_PATIENCE: Duration = Duration::from_secs(3);
 
 /// How long a member must have served children before it asks for a leaf's place nearer to the root. Most who leave
 /// early leave in the first half minute.
@@ -55,8 +53,7 @@ const ROOT_BACK: Duration = Duration::from_secs(5);
 pub(super) struct Moving {
     /// Those who are being dialled for a new place, why, and until when.
     dialling: Option<Dialling>,
-    /// The former parent, until when it is kept.
-    former: Option<(Neighbour, Duration)>,
+    former: Option<Former>,
     /// Until when children have to go, for a member that leaves.
     leaving: Option<Duration>,
     /// When children beyond the places are to be sent elsewhere.
@@ -68,6 +65,16 @@ pub(super) struct Moving {
     better_pause: Duration,
     /// The root whose part this member took, and when to look for it.
     deposed: Option<(Candidate, Duration)>,
+}
+
+/// The parent before the present one.
+#[derive(Debug)]
+pub(super) struct Former {
+    link: Neighbour,
+    /// Peers from the root to it.
+    path: Vec<Peer>,
+    /// Until when it is kept.
+    until: Duration,
 }
 
 #[derive(Debug)]
@@ -103,11 +110,11 @@ impl Moving {
 
     /// The parent before the present one, while it is kept.
     pub(super) fn former(&self) -> Option<Neighbour> {
-        self.former.map(|(link, _)| link)
+        self.former.as_ref().map(|former| former.link)
     }
 
     pub(super) fn forget(&mut self, link: Neighbour) {
-        self.former.take_if(|(former, _)| *former == link);
+        self.former.take_if(|former| former.link == link);
     }
 
     /// No new place is looked for any more.
@@ -118,7 +125,7 @@ impl Moving {
     pub(super) fn due(&self) -> Option<Duration> {
         [
             self.dialling.as_ref().map(|dialling| dialling.deadline),
-            self.former.map(|(_, at)| at),
+            self.former.as_ref().map(|former| former.until),
             self.leaving,
             self.shed,
             Some(self.better),
@@ -196,13 +203,30 @@ impl Tree {
     }
 
     /// A new place was taken: the former parent is left in a moment.
-    pub(super) fn settle(&mut self, former: Option<Neighbour>, now: Duration) {
+    pub(super) fn settle(&mut self, former: Option<(Neighbour, Vec<Peer>)>, now: Duration) {
         self.moving.dialling = None;
         self.moving.deposed = None;
-        let older = former.and_then(|former| self.moving.former.replace((former, now + FORMER_KEPT)));
-        if let Some((older, _)) = older {
-            self.release(older);
+        let older = former.and_then(|(link, path)| {
+            let until = now + FORMER_KEPT;
+            self.moving.former.replace(Former { link, path, until })
+        });
+        if let Some(older) = older {
+            self.release(older.link);
         }
+    }
+
+    /// Goes back to the former parent, which still pushes; `false` when it is no more.
+    pub(super) fn go_back(&mut self, now: Duration) -> bool {
+        let Some(Former { link, path, .. }) = self.moving.former.take() else {
+            return false;
+        };
+        self.place = Place::Attached { link, path };
+        self.outputs.push_back(Output::Parent(Some(link)));
+        self.outputs.push_back(Output::Placed(Why::Failover));
+        self.note_root();
+        self.note_move(now);
+        self.check_standby(now);
+        true
     }
 
     /// The new place that was asked for is not to be had; the present one stays.
@@ -223,8 +247,8 @@ impl Tree {
             self.moving.leaving = None;
             return self.outputs.push_back(Output::MayLeave);
         }
-        if let Some((former, _)) = self.moving.former.take_if(|(_, at)| *at <= now) {
-            self.release(former);
+        if let Some(former) = self.moving.former.take_if(|former| former.until <= now) {
+            self.release(former.link);
         }
         self.moving.dialling.take_if(|dialling| dialling.deadline <= now);
         if self.moving.shed.is_some_and(|at| at <= now) {
@@ -310,16 +334,15 @@ impl Tree {
     fn shed(&mut self, now: Duration) {
         let excess = self.children.excess();
         self.moving.shed = (excess > 0).then_some(now + SHED_PAUSE);
-        let is_waiting = |told: Option<Duration>| told.is_some_and(|at| now < at + TOLD_PATIENCE);
         let told = self
             .children
             .of(Slot::Child)
-            .filter(|(_, child)| is_waiting(child.told))
+            .filter(|(_, child)| child.is_going(now))
             .count();
         let mut victims: Vec<(bool, Duration, Neighbour)> = self
             .children
             .of(Slot::Child)
-            .filter(|(_, child)| !is_waiting(child.told))
+            .filter(|(_, child)| !child.is_going(now))
             // Leaves first, then the newest.
             .map(|(link, child)| (child.capacity == 0, child.since, link))
             .collect();

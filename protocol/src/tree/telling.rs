@@ -90,7 +90,9 @@ impl Tree {
         }
         if checked.is_err() {
             // A race of two moves made a loop, or the parent lies: it is no parent.
-            self.lose_parent(Why::Failover, now);
+            if !self.go_back(now) {
+                self.lose_parent(Why::Failover, now);
+            }
             return self.release(link);
         }
         let old_path = self.place.path().to_vec();

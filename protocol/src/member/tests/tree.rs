@@ -288,22 +288,7 @@ fn when_the_root_dies_its_heir_takes_its_part_and_all_hang_below_it() {
 fn no_parent_makes_a_member_its_own_root_by_a_lie() {
     let mut world = World::hosted();
     let victim = world.newcomer(2);
-    let link = world.asked(victim, 9);
-    let greeting = hello(9, |_| ());
-    world.say(
-        victim,
-        link,
-        Message::Welcome(Welcome {
-            genesis: genesis().signed().clone(),
-            certificate: greeting.certificate,
-            profile: greeting.profile,
-            alias: Alias(0),
-            head: world.members[0].head(),
-            beacon: None,
-            addresses: vec![],
-            extensions: vec![],
-        }),
-    );
+    let link = welcomed(&mut world, victim, 9);
     let position = Position {
         path: vec![Peer([9; 32])],
         fallback: Some(config(2).candidate()),
@@ -314,6 +299,39 @@ fn no_parent_makes_a_member_its_own_root_by_a_lie() {
     assert_eq!(world.members[victim].parent(), Some(Peer([9; 32])));
     world.cut(link);
     assert_eq!(world.members[victim].place(), &Place::Seeking);
+}
+
+#[test]
+fn two_that_are_sent_to_each_other_make_no_loop_and_neither_is_ever_without_a_parent() {
+    let mut world = grown(20, 4);
+    let parent = world
+        .alive()
+        .find(|at| *at != 0 && world.children(*at).len() >= 2)
+        .expect("a parent");
+    let pair = [world.children(parent)[0], world.children(parent)[1]];
+    let from = world.seen.len();
+    for (child, other) in [(pair[0], pair[1]), (pair[1], pair[0])] {
+        let link = world.members[child].place().parent().expect("a parent");
+        let candidates = vec![world.members[other].config.candidate()];
+        let redirect = Redirect {
+            candidates,
+            leaving: false,
+        };
+        world.members[child].handle(
+            Input::Message {
+                link,
+                message: Message::Redirect(redirect),
+            },
+            world.now,
+        );
+    }
+    world.run();
+    world.pass(2 * SECOND);
+    world.holds_together();
+    let gaps = world.seen[from..]
+        .iter()
+        .filter(|(_, output)| *output == Output::Route(Route::Parent(None)));
+    assert_eq!(gaps.count(), 0);
 }
 
 #[test]
@@ -463,5 +481,66 @@ fn a_relay_that_has_proven_itself_takes_the_place_of_a_leaf() {
         "{event:?}"
     );
     assert!(world.members[0].children() <= 4);
+    world.holds_together();
+}
+
+/// A link that a member opened to a stranger, who has welcomed it.
+fn welcomed(world: &mut World, member: usize, seed: u8) -> Neighbour {
+    let link = world.asked(member, seed);
+    let greeting = hello(seed, |_| ());
+    let welcome = Welcome {
+        genesis: genesis().signed().clone(),
+        certificate: greeting.certificate,
+        profile: greeting.profile,
+        alias: Alias(0),
+        head: world.members[0].head(),
+        beacon: None,
+        addresses: vec![],
+        extensions: vec![],
+    };
+    world.say(member, link, Message::Welcome(welcome));
+    link
+}
+
+#[test]
+fn who_moved_into_a_loop_goes_back_to_the_parent_that_it_had() {
+    let mut world = grown(20, 4);
+    let child = world
+        .alive()
+        .find(|at| world.members[*at].place().depth() == 2)
+        .expect("a child");
+    let me = world.members[child].config.peer;
+    let (before, link) = (
+        world.members[child].parent(),
+        world.members[child].place().parent(),
+    );
+    let redirect = Redirect {
+        candidates: vec![config(99).candidate()],
+        leaving: false,
+    };
+    world.say(child, link.expect("a parent"), Message::Redirect(redirect));
+    let stranger = welcomed(&mut world, child, 99);
+    let mut position = Position {
+        path: vec![Peer([1; 32]), Peer([99; 32])],
+        ..Position::default()
+    };
+    let slot = Slot::Child;
+    world.say(
+        child,
+        stranger,
+        Message::Attached(Attached {
+            slot,
+            position: position.clone(),
+        }),
+    );
+    assert_eq!(world.members[child].parent(), Some(Peer([99; 32])));
+    position.path.insert(1, me);
+    world.say(child, stranger, Message::Position(position));
+    assert_eq!(world.members[child].parent(), before);
+    let gaps = world
+        .outputs(child)
+        .filter(|output| **output == Output::Route(Route::Parent(None)));
+    assert_eq!(gaps.count(), 0, "it was never without a parent");
+    world.pass(SECOND);
     world.holds_together();
 }
