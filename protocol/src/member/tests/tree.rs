@@ -518,6 +518,8 @@ fn who_moved_into_a_loop_goes_back_to_the_parent_that_it_had() {
         candidates: vec![config(99).candidate()],
         leaving: false,
     };
+    // The test itself is whom it dials.
+    world.dials = false;
     world.say(child, link.expect("a parent"), Message::Redirect(redirect));
     let stranger = welcomed(&mut world, child, 99);
     let mut position = Position {
@@ -537,6 +539,7 @@ fn who_moved_into_a_loop_goes_back_to_the_parent_that_it_had() {
     position.path.insert(1, me);
     world.say(child, stranger, Message::Position(position));
     assert_eq!(world.members[child].parent(), before);
+    world.dials = true;
     let gaps = world
         .outputs(child)
         .filter(|output| **output == Output::Route(Route::Parent(None)));
