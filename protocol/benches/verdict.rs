@@ -8,7 +8,7 @@ use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use majlis_protocol::{
     domain,
-    media::{Check, Delivery, Draft, Header, Packet, Relay, Tag},
+    media::{Check, Delivery, Draft, Flow, Genuine, Header, Packet, Relay, Tag},
     neighbour::Neighbour,
     person::PersonKey,
     room::RoomId,
@@ -61,6 +61,23 @@ fn forward(relay: &mut Relay, bytes: Bytes, now: Duration) -> Delivery {
     };
     let genuine = candidate.verify().unwrap();
     relay.commit(genuine, now).unwrap()
+}
+
+fn flow() -> Flow {
+    let mut flow = Flow::new(ROOM, 32_000);
+    flow.grant(TAG, key().person()).unwrap();
+    flow.set_parent(Some(PARENT), Duration::ZERO);
+    flow.set_standby(Some(Neighbour(100)), Duration::ZERO);
+    (1..=CHILDREN).for_each(|child| flow.add_child(Neighbour(child), Duration::ZERO));
+    (1..=4).for_each(|child| flow.add_standby_child(Neighbour(20 + child), Duration::ZERO));
+    flow
+}
+
+fn genuine(flow: &mut Flow, bytes: Bytes, now: Duration) -> Genuine {
+    let Check::Verify(candidate) = flow.check(PARENT, bytes, now).unwrap() else {
+        unreachable!("no log entry is missing");
+    };
+    candidate.verify().unwrap()
 }
 
 fn speaker(c: &mut Criterion) {
@@ -117,5 +134,43 @@ fn relaying(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, speaker, relaying);
+/// What a flow does beside the signature.
+fn flowing(c: &mut Criterion) {
+    let mut group = c.benchmark_group("flow");
+    group.throughput(Throughput::Elements(1));
+    let key = key();
+    let (mut checked, mut sequence) = (flow(), 0);
+    group.bench_function("check", |b| {
+        b.iter_batched(
+            || {
+                sequence += 1;
+                (packet(&key, sequence), TICK * sequence)
+            },
+            |(bytes, now)| checked.check(PARENT, bytes, now).unwrap(),
+            BatchSize::SmallInput,
+        );
+    });
+    let (mut committed, mut sequence) = (flow(), 0);
+    group.bench_function("commit to 8 children, and ask when to come again", |b| {
+        b.iter_custom(|iterations| {
+            let mut spent = Duration::ZERO;
+            for _ in 0..iterations {
+                sequence += 1;
+                let now = TICK * sequence;
+                committed.handle_timeout(now);
+                while committed.poll_transmit().is_some() {}
+                let genuine = genuine(&mut committed, packet(&key, sequence), now);
+                let start = criterion::measurement::Measurement::start(&criterion::measurement::WallTime);
+                let delivery = committed.commit(genuine, now).unwrap();
+                let _due = black_box(committed.poll_timeout());
+                spent += criterion::measurement::Measurement::end(&criterion::measurement::WallTime, start);
+                drop(delivery);
+            }
+            spent
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, speaker, relaying, flowing);
 criterion_main!(benches);

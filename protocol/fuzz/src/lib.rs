@@ -10,6 +10,7 @@
     reason = "public in this crate, private in the tests that include it"
 )]
 
+mod flow;
 mod jitter;
 mod listings;
 mod log;
@@ -20,6 +21,7 @@ mod script;
 mod statements;
 mod wire;
 
+pub use flow::flow;
 pub use jitter::jitter;
 pub use listings::listings;
 pub use log::{log_chain, log_file};
@@ -36,6 +38,7 @@ pub type Target = fn(&[u8]) -> bool;
 pub const TARGETS: &[(&str, Target)] = &[
     ("datagram", datagram),
     ("directory", directory),
+    ("flow", flow),
     ("frames", frames),
     ("jitter", jitter),
     ("listings", listings),

@@ -19,17 +19,17 @@ use crate::{
 };
 
 /// Answers that one neighbour gets in a second, over time: three speakers, each pulled live.
-pub const ANSWERS_PER_SECOND: u32 = 150;
+pub(super) const ANSWERS_PER_SECOND: u32 = 150;
 
 /// Answers that one neighbour gets at once: a third of a second of three speakers, which a dead parent costs.
-pub const ANSWER_BURST: u32 = 50;
+pub(super) const ANSWER_BURST: u32 = 50;
 
 /// How long one packet is not sent again to the same neighbour: two pulls that crossed ask for the same.
-pub const ANSWER_AGAIN: Duration = Duration::from_millis(30);
+pub(super) const ANSWER_AGAIN: Duration = Duration::from_millis(30);
 
 /// How long what was asked for and is not here, or is to be live, is sent when it comes. It is renewed well within
 /// this time.
-pub const WANTED_FOR: Duration = Duration::from_millis(500);
+pub(super) const WANTED_FOR: Duration = Duration::from_millis(500);
 
 /// Pulls of one neighbour that are read in a second, over time, and at once. A link that loses one packet in ten of
 /// three speakers asks fifteen times a second.
@@ -106,6 +106,9 @@ impl Answers {
             };
             if stream.newest().is_some_and(|newest| newest.epoch == run.epoch) {
                 let kept = stream.ring.holding(run.first..=run.last());
+                // What was pushed just now has crossed the pull.
+                let is_fresh = |kept: &&Kept| is_pushed && now < kept.at.saturating_add(ANSWER_AGAIN);
+                let kept = kept.filter(|kept| !is_fresh(kept));
                 answers.extend(kept.filter_map(|kept| asker.answer(run.tag, kept, now)));
             }
             if !is_pushed {

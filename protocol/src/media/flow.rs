@@ -48,17 +48,17 @@ mod watching;
 
 /// How long a former parent may still push: make before break. What it sent before it learned of the change has come
 /// by then.
-pub const FORMER_PARENT: Duration = Duration::from_secs(1);
+const FORMER_PARENT: Duration = Duration::from_secs(1);
 
 /// How long after a pull its answers are taken from the standby.
-pub const ASKED_FOR: Duration = Duration::from_secs(1);
+const ASKED_FOR: Duration = Duration::from_secs(1);
 
 /// How long a member has a parent before it takes the first frames of a new stream for missed: who has just come in
 /// need not hear what was said before.
-pub const SETTLED: Duration = Duration::from_millis(500);
+const SETTLED: Duration = Duration::from_millis(500);
 
 /// What a link's round trip is taken for until it was measured.
-pub const RTT_GUESS: Duration = Duration::from_millis(60);
+const RTT_GUESS: Duration = Duration::from_millis(60);
 
 /// Most transmits that wait for the driver. It drains them after each call; only a new child with a full stage comes
 /// near.
@@ -389,7 +389,7 @@ impl Flow {
         self.relay.set_source(tag, source);
     }
 
-    /// Says from whom sound comes down. The one before may still push for [`FORMER_PARENT`].
+    /// Says from whom sound comes down. The one before may still push for a second.
     pub fn set_parent(&mut self, parent: Option<Neighbour>, now: Duration) {
         self.advance(now);
         let former = self.parent();
@@ -532,15 +532,19 @@ impl Flow {
     fn handle_delivery(&mut self, delivery: &Delivery, feed: Feed, now: Duration) -> bool {
         let packet = &delivery.packet;
         let from_start = self.is_settled(now);
+        let is_suspected = self.parent.as_ref().is_some_and(|parent| parent.suspected);
         let stream = self.streams.entry(packet.header().tag).or_default();
+        // The standby may only have been faster.
+        let is_bridged = feed == Feed::Standby && (is_suspected || stream.is_overdue());
         let arrival = stream.handle_packet(packet, feed, from_start, now);
-        self.last_packet = Some(now);
+        self.note_speech(now);
         self.note_pushes(&delivery.to, now);
-        let repaired = feed == Feed::Standby || arrival.asked > 0;
+        let repaired = feed == Feed::Standby || (feed != Feed::Own && arrival.asked > 0);
         self.relay.counters_mut().pulled += u64::from(repaired);
-        let missed = match feed {
-            Feed::Standby => packet.frame_count(),
-            _ => arrival.asked,
+        let missed = if is_bridged {
+            packet.frame_count()
+        } else {
+            arrival.asked
         };
         if !matches!(feed, Feed::Own | Feed::Source) {
             let frames = packet.frame_count().saturating_add(arrival.lost);

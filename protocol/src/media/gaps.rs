@@ -7,20 +7,20 @@ use alloc::vec::Vec;
 use core::{ops::Range, time::Duration};
 
 /// Most frames of one stream that are missed at once: what a ring of a neighbour may still hold.
-pub const MISSING: usize = 100;
+pub(super) const MISSING: usize = 100;
 
 /// How far behind the newest frame one is still worth asking for: half a second, the longest playout delay.
-pub const WORTH: u32 = 25;
+pub(super) const WORTH: u32 = 25;
 
 /// How long a frame is awaited before it is first asked for: what jitter reorders on one path.
-pub const FIRST_ASK: Duration = Duration::from_millis(10);
+pub(super) const FIRST_ASK: Duration = Duration::from_millis(10);
 
 /// How long a frame that only the standby speaks of is awaited: it may be nearer to the root than the parent is. By
 /// then the parent's own silence would be suspicious too.
-pub const STANDBY_PATIENCE: Duration = Duration::from_millis(120);
+pub(super) const STANDBY_PATIENCE: Duration = Duration::from_millis(120);
 
 /// When a frame is given up, after it was noticed: nobody can still play it.
-pub const GIVEN_UP: Duration = Duration::from_millis(480);
+pub(super) const GIVEN_UP: Duration = Duration::from_millis(480);
 
 /// Least and longest time between two asks for a frame. Less asks twice for what is on its way; more leaves no second
 /// chance within the audience's delay.
@@ -43,8 +43,11 @@ struct Missing {
     noticed: Duration,
     /// When it is asked for next.
     next: Duration,
-    /// Whose turn it is to be asked.
-    turn: u8,
+    /// Who spoke of it first.
+    witness: Witness,
+    /// How often its time has come.
+    asks: u8,
+    /// Somebody could be asked.
     asked: bool,
 }
 
@@ -95,9 +98,9 @@ impl Gaps {
     /// Adds frames that exist and are not here. Those that were missing already are asked for no later than a new one
     /// would be. Returns how many of the oldest had to go for them.
     pub(super) fn notice(&mut self, frames: Range<u32>, witness: Witness, now: Duration) -> u32 {
-        let (patience, turn) = match witness {
-            Witness::Feeder => (FIRST_ASK, 0),
-            Witness::Standby => (STANDBY_PATIENCE, 1),
+        let patience = match witness {
+            Witness::Feeder => FIRST_ASK,
+            Witness::Standby => STANDBY_PATIENCE,
         };
         let next = now.saturating_add(patience);
         for frame in frames {
@@ -112,7 +115,8 @@ impl Gaps {
                         frame,
                         noticed: now,
                         next,
-                        turn,
+                        witness,
+                        asks: 0,
                         asked: false,
                     },
                 ),
@@ -140,14 +144,14 @@ impl Gaps {
         u32::try_from(before - self.missing.len()).unwrap_or(u32::MAX)
     }
 
-    /// Asks for each frame whose time has come, of the one whose turn it is: `ask` is told the frame and the turn, and
-    /// says how long to wait for the answer, or nothing when there is nobody to ask.
-    pub(super) fn ask(&mut self, now: Duration, mut ask: impl FnMut(u32, u8) -> Option<Duration>) {
+    /// Asks for each frame whose time has come: `ask` is told the frame, who spoke of it first and how often it was asked
+    /// for, and says how long to wait for the answer, or nothing when there is nobody to ask.
+    pub(super) fn ask(&mut self, now: Duration, mut ask: impl FnMut(u32, Witness, u8) -> Option<Duration>) {
         for missing in self.missing.iter_mut().filter(|missing| missing.next <= now) {
-            let wait = ask(missing.frame, missing.turn);
+            let wait = ask(missing.frame, missing.witness, missing.asks);
             missing.asked |= wait.is_some();
             missing.next = now.saturating_add(wait.unwrap_or(ASK_AGAIN.end));
-            missing.turn = missing.turn.wrapping_add(1);
+            missing.asks = missing.asks.wrapping_add(1);
         }
     }
 }
@@ -168,8 +172,8 @@ mod tests {
 
     fn ask(gaps: &mut Gaps, at: u32) -> Vec<(u32, u8)> {
         let mut asked = vec![];
-        gaps.ask(MS * at, |frame, turn| {
-            asked.push((frame, turn));
+        gaps.ask(MS * at, |frame, _, asks| {
+            asked.push((frame, asks));
             Some(MS * 95)
         });
         asked
@@ -205,7 +209,8 @@ mod tests {
         gaps.notice(5..6, Witness::Standby, MS * 100);
         assert_eq!(gaps.due(), Some(MS * 220));
         gaps.notice(5..6, Witness::Feeder, MS * 150);
-        assert_eq!(ask(&mut gaps, 160), [(5, 1)], "the standby has it for certain");
+        assert_eq!(gaps.missing[0].witness, Witness::Standby, "it has it for certain");
+        assert_eq!(ask(&mut gaps, 160), [(5, 0)]);
     }
 
     #[test]

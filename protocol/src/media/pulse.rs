@@ -7,28 +7,28 @@ use core::time::Duration;
 
 /// What is promised while anyone speaks, and for [`SPEAKING_FOR`] after. A child suspects us after three of these, and
 /// its standby has the rest of the audience's delay; half of it would be a fifth of the packets of an idle room.
-pub const PROMISE_SPEAKING: Duration = Duration::from_millis(40);
+pub(super) const PROMISE_SPEAKING: Duration = Duration::from_millis(40);
 
 /// What is promised for [`QUIET_FOR`] after the last word.
-pub const PROMISE_QUIET: Duration = Duration::from_millis(100);
+pub(super) const PROMISE_QUIET: Duration = Duration::from_millis(100);
 
 /// What is promised in a room where nobody has spoken for long: five small packets a second and child.
-pub const PROMISE_IDLE: Duration = Duration::from_millis(200);
+pub(super) const PROMISE_IDLE: Duration = Duration::from_millis(200);
 
 /// How long after the last packet someone may be about to go on.
-pub const SPEAKING_FOR: Duration = Duration::from_secs(2);
+pub(super) const SPEAKING_FOR: Duration = Duration::from_secs(2);
 
 /// How long after the last packet a room counts as quiet and not yet as idle.
-pub const QUIET_FOR: Duration = Duration::from_secs(10);
+pub(super) const QUIET_FOR: Duration = Duration::from_secs(10);
 
 /// A heartbeat comes at least this often, also where packets never stop: what it says has no other way.
-pub const HEARTBEAT_AT_LEAST: Duration = Duration::from_secs(1);
+pub(super) const HEARTBEAT_AT_LEAST: Duration = Duration::from_secs(1);
 
 /// Time between two digests while something is or was live within [`SPEAKING_FOR`].
-pub const DIGEST_SPEAKING: Duration = Duration::from_millis(250);
+pub(super) const DIGEST_SPEAKING: Duration = Duration::from_millis(250);
 
 /// Time between two digests otherwise: a sign of life.
-pub const DIGEST_IDLE: Duration = Duration::from_secs(1);
+pub(super) const DIGEST_IDLE: Duration = Duration::from_secs(1);
 
 /// What is promised when the last packet is this long ago.
 pub(super) fn promise(quiet_for: Option<Duration>) -> Duration {

@@ -12,10 +12,10 @@ use super::Packet;
 
 /// How long a packet is kept. The audience's delay ends at half a second; four times that answers a neighbour that
 /// found out late, and all children of a relay that died. More costs memory for sound that nobody can still play.
-pub const KEPT_FOR: Duration = Duration::from_secs(2);
+pub(super) const KEPT_FOR: Duration = Duration::from_secs(2);
 
 /// Most packets kept of one stream: those of [`KEPT_FOR`] at one frame each, and a tenth for a burst.
-pub const KEPT_PACKETS: usize = 110;
+pub(super) const KEPT_PACKETS: usize = 110;
 
 /// The packets kept of one stream, in the order of their sequence.
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ pub(super) struct Kept {
     /// Sequence of its last frame.
     last: u32,
     /// When it came.
-    at: Duration,
+    pub(super) at: Duration,
     /// Exactly what came.
     pub(super) bytes: Bytes,
 }

@@ -7,7 +7,7 @@
 use core::time::Duration;
 
 use super::{
-    Packet,
+    FRAME_TIME, Packet,
     gaps::{Filled, Gaps, WORTH, Witness},
     ring::Ring,
 };
@@ -15,10 +15,10 @@ use crate::wire::repair::Known;
 
 /// How long a stream in mid-spurt may bring nothing before its frames are pulled: as long as a parent that speaks may
 /// say nothing.
-pub const OVERDUE: Duration = Duration::from_millis(120);
+pub(super) const OVERDUE: Duration = Duration::from_millis(120);
 
 /// How long an overdue stream that nobody brings anything of is pulled: then it was the speaker who stopped.
-pub const OVERDUE_FOR: Duration = Duration::from_millis(600);
+pub(super) const OVERDUE_FOR: Duration = Duration::from_millis(600);
 
 /// How far a claim may lie ahead of what came, in frames, to be believed: as far as anyone keeps packets.
 const FARTHEST: u32 = 100;
@@ -80,6 +80,8 @@ pub(super) struct Stream {
 struct Owed {
     since: Duration,
     overdue: bool,
+    /// We came late, and forgave it: once.
+    forgiven: bool,
 }
 
 impl Stream {
@@ -155,7 +157,7 @@ impl Stream {
         }
         self.own |= feed == Feed::Own;
         self.ring.insert(packet, now);
-        self.handle_feed(feed, last, now);
+        self.handle_feed(feed, last, end_of(packet, now));
         Arrival {
             asked: u32::try_from(asked).unwrap_or(u32::MAX),
             lost,
@@ -168,7 +170,7 @@ impl Stream {
         let epoch = packet.header().epoch;
         // The signature of what was known already is not checked: it cannot move anything ahead of what is known.
         if self.newest.is_some_and(|newest| Place { epoch, frame } <= newest) {
-            self.handle_feed(feed, Place { epoch, frame }, now);
+            self.handle_feed(feed, Place { epoch, frame }, end_of(packet, now));
         }
     }
 
@@ -214,9 +216,10 @@ impl Stream {
 
     /// Takes back so much of what is overdue, which was ours.
     pub(super) fn forgive(&mut self, late: Duration, now: Duration) {
-        self.progress = self.progress.saturating_add(late).min(now);
-        if let Some(owed) = &mut self.owed {
+        if let Some(owed) = self.owed.as_mut().filter(|owed| !owed.forgiven) {
+            owed.forgiven = true;
             owed.since = owed.since.saturating_add(late).min(now);
+            self.progress = self.progress.saturating_add(late).min(now);
         }
     }
 
@@ -276,7 +279,8 @@ impl Stream {
         }
     }
 
-    fn handle_feed(&mut self, feed: Feed, last: Place, now: Duration) {
+    /// A packet came whose sound lasts until a time: then the next is owed.
+    fn handle_feed(&mut self, feed: Feed, last: Place, until: Duration) {
         if feed == Feed::Parent {
             self.pushed = self.pushed.max(Some(last));
         }
@@ -284,18 +288,25 @@ impl Stream {
             self.by_source = feed == Feed::Source;
         }
         match feed {
-            _ if self.ended => self.owed = None,
+            // Nobody owes us what we say ourselves, though it may come back.
+            _ if self.ended || self.own => self.owed = None,
             Feed::Own => {}
-            Feed::Parent | Feed::Source => self.owe(now),
-            Feed::Standby | Feed::Former if self.owed.is_none() => self.owe(now),
+            Feed::Parent | Feed::Source => self.owe(until),
+            Feed::Standby | Feed::Former if self.owed.is_none() => self.owe(until),
             Feed::Standby | Feed::Former => {}
         }
     }
 
-    fn owe(&mut self, now: Duration) {
+    fn owe(&mut self, since: Duration) {
         self.owed = Some(Owed {
-            since: now,
+            since,
             overdue: false,
+            forgiven: false,
         });
     }
+}
+
+/// When the frames of a packet that came now, beyond its first, have been spoken.
+fn end_of(packet: &Packet, now: Duration) -> Duration {
+    now.saturating_add(FRAME_TIME * (packet.frame_count() - 1))
 }

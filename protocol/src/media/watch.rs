@@ -9,22 +9,22 @@ use super::pulse::{PROMISE_IDLE, PROMISE_QUIET, PROMISE_SPEAKING};
 use crate::neighbour::Neighbour;
 
 /// Promises that a parent may miss before it is suspected: two heartbeats may be lost in a row.
-pub const SUSPICION: u32 = 3;
+pub(super) const SUSPICION: u32 = 3;
 
 /// How long a suspected parent may stay silent before its child moves. Pulls fill the time; moving too soon drags a
 /// subtree after every stall of a busy machine.
-pub const SILENT_FOR: Duration = Duration::from_millis(280);
+pub(super) const SILENT_FOR: Duration = Duration::from_millis(280);
 
 /// How long sound may be starved under a parent that is alive. Its own repair takes less, so that only the children of
 /// a dead relay move and not the whole subtree.
-pub const STARVED_FOR: Duration = Duration::from_secs(1);
+pub(super) const STARVED_FOR: Duration = Duration::from_secs(1);
 
 /// How long a standby may say nothing: two digests of an idle room.
-pub const STANDBY_SILENT_FOR: Duration = Duration::from_secs(2);
+pub(super) const STANDBY_SILENT_FOR: Duration = Duration::from_secs(2);
 
 /// How late a driver may come before what it missed meanwhile is forgiven: a frame. Scheduling is finer on any machine
 /// that can keep up with sound.
-pub const LATE: Duration = Duration::from_millis(20);
+pub(super) const LATE: Duration = Duration::from_millis(20);
 
 /// Why a member should look for another parent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,6 +51,8 @@ pub(super) struct Parent {
     pub(super) starving: bool,
     /// When its silence is next complained about.
     complain: Option<Duration>,
+    /// We came late since it last spoke, and forgave it. Once: a driver that is always late must not forgive forever.
+    forgiven: bool,
     /// The frames that it missed itself, by its last heartbeat.
     missed: Option<u16>,
 }
@@ -61,6 +63,7 @@ pub(super) struct Standby {
     pub(super) link: Neighbour,
     /// When it last said anything, or its silence was last told.
     heard: Duration,
+    forgiven: bool,
 }
 
 impl Parent {
@@ -73,6 +76,7 @@ impl Parent {
             suspected: false,
             starving: false,
             complain: None,
+            forgiven: false,
             missed: None,
         }
     }
@@ -111,6 +115,7 @@ impl Parent {
         self.promise = promise;
         self.suspected = false;
         self.complain = None;
+        self.forgiven = false;
     }
 
     /// Looks at the clock: suspects it, or complains of its silence, again each [`STARVED_FOR`]. True for a complaint.
@@ -118,19 +123,17 @@ impl Parent {
         if now < self.due() {
             return false;
         }
-        let is_silent = self.suspected;
-        self.suspected = true;
-        let next = if is_silent {
-            now.saturating_add(STARVED_FOR)
-        } else {
-            self.suspicion().saturating_add(SILENT_FOR)
-        };
-        self.complain = Some(next);
+        let is_silent = core::mem::replace(&mut self.suspected, true);
+        let wait = if is_silent { STARVED_FOR } else { SILENT_FOR };
+        self.complain = Some(now.saturating_add(wait));
         is_silent
     }
 
     /// Takes back so much of its silence, which was ours.
     pub(super) fn forgive(&mut self, late: Duration, now: Duration) {
+        if core::mem::replace(&mut self.forgiven, true) {
+            return;
+        }
         self.heard = self.heard.saturating_add(late).min(now);
         if let Some(complain) = &mut self.complain {
             *complain = complain.saturating_add(late);
@@ -141,7 +144,11 @@ impl Parent {
 impl Standby {
     /// A standby that has just been found.
     pub(super) fn new(link: Neighbour, now: Duration) -> Self {
-        Self { link, heard: now }
+        Self {
+            link,
+            heard: now,
+            forgiven: false,
+        }
     }
 
     /// When its silence is told.
@@ -152,6 +159,7 @@ impl Standby {
     /// It said something.
     pub(super) fn hear(&mut self, now: Duration) {
         self.heard = self.heard.max(now);
+        self.forgiven = false;
     }
 
     /// Looks at the clock: true when it was silent for too long, again each [`STANDBY_SILENT_FOR`].
@@ -165,7 +173,9 @@ impl Standby {
 
     /// Takes back so much of its silence, which was ours.
     pub(super) fn forgive(&mut self, late: Duration, now: Duration) {
-        self.heard = self.heard.saturating_add(late).min(now);
+        if !core::mem::replace(&mut self.forgiven, true) {
+            self.heard = self.heard.saturating_add(late).min(now);
+        }
     }
 }
 
@@ -219,13 +229,16 @@ mod tests {
     }
 
     #[test]
-    fn our_own_lateness_is_forgiven_but_never_beyond_now() {
+    fn our_own_lateness_is_forgiven_once_and_never_beyond_now() {
         let mut parent = Parent::new(LINK, Duration::ZERO);
         parent.hear_packet(MS * 1_000);
         parent.forgive(MS * 70, MS * 1_170);
         assert_eq!(parent.due(), MS * 1_190);
-        parent.forgive(MS * 5_000, MS * 1_180);
-        assert_eq!(parent.due(), MS * 1_300);
+        parent.forgive(MS * 70, MS * 1_250);
+        assert_eq!(parent.due(), MS * 1_190);
+        parent.hear_packet(MS * 1_260);
+        parent.forgive(MS * 5_000, MS * 1_300);
+        assert_eq!(parent.due(), MS * 1_420);
     }
 
     #[test]

@@ -4,3 +4,5 @@
 //! the same inputs make the same decisions, on every platform.
 
 pub mod link;
+#[cfg(feature = "sim-memo")]
+pub(crate) mod memo;

@@ -456,10 +456,10 @@ mod tests {
                 };
                 prop_assert_eq!(again, Ok(Bytes::from(bytes.clone())));
             }
-            if let Ok(pull) = Pull::decode(&bytes) {
-                if bytes[0] >> 4 == PULL {
-                    prop_assert_eq!(pull.encode(), Ok(Bytes::from(bytes)));
-                }
+            if let Ok(pull) = Pull::decode(&bytes)
+                && bytes[0] >> 4 == PULL
+            {
+                prop_assert_eq!(pull.encode(), Ok(Bytes::from(bytes)));
             }
         }
 

@@ -38,6 +38,7 @@ pub(super) fn of(target: &str) -> Vec<Vec<u8>> {
         "statements" => with_mutants(statements()),
         "text" => with_mutants(texts()),
         "jitter" => scripts(&[&speech(), &gaps()]),
+        "flow" => scripts(&[&repaired(), &bridged(), &answered()]),
         "relay" => scripts(&[&heard(), &replayed(), &held()]),
         "listings" => scripts(&[&listed(), &crowded(), &over()]),
         "log_chain" => scripts(&[&titles(), &seats()]),
@@ -460,6 +461,42 @@ fn heard() -> Vec<u8> {
     let stage = [40, 0, 0, 0, 3, 1, 1, 5, 2];
     let said: Vec<u8> = (1..6).flat_map(|n| packet(n * 16, 1)).collect();
     [&stage[..], &said].concat()
+}
+
+/// A packet of stay 0, as the flow's script reads it: person, tag, epoch, sequence, end of spurt, frames, from whom.
+fn pushed(sequence: u8, from: u8) -> [u8; 8] {
+    [23, 0, 0, 0, sequence, 0, 0, from]
+}
+
+/// A stay, a parent, a standby and a child; and packets 0 and 1.
+fn placed() -> Vec<u8> {
+    let stage = [0, 0, 0, 2, 1, 1, 3, 1, 2, 4, 3];
+    [&stage[..], &pushed(0, 1), &pushed(1, 1)].concat()
+}
+
+/// A packet is lost, pulled from the parent and then from the standby, which brings it.
+fn repaired() -> Vec<u8> {
+    [&placed()[..], &pushed(3, 1), &[10, 20, 10, 120], &pushed(2, 2)].concat()
+}
+
+/// The parent falls silent; the standby brings the next packets, a digest tells of more, and it becomes the parent.
+fn bridged() -> Vec<u8> {
+    let digest = [16, 2, 0, 0, 9, 1, 0, 39, 0];
+    let said: Vec<u8> = (2..6).flat_map(|sequence| pushed(sequence, 2)).collect();
+    [
+        &placed()[..],
+        &[10, 130],
+        &said,
+        &digest,
+        &[10, 250, 10, 250, 2, 1, 2, 10, 200],
+    ]
+    .concat()
+}
+
+/// One that keeps us in reserve pulls what we have and what we will have.
+fn answered() -> Vec<u8> {
+    let pull = [17, 4, 0, 0, 0, 30, 1];
+    [&placed()[..], &[5, 4], &pull, &pushed(2, 1), &[10, 250], &pull].concat()
 }
 
 /// The same again, and under another person's signature.

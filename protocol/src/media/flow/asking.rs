@@ -8,7 +8,7 @@ use crate::{
     limits,
     media::{
         Tag,
-        gaps::{WORTH, patience},
+        gaps::{WORTH, Witness, patience},
     },
     neighbour::Neighbour,
     wire::repair::{Pull, Run},
@@ -63,15 +63,19 @@ impl Flow {
                 parent.or(source)
             };
             let reserve = standby.or(parent).filter(|reserve| Some(*reserve) != feeder);
-            let turns = if is_suspected || stream.is_overdue() {
-                [reserve, feeder]
-            } else {
-                [feeder, reserve]
-            };
+            let is_bridged = is_suspected || stream.is_overdue();
             let epoch = stream.gaps.epoch();
-            stream.gaps.ask(now, |frame, turn| {
-                let [even, odd] = turns;
-                let whom = if turn % 2 == 0 { even.or(odd) } else { odd.or(even) }?;
+            stream.gaps.ask(now, |frame, witness, asks| {
+                let (first, then) = if is_bridged || witness == Witness::Standby {
+                    (reserve, feeder)
+                } else {
+                    (feeder, reserve)
+                };
+                let whom = if asks % 2 == 0 {
+                    first.or(then)
+                } else {
+                    then.or(first)
+                }?;
                 wishes.entry(whom).or_default().frames.push((tag, epoch, frame));
                 Some(patience(self.rtts.get(&whom).copied().unwrap_or(RTT_GUESS)))
             });

@@ -19,7 +19,7 @@ use crate::{
 
 /// How much a new child is sent of what was spoken just before: what the audience's delay has not played yet, so that a
 /// child which comes from a dead parent has it at once.
-pub const HISTORY: Duration = Duration::from_millis(200);
+const HISTORY: Duration = Duration::from_millis(200);
 
 impl Flow {
     /// When the next heartbeat or digest is due.
@@ -39,6 +39,19 @@ impl Flow {
             role.into_iter()
                 .chain(uplink.map(|pulse| (pulse.due(), Wake::Heartbeat)))
         })
+    }
+
+    /// Someone speaks. After silence that is told at once to those that keep us in reserve: their parents may be gone.
+    pub(super) fn note_speech(&mut self, now: Duration) {
+        let was_silent = self.quiet_for(now).is_none_or(|quiet| quiet >= SPEAKING_FOR);
+        self.last_packet = Some(now);
+        if was_silent {
+            for receiver in self.receivers.values_mut() {
+                if let Role::StandbyChild { told } = &mut receiver.role {
+                    *told = None;
+                }
+            }
+        }
     }
 
     /// Packets went to these.

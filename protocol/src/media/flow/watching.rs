@@ -58,10 +58,11 @@ impl Flow {
         let starved = self
             .starved_since
             .map(|since| (since.saturating_add(STARVED_FOR), Wake::Starved));
-        let has_parent = self.parent.is_some();
+        // The root is owed nothing by anyone that it could replace.
+        let is_owed = self.joined.is_some();
         let streams = self.streams.values().flat_map(|stream| {
             let missing = stream.gaps.due().map(|due| (due, Wake::Missing));
-            let owed = stream.owed_due().filter(|_| has_parent);
+            let owed = stream.owed_due().filter(|_| is_owed);
             let owed = owed.map(|due| (due, Wake::Overdue));
             let expiry = stream.ring.expiry().map(|due| (due, Wake::Expiry));
             [missing, owed, expiry].into_iter().flatten()
@@ -84,12 +85,6 @@ impl Flow {
         }
         for stream in self.streams.values_mut() {
             stream.forgive(late, now);
-        }
-        for since in [&mut self.starved_since, &mut self.lagging_since]
-            .into_iter()
-            .flatten()
-        {
-            *since = since.saturating_add(late).min(now);
         }
     }
 
@@ -150,9 +145,12 @@ impl Flow {
 
     /// Notes how many frames came down or should have, and how many of them the first push did not bring.
     pub(super) fn note_quality(&mut self, frames: u32, missed: u32, now: Duration) {
-        if let Some(link) = self.parent()
-            && self.tally.note(frames, missed, now)
-        {
+        let Some(parent) = &self.parent else {
+            return;
+        };
+        let (link, is_suspected) = (parent.link, parent.suspected);
+        // Of one that may be gone it is the silence that counts.
+        if self.tally.note(frames, missed, now) && !is_suspected {
             let why = Complaint::Poor;
             self.signal(Signal::Parting { link, why });
         }
@@ -183,7 +181,7 @@ impl Flow {
 
     /// Whether what should come down to us does not, from anyone.
     pub(super) fn is_starving(&self, now: Duration) -> bool {
-        self.parent.is_some() && self.streams.values().any(|stream| stream.is_starved(now))
+        self.joined.is_some() && self.streams.values().any(|stream| stream.is_starved(now))
     }
 
     /// Whether the standby is to bring what the parent does not.
