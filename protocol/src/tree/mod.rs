@@ -32,7 +32,6 @@ use core::time::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    media::Complaint,
     neighbour::Neighbour,
     person::Peer,
     wire::message::{Candidate, Message, Position, Refusal, Slot},
