@@ -31,7 +31,7 @@ use super::{
     pulse::Pulse,
     stream::{Feed, Stream},
     tally::Tally,
-    watch::{Complaint, LATE, Parent, Standby},
+    watch::{LATE, Parent, Standby},
 };
 use crate::{
     neighbour::Neighbour,
@@ -41,10 +41,13 @@ use crate::{
 };
 
 mod asking;
+mod io;
 mod telling;
 #[cfg(test)]
 mod tests;
 mod watching;
+
+pub use io::{Signal, Transmit, TransmitKind, Wake};
 
 /// How long a former parent may still push: make before break. What it sent before it learned of the change has come
 /// by then.
@@ -115,72 +118,6 @@ enum Role {
         /// The last digest.
         told: Option<Duration>,
     },
-}
-
-/// Something to be sent to one neighbour.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Transmit {
-    /// On which link.
-    pub to: Neighbour,
-    /// Why: what is live goes first, answers last.
-    pub kind: TransmitKind,
-    /// An item for a datagram.
-    pub item: Bytes,
-}
-
-/// What a [`Transmit`] is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum TransmitKind {
-    /// A heartbeat. Late, it makes children suspect us.
-    Heartbeat,
-    /// A pull. Late, it costs the audience's delay.
-    Pull,
-    /// A packet for a new child that was spoken just before it came.
-    History,
-    /// A digest.
-    Digest,
-    /// A packet that was pulled. Drop it rather than anything live: it is asked for again.
-    Answer,
-}
-
-/// What a flow tells the room's member.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Signal {
-    /// This parent does not do: look for another place. Told again each second while it lasts.
-    Parting {
-        /// Which link.
-        link: Neighbour,
-        /// What is wrong.
-        why: Complaint,
-    },
-    /// The standby says nothing: look for another. Told again each two seconds while it lasts.
-    StandbySilent {
-        /// Which link.
-        link: Neighbour,
-    },
-}
-
-/// Why [`Flow::poll_timeout`] names that time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Wake {
-    /// A heartbeat is due.
-    Heartbeat,
-    /// A digest is due.
-    Digest,
-    /// The parent has been silent for long.
-    Parent,
-    /// The standby has.
-    Standby,
-    /// A stream has brought nothing for long.
-    Overdue,
-    /// The standby is to be pulled from, first or again.
-    Alarm,
-    /// The parent has not brought enough for long.
-    Starved,
-    /// A missing frame is to be asked for, or given up.
-    Missing,
-    /// Packets are past keeping.
-    Expiry,
 }
 
 impl Flow {
