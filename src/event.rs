@@ -280,7 +280,7 @@ pub struct Stats {
     pub sent_frames: u64,
     /// Times that this process itself was held up for over 40 ms.
     pub stalls: u64,
-    /// Media datagrams that the link emulator dropped here on purpose.
+    /// Media packets pushed from here that the link emulator dropped on purpose, each receiver counted.
     #[cfg(feature = "testlink")]
     pub emulator_dropped: u64,
 }

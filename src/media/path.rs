@@ -64,6 +64,15 @@ impl Path {
         }
     }
 
+    /// Datagrams that the link emulator dropped on this way on purpose.
+    #[cfg(feature = "testlink")]
+    pub(super) fn lost_by_testlink(&self) -> u64 {
+        match &self.way {
+            Way::Datagrams(link) => link.lost_by_testlink(),
+            Way::Fallback(_) => 0,
+        }
+    }
+
     /// Whether what is not live may be queued: half of the queue is kept for what is.
     pub(super) fn has_room(&self) -> bool {
         match &self.way {

@@ -37,6 +37,8 @@ pub(super) struct Paths {
     /// The links of the speakers' own peers.
     sources: BTreeMap<Tag, Neighbour>,
     sent: u64,
+    #[cfg(feature = "testlink")]
+    pushes_lost: u64,
     /// Of paths that are gone, and of items that no datagram carries.
     dropped: u64,
 }
@@ -52,6 +54,8 @@ impl Paths {
             receivers: BTreeSet::new(),
             sources: BTreeMap::new(),
             sent: 0,
+            #[cfg(feature = "testlink")]
+            pushes_lost: 0,
             dropped: 0,
         }
     }
@@ -64,6 +68,12 @@ impl Paths {
     /// Datagrams dropped on the way out.
     pub(super) fn dropped(&self) -> u64 {
         self.dropped + self.paths.values().map(Path::dropped).sum::<u64>()
+    }
+
+    /// Of the packets pushed those that the link emulator dropped on purpose.
+    #[cfg(feature = "testlink")]
+    pub(super) fn pushes_lost(&self) -> u64 {
+        self.pushes_lost
     }
 
     /// How long the round trip on a link takes, where that is measured.
@@ -176,7 +186,13 @@ impl Paths {
                 }
             };
             self.sent += 1;
+            #[cfg(feature = "testlink")]
+            let lost_before = path.lost_by_testlink();
             path.send(&self.network, datagram);
+            #[cfg(feature = "testlink")]
+            {
+                self.pushes_lost += path.lost_by_testlink().saturating_sub(lost_before);
+            }
         }
     }
 

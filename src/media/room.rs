@@ -69,6 +69,9 @@ pub struct MediaStats {
     pub sent: u64,
     /// Datagrams dropped on the way out.
     pub outgoing_dropped: u64,
+    /// Of the packets pushed those that the link emulator dropped on purpose.
+    #[cfg(feature = "testlink")]
+    pub pushes_lost: u64,
 }
 
 /// A room in the media plane.
@@ -131,6 +134,8 @@ impl RoomMedia {
             verdicts: *state.flow.counters(),
             sent: state.paths.sent(),
             outgoing_dropped: state.paths.dropped(),
+            #[cfg(feature = "testlink")]
+            pushes_lost: state.paths.pushes_lost(),
         }
     }
 

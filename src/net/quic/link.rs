@@ -160,6 +160,13 @@ impl Link {
         self.0.connection.rtt()
     }
 
+    /// Datagrams that the link emulator dropped here on purpose.
+    #[cfg(feature = "testlink")]
+    #[must_use]
+    pub fn lost_by_testlink(&self) -> u64 {
+        self.0.lossy.as_ref().map_or(0, LossyLink::lost)
+    }
+
     /// Whether at least half of the queue of datagrams is free.
     #[must_use]
     pub fn has_room(&self) -> bool {
@@ -183,7 +190,7 @@ impl Link {
             datagrams_received: quinn.frame_rx.datagram,
             datagrams_read: inner.read.load(Ordering::Relaxed),
             #[cfg(feature = "testlink")]
-            datagrams_lost_by_testlink: inner.lossy.as_ref().map_or(0, LossyLink::lost),
+            datagrams_lost_by_testlink: self.lost_by_testlink(),
             packets_sent: quinn.path.sent_packets,
             packets_lost: quinn.path.lost_packets,
             bytes_sent: quinn.udp_tx.bytes,

@@ -34,11 +34,7 @@ impl Actor {
             sent_frames: self.speaking.as_ref().map_or(0, Speaking::sent),
             stalls: playback.stalls,
             #[cfg(feature = "testlink")]
-            emulator_dropped: self
-                .network
-                .hub()
-                .emulator()
-                .map_or(0, |emulator| emulator.counters().datagrams_lost),
+            emulator_dropped: media.pushes_lost,
         }
     }
 
