@@ -1,7 +1,8 @@
 //! A room's log on disk: records that are only ever appended, each synced before it counts.
 //!
 //! Invariant: the file is a run of whole records, perhaps with one torn record behind them, which is cut off before
-//! anything is appended. Damage before the end is an error, since no interrupted write explains it.
+//! anything is appended. Damage before the end is an error, since no interrupted write explains it. Records that found
+//! no room on the disk go before the next one, so that the file may end early but never has a gap.
 
 use std::{
     fs::File,
@@ -24,6 +25,8 @@ pub struct RoomLog {
     file: File,
     /// Where to cut before the next append, after one that failed half-way.
     whole: Option<u64>,
+    /// Records that could not be written yet. A room's log is bounded, and so are they.
+    unwritten: Vec<u8>,
 }
 
 /// What a log holds.
@@ -54,6 +57,7 @@ impl RoomLog {
             path,
             file,
             whole: None,
+            unwritten: Vec::new(),
         })
     }
 
@@ -88,25 +92,26 @@ impl RoomLog {
     /// Appends one record as `majlis_protocol::log::file::record` makes it. It is on disk when this returns.
     ///
     /// # Errors
-    /// [`HomeError::Write`], with the log as it was: what was written of the record is cut off again, at the
-    /// latest before the next append.
+    /// [`HomeError::Write`], with the file as it was: what was written of the record is cut off again, at the latest
+    /// before the next append, with which the record is tried once more.
     pub fn append(&mut self, record: &[u8]) -> Result<(), HomeError> {
-        self.try_append(record).map_err(|source| self.failed(source))
+        self.unwritten.extend_from_slice(record);
+        self.write_all().map_err(|source| self.failed(source))
     }
 
-    fn try_append(&mut self, record: &[u8]) -> io::Result<()> {
+    fn write_all(&mut self) -> io::Result<()> {
         if let Some(whole) = self.whole {
             self.cut_to(whole)?;
         }
         let before = self.file.metadata()?.len();
-        self.file
-            .write_all(record)
-            .and_then(|()| self.file.sync_data())
-            .inspect_err(|_| {
-                self.whole = Some(before);
-                // If this fails too, the next append begins with it.
-                let _ = self.cut_to(before);
-            })
+        let written = self.file.write_all(&self.unwritten);
+        written.and_then(|()| self.file.sync_data()).inspect_err(|_| {
+            self.whole = Some(before);
+            // If this fails too, the next append begins with it.
+            let _ = self.cut_to(before);
+        })?;
+        self.unwritten.clear();
+        Ok(())
     }
 
     fn cut_to(&mut self, length: u64) -> io::Result<()> {
@@ -240,6 +245,20 @@ mod tests {
         let error = log.append(&record(b"entry")).expect_err("no room");
         assert!(error.to_string().contains("make room on the disk"), "{error}");
         log.append(&record(b"entry")).expect_err("still no room");
+    }
+
+    #[test]
+    fn a_record_that_could_not_be_written_goes_before_the_next() {
+        let (_dir, room) = place();
+        let records = [record(b"genesis"), record(b"entry"), record(b"another")];
+        let mut log = RoomLog::open(&room).expect("a new log");
+        log.append(&records[0]).expect("appended");
+        let read_only = File::open(log.path()).expect("it is there");
+        let writable = std::mem::replace(&mut log.file, read_only);
+        log.append(&records[1]).expect_err("it cannot be written");
+        log.file = writable;
+        log.append(&records[2]).expect("appended");
+        assert_eq!(log.load().expect("whole").bytes, records.concat());
     }
 
     #[test]

@@ -382,7 +382,7 @@ impl Actor {
             Ok((log, Err(error))) => {
                 self.log = Some(log);
                 self.tell(Event::Warning {
-                    text: format!("{error}; the room goes on, but its log here has a gap"),
+                    text: format!("{error}; the room goes on, and what its log here lacks is tried again"),
                 });
             }
             Err(error) => tracing::error!(%error, "the log's thread is gone"),
