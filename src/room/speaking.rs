@@ -37,7 +37,6 @@ pub(super) struct Speaking {
     sent: Arc<AtomicU64>,
     /// The newest pause before which everything has been sent.
     closed: watch::Receiver<u64>,
-    on: bool,
     /// Whether it was turned on, or off, since the stage was taken.
     touched: bool,
     task: AbortHandle,
@@ -92,7 +91,6 @@ impl Speaking {
             stage,
             sent,
             closed: is_closed,
-            on: false,
             touched: false,
             task,
         }
@@ -103,9 +101,9 @@ impl Speaking {
         self.sent.load(Ordering::Relaxed)
     }
 
-    /// Whether sound goes out.
+    /// Whether sound goes out. A microphone that failed has turned itself off.
     pub(super) fn is_on(&self) -> bool {
-        self.on
+        !self.capture.is_paused()
     }
 
     /// Whether this person is on the stage.
@@ -131,10 +129,9 @@ impl Speaking {
     /// Turns the source on or off; whether that changed anything.
     pub(super) fn turn(&mut self, on: bool) -> bool {
         self.touched = true;
-        if self.on == on {
+        if self.is_on() == on {
             return false;
         }
-        self.on = on;
         if on {
             self.capture.resume()
         } else {
@@ -173,9 +170,14 @@ impl Speaker {
                 }
                 Captured::Paused(number) => drop(self.closed.send_replace(number)),
                 Captured::Finished => self.tell(Event::InputEnded),
-                Captured::Failed(error) => self.tell(Event::Warning {
-                    text: error.to_string(),
-                }),
+                Captured::Failed(error) => {
+                    self.tell(Event::Warning {
+                        text: error.to_string(),
+                    });
+                    if self.capture.is_paused() {
+                        self.tell(Event::Microphone { on: false });
+                    }
+                }
             }
         }
     }

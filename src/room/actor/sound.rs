@@ -114,12 +114,16 @@ impl Actor {
     }
 
     pub(super) fn turn_microphone(&mut self, on: bool) -> Result<(), ActError> {
-        let speaking = self.speaking.as_mut().ok_or(ActError::NoInput)?;
+        let speaking = self.speaking.as_ref().ok_or(ActError::NoInput)?;
         if on && !speaking.is_on_stage() {
             return Err(ActError::NotOnStage);
         }
-        if speaking.turn(on) {
+        // Told first: one that cannot be opened tells by itself that it is off.
+        if speaking.is_on() != on {
             self.tell(Event::Microphone { on });
+        }
+        if let Some(speaking) = &mut self.speaking {
+            speaking.turn(on);
         }
         Ok(())
     }
