@@ -3,10 +3,10 @@
 use std::{
     fs,
     net::{TcpListener, UdpSocket},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
-use super::program::{fails, host, run, succeeds};
+use super::program::{Running, fails, host, join, majlis, run, succeeds};
 
 fn silent_host(home: &Path, args: &[&str]) -> String {
     fails(
@@ -55,6 +55,19 @@ fn a_corrupt_key_is_refused_and_kept() {
 }
 
 #[test]
+fn a_key_that_cannot_be_read_is_named() {
+    let home = tempfile::tempdir().unwrap();
+    let key = home.path().join("key.pem");
+    // Not even root can read it.
+    fs::create_dir(&key).unwrap();
+    let said = silent_host(home.path(), &[]);
+    assert!(
+        said.contains("cannot read") && said.contains(key.to_str().unwrap()),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_home_that_cannot_be_made_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
@@ -91,6 +104,34 @@ fn a_device_that_is_not_there_is_answered_with_the_flag_to_use() {
         ],
     );
     assert!(said.contains("--output"), "{said}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn without_any_sound_device_the_flag_to_use_is_named() {
+    let home = tempfile::tempdir().unwrap();
+    let output = majlis(home.path(), &["host", "T"])
+        .env("PULSE_SERVER", "unix:/no/such/socket")
+        .env("ALSA_CONFIG_PATH", "/dev/null")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("--output none"), "{said}");
+}
+
+#[test]
+fn a_microphone_that_is_not_there_is_named_once_it_is_opened_and_the_room_goes_on() {
+    let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (mut host, link) = host(a.path(), &["--input", "mic:no such device"]);
+    for _ in 0..2 {
+        succeeds(a.path(), &["ctl", "mic", "on"]);
+        let warning = host.until("warning");
+        assert!(warning["text"].as_str().unwrap().contains("--input"), "{warning}");
+        host.until_that("microphone", |event| event["on"] == false);
+    }
+    join(b.path(), &link, &[]);
+    host.until("child");
 }
 
 #[test]
@@ -172,4 +213,47 @@ fn another_room_of_a_peer_that_is_there_is_refused() {
         (&last["event"], &last["reason"]),
         (&"left".into(), &"refused".into())
     );
+}
+
+/// A member that has left a room in which something has happened, and the log that it keeps.
+fn with_a_log(a: &Path, b: &Path) -> (Running, String, PathBuf) {
+    let (host, link) = host(a, &[]);
+    let (mut member, joined) = join(b, &link, &[]);
+    succeeds(a, &["ctl", "title", "Another name"]);
+    member.until_that("log", |event| event["action"] == "title");
+    member.signal("TERM");
+    assert_eq!(member.finish().0, Some(0));
+    let room = joined["room"].as_str().unwrap();
+    (host, link, b.join("rooms").join(room).join("log"))
+}
+
+#[cfg(unix)]
+#[test]
+fn a_torn_log_is_mended_by_the_next_stay() {
+    let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (_host, link, log) = with_a_log(a.path(), b.path());
+    let whole = fs::read(&log).unwrap();
+    fs::write(&log, &whole[..whole.len() - 3]).unwrap();
+    // Who has joined has what was missing.
+    let (mut member, _) = join(b.path(), &link, &[]);
+    member.signal("TERM");
+    assert_eq!(member.finish().0, Some(0));
+    assert_eq!(fs::read(&log).unwrap(), whole);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_damaged_log_is_named_and_kept() {
+    let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (_host, link, log) = with_a_log(a.path(), b.path());
+    let mut damaged = fs::read(&log).unwrap();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    fs::write(&log, &damaged).unwrap();
+    let said = fails(b.path(), &["join", &link, "--input", "none", "--output", "none"]);
+    assert!(
+        said.contains("damaged") && said.contains("move it away") && said.contains(log.to_str().unwrap()),
+        "{said}"
+    );
+    assert_eq!(fs::read(&log).unwrap(), damaged);
 }

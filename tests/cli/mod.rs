@@ -5,6 +5,8 @@ mod clocks;
 mod ctl;
 mod events;
 mod failures;
+mod full_disk;
+mod hearing;
 mod leaving;
 mod offline;
 pub(crate) mod program;

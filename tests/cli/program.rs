@@ -6,10 +6,12 @@ use std::{
     process::{Child, ChildStdout, Command, Output, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
+
+use crate::support::nodes::Settling;
 
 /// How long a test waits for what must happen. It only decides how long a failure takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -101,10 +103,15 @@ impl Running {
 
     /// The next event.
     pub(crate) fn next(&mut self) -> Option<Value> {
-        match self.events.recv_timeout(PATIENCE) {
+        self.next_before("any event", Instant::now() + PATIENCE)
+    }
+
+    fn next_before(&mut self, what: &str, end: Instant) -> Option<Value> {
+        let left = end.saturating_duration_since(Instant::now());
+        match self.events.recv_timeout(left) {
             Ok(event) => Some(event),
             Err(RecvTimeoutError::Disconnected) => None,
-            Err(RecvTimeoutError::Timeout) => panic!("no event within {PATIENCE:?}"),
+            Err(RecvTimeoutError::Timeout) => panic!("no `{what}` within {PATIENCE:?}"),
         }
     }
 
@@ -114,14 +121,23 @@ impl Running {
     }
 
     /// Waits for an event of this name that fits.
-    pub(crate) fn until_that(&mut self, name: &str, fits: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn until_that(&mut self, name: &str, mut fits: impl FnMut(&Value) -> bool) -> Value {
+        let end = Instant::now() + PATIENCE;
         loop {
-            match self.next() {
+            match self.next_before(name, end) {
                 Some(event) if event["event"] == name && fits(&event) => return event,
                 Some(_) => {}
                 None => panic!("it ended before `{name}`: {}", self.finish().2),
             }
         }
+    }
+
+    /// Waits until a listener of one speaker has accounted for so many frames, or its counts stand still.
+    pub(crate) fn settle(&mut self, frames: u64) {
+        let mut settling = Settling::default();
+        self.until_that("stats", |event| {
+            settling.is_over(event["streams"][0]["expected"].as_u64(), frames)
+        });
     }
 
     /// Sends a signal.
@@ -146,6 +162,24 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A community node, and its address for others.
+pub(crate) fn community(home: &Path) -> (Running, String) {
+    let mut node = Running::start(home, &["node"]);
+    let address = node.until("listening")["addresses"][0]
+        .as_str()
+        .expect("an address")
+        .to_owned();
+    (node, address)
+}
+
+/// The bare id in a link.
+pub(crate) fn id_of(link: &str) -> &str {
+    link.trim_start_matches("majlis:")
+        .split('?')
+        .next()
+        .expect("at least one part")
 }
 
 /// A host with a silent seat unless told otherwise, and its link.

@@ -1,24 +1,10 @@
 //! `rooms` shows what is open: from a passing node, or from the one that runs in the home.
 
-use std::{collections::BTreeSet, path::Path};
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::program::{Running, host, succeeds};
-
-/// A community node, and its address for others.
-fn community(home: &Path) -> (Running, String) {
-    let mut node = Running::start(home, &["node"]);
-    let address = node.until("listening")["addresses"][0]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    (node, address)
-}
-
-fn id_of(link: &str) -> &str {
-    link.trim_start_matches("majlis:").split('?').next().unwrap()
-}
+use super::program::{Running, community, host, id_of, succeeds};
 
 fn ids(events: &[Value]) -> Vec<&str> {
     let listings = events.iter().filter(|event| event["event"] == "listing");

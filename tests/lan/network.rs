@@ -4,7 +4,7 @@
 
 use std::{path::Path, process::Command};
 
-use crate::support::talk::End;
+use crate::support::{is_root_on_linux, talk::End};
 
 /// A switch with two machines; taken away when dropped.
 pub(super) struct Lan {
@@ -16,7 +16,7 @@ impl Lan {
     /// A network whose machines have these addresses and no others, nor a route to anywhere else. None where there
     /// cannot be one; as root on Linux there must.
     pub(super) fn of(tag: &str, addresses: [&[&str]; 2]) -> Option<Self> {
-        if !can_have_namespaces() {
+        if !is_root_on_linux() {
             return None;
         }
         let name = |part: &str| format!("majlis-{tag}-{}-{part}", std::process::id());
@@ -74,15 +74,4 @@ fn ip(arguments: &[&str]) {
     let output = Command::new("ip").args(arguments).output().expect("ip runs");
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "ip {arguments:?}: {error}");
-}
-
-/// Whether this machine can have namespaces; as root on Linux it must.
-fn can_have_namespaces() -> bool {
-    let is_root = Command::new("id").arg("-u").output();
-    let is_root = is_root.is_ok_and(|output| output.stdout.starts_with(b"0\n"));
-    if cfg!(target_os = "linux") && is_root {
-        return true;
-    }
-    println!("skipped: namespaces need root on Linux");
-    false
 }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::{AsyncReadExt, AsyncWriteExt};
+use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use libp2p::{Multiaddr, PeerId, identity::Keypair};
 use majlis::net::{self, Config, MEDIA_PROTOCOL, NetEvent, Network, ROOM_PROTOCOL, Stream, TransportChoice};
 use majlis_protocol::{
@@ -41,8 +41,8 @@ pub(crate) struct Attacker {
 }
 
 /// A control substream, spoken by hand.
-pub(crate) struct Wire {
-    pub(crate) stream: Stream,
+pub(crate) struct Wire<S = Stream> {
+    pub(crate) stream: S,
     frames: FrameReader,
 }
 
@@ -122,26 +122,7 @@ impl Attacker {
 
     /// A proper hello.
     pub(crate) fn hello(&self, room: RoomId) -> Hello {
-        let certificate = Certificate::new(self.person(), self.peer(), room);
-        let profile = Profile::new(self.person(), "mallory", 0);
-        Hello {
-            room,
-            certificate: Verified::sign(certificate, &self.key)
-                .expect("valid")
-                .signed()
-                .clone(),
-            profile: Verified::sign(profile, &self.key)
-                .expect("valid")
-                .signed()
-                .clone(),
-            alias: Alias(7),
-            head: Head {
-                sequence: 0,
-                hash: [0; 32],
-            },
-            addresses: vec![],
-            extensions: vec![],
-        }
+        hello(&self.key, self.peer(), room)
     }
 
     /// Says hello and is welcomed.
@@ -163,8 +144,8 @@ impl Attacker {
     }
 }
 
-impl Wire {
-    pub(crate) fn new(stream: Stream) -> Self {
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    pub(crate) fn new(stream: S) -> Self {
         Self {
             stream,
             frames: FrameReader::default(),
@@ -307,6 +288,25 @@ impl Says {
     /// The same with another sequence.
     pub(crate) fn at(self, sequence: u32) -> Self {
         Self { sequence, ..self }
+    }
+}
+
+/// What a person who speaks through a peer says first.
+pub(crate) fn hello(key: &PersonKey, peer: Peer, room: RoomId) -> Hello {
+    let person = key.person();
+    let certificate = Verified::sign(Certificate::new(person, peer, room), key).expect("valid");
+    let profile = Verified::sign(Profile::new(person, "mallory", 0), key).expect("valid");
+    Hello {
+        room,
+        certificate: certificate.signed().clone(),
+        profile: profile.signed().clone(),
+        alias: Alias(7),
+        head: Head {
+            sequence: 0,
+            hash: [0; 32],
+        },
+        addresses: vec![],
+        extensions: vec![],
     }
 }
 

@@ -13,6 +13,9 @@ use audiopus::{
 /// Samples of a frame of 20 ms at 48 kHz.
 pub(crate) const FRAME: usize = 960;
 
+/// Samples of a second.
+const SECOND: usize = 48_000;
+
 /// Speech to test with: the directory that `MAJLIS_SPEECH` names, or what the project ships.
 pub(crate) fn speech() -> Vec<PathBuf> {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/speech");
@@ -108,11 +111,30 @@ pub(crate) fn decode(packets: &[Vec<u8>]) -> Vec<i16> {
 }
 
 /// Where in `heard` the reference begins, on a frame boundary; none when its first second is nowhere.
-pub(crate) fn find(reference: &[i16], heard: &[i16]) -> Option<usize> {
-    let first = &reference[..48_000.min(reference.len())];
+fn find(reference: &[i16], heard: &[i16]) -> Option<usize> {
+    let first = &reference[..SECOND.min(reference.len())];
     (0..heard.len().saturating_sub(first.len()) + 1)
         .step_by(FRAME)
         .find(|at| heard[*at..].starts_with(first))
+}
+
+/// Demands that `heard` is the reference, whole and in one piece, with nothing but silence around it; else says which
+/// second is the first that differs. Where a sound ends, it may be let down to silence within a frame.
+pub(crate) fn judge(reference: &[i16], heard: &[i16]) -> Result<(), String> {
+    let Some(at) = find(reference, heard) else {
+        return Err("the first second is not in the file".into());
+    };
+    let (before, rest) = heard.split_at(at);
+    for (n, second) in reference.chunks(SECOND).enumerate() {
+        if !rest[(n * SECOND).min(rest.len())..].starts_with(second) {
+            return Err(format!("second {n} differs"));
+        }
+    }
+    let after = rest.get(reference.len() + FRAME..).unwrap_or_default();
+    if before.iter().chain(after).any(|sample| *sample != 0) {
+        return Err("something was heard that nobody said".into());
+    }
+    Ok(())
 }
 
 /// How loud a tone is in these samples, in dB below a full-scale sine: the Goertzel algorithm.
@@ -127,4 +149,26 @@ pub(crate) fn tone_level(samples: &[i16], hertz: f64) -> f64 {
     let power = last * last + before * before - coefficient * last * before;
     let amplitude = 2.0 * power.max(0.0).sqrt() / samples.len() as f64;
     20.0 * amplitude.max(1e-9).log10()
+}
+
+#[test]
+fn an_ear_notices_a_wrong_sample_a_missing_frame_and_a_sound_too_many() {
+    let said: Vec<i16> = (0..3 * SECOND).map(|n| (n * n % 9_973) as i16 - 5_000).collect();
+    let silence = [0; 5 * FRAME];
+    let heard = [&silence[..], &said, &silence].concat();
+    assert_eq!(judge(&said, &heard), Ok(()));
+    assert!(judge(&said, &said[..2 * SECOND]).is_err());
+    for at in [10, SECOND + 7, 3 * SECOND - 1] {
+        let mut wrong = heard.clone();
+        wrong[silence.len() + at] ^= 1;
+        assert!(judge(&said, &wrong).is_err(), "{at}");
+    }
+    let mut missing = heard.clone();
+    missing.drain(2 * SECOND..2 * SECOND + FRAME);
+    assert!(judge(&said, &missing).is_err());
+    for at in [0, heard.len() - 1] {
+        let mut more = heard.clone();
+        more[at] = 1;
+        assert!(judge(&said, &more).is_err(), "{at}");
+    }
 }

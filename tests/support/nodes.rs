@@ -96,16 +96,34 @@ pub(crate) async fn summary(events: &mut EventStream) -> Stats {
     .await
 }
 
-/// Waits until a listener of one speaker has accounted for so many frames, or its counts have stood still for three
-/// seconds: then what is missing will not come, and the totals say so.
+/// Whether a listener of one speaker has accounted for all frames, or its counts stand still: then what is missing will
+/// not come, and the totals say so.
+#[derive(Default)]
+pub(crate) struct Settling {
+    last: Option<u64>,
+    unchanged: u32,
+}
+
+impl Settling {
+    /// Takes the counts of one more second: how many frames are expected by now, of how many in all.
+    pub(crate) fn is_over(&mut self, expected: Option<u64>, all: u64) -> bool {
+        self.unchanged = if expected == self.last {
+            self.unchanged + 1
+        } else {
+            0
+        };
+        self.last = expected;
+        expected == Some(all) || self.unchanged == 3
+    }
+}
+
+/// Waits until a listener of one speaker has settled.
 pub(crate) async fn settled(events: &mut EventStream, frames: u64) {
-    let (mut last, mut unchanged) = (None, 0);
+    let mut settling = Settling::default();
     wait_for(events, "steady counts", |event| match event {
         Event::Stats(stats) => {
             let expected = stats.streams.first().map(|stream| stream.expected);
-            unchanged = if expected == last { unchanged + 1 } else { 0 };
-            last = expected;
-            (expected == Some(frames) || unchanged == 3).then_some(())
+            settling.is_over(expected, frames).then_some(())
         }
         _ => None,
     })
