@@ -307,6 +307,8 @@ pub struct StreamStats {
     pub concealed: u64,
     /// Arrived after their time.
     pub late: u64,
+    /// The longest time without this sound, concealment included, that has ended.
+    pub longest_gap_ms: u64,
     /// From arrival to the output.
     pub delay_ms: u64,
 }

@@ -148,6 +148,7 @@ pub(super) fn stream_stats(stats: &PlaybackStats) -> Vec<StreamStats> {
         fec: stream.jitter.fec,
         concealed: stream.jitter.concealed,
         late: stream.jitter.late,
+        longest_gap_ms: millis(stream.jitter.longest_gap),
         delay_ms: millis(stream.jitter.delay),
     };
     stats.streams.iter().map(stream).collect()

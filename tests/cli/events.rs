@@ -91,6 +91,7 @@ const STREAM: &[(&str, Kind)] = &[
     ("fec", Number),
     ("concealed", Number),
     ("late", Number),
+    ("longest_gap_ms", Number),
     ("delay_ms", Number),
 ];
 

@@ -171,6 +171,7 @@ impl World {
                 stats.skipped,
                 stats.inserted,
                 stats.removed,
+                stats.longest_gap.as_millis() as u64,
             ]
         };
         assert!(

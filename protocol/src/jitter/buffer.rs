@@ -5,6 +5,7 @@
 
 use super::arrival::Arrived;
 use super::delay::{DELAY_MAX, Delays, OutputClock, TICK_MICROS, micros};
+use super::gap::Gap;
 use super::{Arrival, DelayGoal, Playout, Stats, TICK};
 use bytes::Bytes;
 use core::time::Duration;
@@ -58,6 +59,7 @@ pub struct JitterBuffer {
     pub(super) waited: u32,
     /// When the first of the present run of packets out of place came.
     pub(super) stray_since: Option<i64>,
+    pub(super) gap: Gap,
     pub(super) stats: Stats,
 }
 
@@ -107,6 +109,7 @@ impl JitterBuffer {
             held: 0,
             waited: 0,
             stray_since: None,
+            gap: Gap::default(),
             stats,
         }
     }
@@ -213,7 +216,22 @@ impl JitterBuffer {
         if let (true, Some(next)) = (self.playing, self.cursor) {
             self.stats.delay = duration(on_path - (next - 1) * TICK_MICROS);
         }
+        self.note_gap(&playout);
         playout
+    }
+
+    /// Follows for how long nothing real is played.
+    fn note_gap(&mut self, playout: &Playout) {
+        match playout {
+            Playout::Conceal { .. } => self.gap.note_concealed(self.proven),
+            Playout::Silence => self.gap.note_silent(),
+            // The frame after it says how long the gap was.
+            Playout::Recover { .. } => {}
+            Playout::Frame { .. } => {
+                let missing = TICK.saturating_mul(self.gap.end(self.proven));
+                self.stats.longest_gap = self.stats.longest_gap.max(missing);
+            }
+        }
     }
 
     /// Skips received frames while the delay exceeds its bound by a tick: after a stall that the bound could not
@@ -468,6 +486,7 @@ impl JitterBuffer {
         self.anchor = None;
         self.frontier = None;
         self.proven = None;
+        self.gap.forget_place();
         self.forgiving = false;
         self.cursor = None;
         self.stray_since = None;

@@ -25,6 +25,7 @@
 mod arrival;
 mod buffer;
 mod delay;
+mod gap;
 mod stats;
 #[cfg(test)]
 mod tests;

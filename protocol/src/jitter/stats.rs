@@ -26,6 +26,9 @@ pub struct Stats {
     pub late: u64,
     /// Ticks for which the decoder had to invent sound: lost frames without recovery, and waits for late frames.
     pub concealed: u64,
+    /// The longest time without a frame, from the last one played to the next: concealment included, silence of the
+    /// speaker not. One that has not ended is not counted yet.
+    pub longest_gap: Duration,
     /// Those of `received` that were not played, because the delay had reached its bound.
     pub skipped: u64,
     /// Ticks of silence put in to lengthen the delay.

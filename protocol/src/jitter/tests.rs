@@ -469,6 +469,28 @@ fn an_outage_without_repair_does_not_lengthen_the_delay() {
 }
 
 #[test]
+fn the_longest_gap_is_what_a_listener_hears_of_an_outage() {
+    let mut trace = steady(200);
+    // A pause of the speaker, which is none.
+    trace[49].ends = true;
+    for sent in &mut trace[50..] {
+        sent.time += 100;
+        sent.at += 2_000_000;
+    }
+    trace[199].ends = true;
+    trace.drain(100..125);
+    let mut buffer = stage();
+    run(&mut buffer, trace);
+    let stats = buffer.stats();
+    assert_eq!((stats.lost, stats.fec), (25, 1));
+    assert_eq!(
+        stats.longest_gap,
+        24 * TICK,
+        "all but what was recovered: {stats:?}"
+    );
+}
+
+#[test]
 fn uniform_jitter_is_covered_after_the_first_second_of_a_continuous_stream() {
     let mut dice = Dice(7);
     let mut trace = steady(1_500);

@@ -124,6 +124,7 @@ mod tests {
             fec: 0,
             concealed: 2,
             late: 0,
+            longest_gap_ms: 40,
             delay_ms: 60,
         };
         Stats {
