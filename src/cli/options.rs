@@ -11,7 +11,7 @@ use majlis::{
     audio::{Input, Output},
     home::Home,
     net::TransportChoice,
-    node::Config,
+    node::{Config, Uplink},
     room::Seat,
 };
 use majlis_protocol::link::Address;
@@ -47,9 +47,12 @@ pub(crate) struct NodeFlags {
     /// Find others on the local network by multicast [default: on, unless all sockets are on loopback]
     #[arg(long, global = true, value_name = "on|off", hide_possible_values = true)]
     pub(crate) mdns: Option<Switch>,
-    /// Pass sound on to at most N others
+    /// Pass sound on to at most N others; 0 to none [default: 8, or what the uplink carries]
     #[arg(long, global = true, value_name = "N")]
     pub(crate) max_children: Option<u32>,
+    /// Pass sound on to no more others than this line carries up, for example 800kbit or 5mbit
+    #[arg(long, global = true, value_name = "SPEED")]
+    pub(crate) uplink: Option<Uplink>,
     /// What to be called; others see it together with a tag of your key
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) nick: Option<String>,
@@ -124,6 +127,7 @@ impl NodeFlags {
         config.transport = self.transport.map_or(config.transport, TransportChoice::from);
         config.mdns = self.mdns.map_or(config.mdns, |switch| switch == Switch::On);
         config.max_children = self.max_children.or(config.max_children);
+        config.uplink = self.uplink.or(config.uplink);
         config.nick = self.nick.clone().or(config.nick);
         config
     }
@@ -222,6 +226,7 @@ mod tests {
             bootstrap: vec!["/ip4/192.0.2.1/tcp/1".parse().expect("an address")],
             mdns: Some(Switch::Off),
             max_children: Some(3),
+            uplink: Some("5mbit".parse().expect("a speed")),
             nick: Some("salma".into()),
             ..NodeFlags::default()
         };
@@ -234,6 +239,7 @@ mod tests {
             (config.max_children, config.nick.as_deref()),
             (Some(3), Some("salma"))
         );
+        assert_eq!(config.uplink.map(Uplink::bits_per_second), Some(5_000_000));
     }
 
     #[test]

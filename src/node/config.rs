@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 
 use libp2p::{Multiaddr, identity::Keypair};
+use majlis_protocol::tree::MOST_PLACES;
 
-use super::NodeError;
+use super::{NodeError, Uplink};
 use crate::net::{self, TransportChoice};
 
-/// Most children, unless it is said otherwise. As long as every listener takes its sound from the host itself, this
-/// is also the size of the audience; at 32 kbit/s a hundred of them take about 5 Mbit/s of uplink.
-pub const DEFAULT_MAX_CHILDREN: u32 = 100;
+/// Most children in each room, unless it is said otherwise. With three speakers at once, eight take about 2 Mbit/s of
+/// a home's uplink, packets' own cost included. More is too much for some who never asked to relay; fewer makes the
+/// tree deeper, and each hop is one more that can fail.
+pub const DEFAULT_MAX_CHILDREN: u32 = 8;
 
 /// How a node runs.
 #[derive(Debug, Clone)]
@@ -28,8 +30,11 @@ pub struct Config {
     pub mdns: bool,
     /// What the person is called.
     pub nick: Option<String>,
-    /// Most children in each room.
+    /// Most children in each room; 0 makes a leaf. Without it: what the uplink carries, or else
+    /// [`DEFAULT_MAX_CHILDREN`].
     pub max_children: Option<u32>,
+    /// What the line carries up: there are no more children than it holds at a room's bitrate.
+    pub uplink: Option<Uplink>,
     /// Whether this node serves others for its own sake.
     pub community: bool,
     /// The bad network to play on what this node sends over QUIC; none means what the environment variable
@@ -51,6 +56,7 @@ impl Config {
             mdns: true,
             nick: None,
             max_children: None,
+            uplink: None,
             community: false,
             #[cfg(feature = "testlink")]
             link: None,
@@ -67,6 +73,15 @@ impl Config {
             ],
             mdns: false,
             ..self
+        }
+    }
+
+    /// Most children, as far as it can be said before a room's bitrate is known.
+    pub(super) fn places(&self) -> usize {
+        match (self.max_children, self.uplink) {
+            (Some(most), _) => most as usize,
+            (None, Some(_)) => MOST_PLACES,
+            (None, None) => DEFAULT_MAX_CHILDREN as usize,
         }
     }
 

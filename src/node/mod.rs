@@ -6,6 +6,7 @@
 mod config;
 mod greeter;
 mod listings;
+mod uplink;
 
 use std::{
     collections::BTreeMap,
@@ -25,6 +26,7 @@ use tokio::{sync::mpsc, task::AbortHandle};
 pub use self::{
     config::{Config, DEFAULT_MAX_CHILDREN},
     listings::ListingStream,
+    uplink::{Uplink, UplinkError},
 };
 use crate::{
     event::{self, Event, LeftReason},
@@ -71,6 +73,7 @@ pub(crate) struct Shared {
     key: Arc<PersonKey>,
     nick: String,
     max_children: usize,
+    uplink: Option<Uplink>,
     network: Network,
     plane: Plane,
     rooms: Rooms,
@@ -111,13 +114,13 @@ impl Node {
         let plane = Plane::new(network.clone());
         let rooms = Rooms::default();
         let greeter = tokio::spawn(greeter::run(events, plane.clone(), rooms.clone())).abort_handle();
-        let max_children = config.max_children.unwrap_or(DEFAULT_MAX_CHILDREN) as usize;
         Ok(Self {
             shared: Arc::new(Shared {
                 home,
                 key,
                 nick,
-                max_children,
+                max_children: config.places(),
+                uplink: config.uplink,
                 network,
                 plane,
                 rooms,
@@ -268,6 +271,7 @@ impl Node {
                 key: Arc::clone(&self.shared.key),
                 nick: self.shared.nick.clone(),
                 max_children: self.shared.max_children,
+                uplink: self.shared.uplink,
                 network: self.shared.network.clone(),
                 plane: self.shared.plane.clone(),
                 log: self.shared.home.room_log(room)?,

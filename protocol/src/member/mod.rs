@@ -30,7 +30,7 @@ use crate::{
     room::{Genesis, RoomId},
     signed::{Malformed, Signed, Verified},
     text::Text,
-    tree::{Place, Tree},
+    tree::{self, Place, Tree},
     wire::message::{Alias, Candidate, Message, Refusal},
 };
 
@@ -105,6 +105,8 @@ pub struct Member {
     /// When sound that ran ahead of the log last made us ask for it.
     asked_ahead: Option<Duration>,
     tree: Tree,
+    /// What the line carries up, in bits a second, where that is known.
+    uplink: Option<u64>,
     refusers: BTreeSet<Peer>,
     relayed: relaying::Relayed,
     chairing: chair::Chairing,
@@ -166,6 +168,7 @@ impl Member {
             chair_heard: now,
             asked_ahead: None,
             tree,
+            uplink: None,
             refusers: BTreeSet::new(),
             relayed: relaying::Relayed::new(now),
             chairing: chair::Chairing::default(),
@@ -248,6 +251,13 @@ impl Member {
         }
     }
 
+    /// Who is at the other end of our links to a peer, as they introduced themselves.
+    #[must_use]
+    pub fn profile_at(&self, peer: Peer) -> Option<&Verified<Profile>> {
+        let mut links = self.links.values().filter(|link| link.peer() == peer);
+        links.find_map(greeting::Link::profile)
+    }
+
     /// Who is at the other ends, as they introduced themselves.
     pub fn people(&self) -> impl Iterator<Item = &Verified<Profile>> + '_ {
         self.links.values().filter_map(greeting::Link::profile)
@@ -257,6 +267,13 @@ impl Member {
     #[must_use]
     pub fn has_left(&self) -> bool {
         self.left
+    }
+
+    /// Tells what this machine's line carries up, in bits a second: there are no more places for children than it
+    /// carries at the room's bitrate, as soon as that is known.
+    pub fn set_uplink(&mut self, uplink: u64, now: Duration) {
+        self.uplink = Some(uplink);
+        self.limit_places(now);
     }
 
     /// Takes in what happened.
@@ -445,6 +462,14 @@ impl Member {
 
     fn event(&mut self, event: Event) {
         self.outputs.push_back(Output::Event(event));
+    }
+
+    /// Lowers the places for children to what the uplink carries.
+    fn limit_places(&mut self, now: Duration) {
+        let bitrate = self.log.as_ref().map(|log| log.genesis().audio.bitrate);
+        if let (Some(uplink), Some(bitrate)) = (self.uplink, bitrate) {
+            self.tree.limit_capacity(tree::places(uplink, bitrate), now);
+        }
     }
 
     fn max_links(&self) -> usize {

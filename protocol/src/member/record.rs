@@ -43,6 +43,7 @@ impl Member {
             .collect();
         let (head, bitrate) = (log.head().sequence, log.genesis().audio.bitrate);
         self.log = Some(log);
+        self.limit_places(now);
         self.route(Route::Bitrate(bitrate));
         for (person, tag) in stage {
             self.route(Route::Grant { tag, person });

@@ -82,6 +82,11 @@ impl Children {
         self.capacity
     }
 
+    /// There is room for so many from now on.
+    pub(super) fn set_capacity(&mut self, capacity: usize) {
+        self.capacity = capacity;
+    }
+
     /// Those with this kind of place, in a fixed order.
     pub(super) fn of(&self, slot: Slot) -> impl Iterator<Item = (Neighbour, &Child)> + '_ {
         self.links

@@ -13,13 +13,13 @@
 //! orphan's turn to a warm standby in another subtree is the backup parent of Yang and Fei (INFOCOM 2004).
 
 mod attach;
+mod capacity;
 mod children;
 mod moving;
 mod place;
 mod search;
 mod standby;
 mod telling;
-
 mod uplinks;
 
 use alloc::{
@@ -38,6 +38,7 @@ use crate::{
 };
 
 pub use attach::{ATTACH_TIMEOUT, MAX_REDIRECTS};
+pub use capacity::{MOST_PLACES, places};
 use children::Children;
 pub use place::{PathError, Place, Why};
 pub use search::SEEK_LIMIT;
@@ -213,6 +214,12 @@ impl Tree {
         self.children.capacity()
     }
 
+    /// How many this member stands by for.
+    #[must_use]
+    pub fn standby_children(&self) -> usize {
+        self.children.of(Slot::Standby).count()
+    }
+
     /// Members in the subtree whose top this member is, as far as those below tell.
     #[must_use]
     pub fn members(&self) -> u32 {
@@ -299,6 +306,14 @@ impl Tree {
             self.lose_parent(Why::Failover, now);
         }
         self.feed(now);
+    }
+
+    /// There is room for no more children than this from now on. Those who are here stay until they are sent elsewhere.
+    pub fn limit_capacity(&mut self, most: usize, now: Duration) {
+        if most < self.children.capacity() {
+            self.children.set_capacity(most);
+            self.note_change(now);
+        }
     }
 
     /// This peer can be reached elsewhere now.

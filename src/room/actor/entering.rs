@@ -32,11 +32,17 @@ pub(super) fn make_member(setup: &mut Setup, alias: Alias) -> Result<Member, Roo
         alias,
         max_children: setup.max_children,
     };
-    if let Some(genesis) = setup.genesis.take() {
-        return Ok(Member::host(config, genesis, Duration::ZERO)?);
+    let mut member = match setup.genesis.take() {
+        Some(genesis) => Member::host(config, genesis, Duration::ZERO)?,
+        None => {
+            let log = stored_log(&mut setup.log)?;
+            Member::join(config, setup.link.room, log, Duration::ZERO)?
+        }
+    };
+    if let Some(uplink) = setup.uplink {
+        member.set_uplink(uplink.bits_per_second(), Duration::ZERO);
     }
-    let log = stored_log(&mut setup.log)?;
-    Ok(Member::join(config, setup.link.room, log, Duration::ZERO)?)
+    Ok(member)
 }
 
 fn stored_log(file: &mut RoomLog) -> Result<Option<Log>, RoomError> {

@@ -50,6 +50,7 @@ use crate::{
     home::RoomLog,
     media::{Plane, RoomMedia, Signal},
     net::Network,
+    node::Uplink,
 };
 
 /// News from links and dials that wait for the actor.
@@ -97,6 +98,8 @@ pub(crate) struct Setup {
     pub(crate) key: Arc<PersonKey>,
     pub(crate) nick: String,
     pub(crate) max_children: usize,
+    /// What the line carries up.
+    pub(crate) uplink: Option<Uplink>,
     pub(crate) network: Network,
     pub(crate) plane: Plane,
     pub(crate) log: RoomLog,

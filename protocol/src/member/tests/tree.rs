@@ -547,3 +547,29 @@ fn who_moved_into_a_loop_goes_back_to_the_parent_that_it_had() {
     world.pass(SECOND);
     world.holds_together();
 }
+
+#[test]
+fn an_uplink_decides_over_the_places_once_the_rooms_bitrate_is_known() {
+    let mut world = World::hosted();
+    let wide = Config {
+        max_children: 100,
+        ..config(2)
+    };
+    let mut member = Member::join(wide, RoomId::of(&genesis()), None, world.now).expect("a member");
+    // Five megabits carry 36 of a room whose speakers send 32 kbit/s.
+    member.set_uplink(5_000_000, world.now);
+    assert_eq!(member.tree().capacity(), 100, "the bitrate is not known yet");
+    world.members.push(member);
+    world.connect(1, 0);
+    assert_eq!(world.members[1].place().depth(), 1);
+    assert_eq!(world.members[1].tree().capacity(), 36);
+
+    world.members[0].set_uplink(5_000_000, world.now);
+    assert_eq!(
+        world.members[0].tree().capacity(),
+        4,
+        "it never offers more than it was told to"
+    );
+    world.members[0].set_uplink(200_000, world.now);
+    assert_eq!(world.members[0].tree().capacity(), 1);
+}
