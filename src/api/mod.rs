@@ -10,6 +10,7 @@
 //! | `GET /v1/info` | `{peer, key, nick, tag, addresses[], rooms[]}` |
 //! | `GET /v1/rooms?tag=T` | `{listings: […]}`, the rooms this node knows of |
 //! | `GET /v1/room/{id}` | the room as [`crate::room::RoomInfo`] |
+//! | `GET /v1/room/{id}/tree` | the relay tree as [`crate::room::TreeInfo`] |
 //! | `POST /v1/room/{id}/act` with an [`Act`] | `{seq}`, once it is in this node's log; 409 with the chair's reason |
 //! | `POST /v1/room/{id}/mic` with a [`Mic`] | `{on}` |
 //! | `GET /v1/events` | a WebSocket of the events of `--json`, those of a room with its id as `room` |

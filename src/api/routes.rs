@@ -48,6 +48,7 @@ pub(super) fn router(context: Context, access: ApiAccess) -> Router {
         .route("/v1/info", get(info))
         .route("/v1/rooms", get(rooms))
         .route("/v1/room/{id}", get(room))
+        .route("/v1/room/{id}/tree", get(tree))
         .route("/v1/room/{id}/act", post(act))
         .route("/v1/room/{id}/mic", post(mic))
         .route("/v1/events", get(events::open))
@@ -108,6 +109,13 @@ async fn rooms(
 async fn room(State(context): State<Context>, Path(id): Path<String>) -> Result<Response, Refused> {
     let room = context.room(&id)?;
     Ok(Json(known(&room).await?).into_response())
+}
+
+async fn tree(State(context): State<Context>, Path(id): Path<String>) -> Result<Response, Refused> {
+    let room = context.room(&id)?;
+    let tree = room.tree().await;
+    let tree = tree.ok_or_else(|| refusal(StatusCode::NOT_FOUND, ActError::Left))?;
+    Ok(Json(tree).into_response())
 }
 
 async fn act(

@@ -16,6 +16,7 @@ use super::{
   majlis ctl people                       who is here, each with key and nick#tag
   majlis ctl invite salma#x7f2k3ab        onto the stage; she then runs `majlis ctl accept`
   majlis ctl mic on
+  majlis ctl tree                         through whom the sound comes, and who takes it from you
   majlis ctl --home ~/other info          the node of another home
 
 KEY is a whole key, or nick#tag where only one person in the room is called so.")]
@@ -40,6 +41,8 @@ enum CtlAction {
     End,
     /// Show who is in the room, as far as this node knows
     People,
+    /// Show the relay tree from the root down to this node, who would step in, and who hangs below
+    Tree,
     /// Invite a person to the stage
     Invite {
         /// Whom: a key, or nick#tag
@@ -77,6 +80,10 @@ pub(crate) async fn run(args: CtlArgs, flags: &NodeFlags) -> anyhow::Result<()> 
             let info = client.get(&path).await?;
             let people = json!({ "room": room, "people": info["people"] });
             return Ok(face.result("people", &people, &show::room::people(&info))?);
+        }
+        CtlAction::Tree => {
+            let tree = client.get(&format!("{path}/tree")).await?;
+            return Ok(face.result("tree", &tree, &show::tree::tree(&tree))?);
         }
         CtlAction::Mic { switch } => {
             let on = switch == Switch::On;

@@ -10,6 +10,7 @@ mod links;
 mod listening;
 mod seek;
 mod speaking;
+mod tree;
 
 use std::{path::PathBuf, time::Instant};
 
@@ -26,10 +27,13 @@ use majlis_protocol::{
 use serde::Serialize;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-pub use self::events::EventStream;
 pub(crate) use self::{
     actor::{Arrival, Setup, start},
     links::Control,
+};
+pub use self::{
+    events::EventStream,
+    tree::{Branch, TreeInfo},
 };
 use crate::{
     audio::{AudioError, Input, Output},
@@ -234,6 +238,9 @@ pub(crate) enum Request {
     Info {
         reply: oneshot::Sender<RoomInfo>,
     },
+    Tree {
+        reply: oneshot::Sender<TreeInfo>,
+    },
     Leave {
         reason: LeftReason,
         reply: oneshot::Sender<Stats>,
@@ -331,6 +338,11 @@ impl RoomHandle {
     /// What the room looks like now; `None` once this node has left it.
     pub async fn info(&self) -> Option<RoomInfo> {
         self.ask(|reply| Request::Info { reply }).await.ok()
+    }
+
+    /// The relay tree as this node knows it now; `None` once it has left the room.
+    pub async fn tree(&self) -> Option<TreeInfo> {
+        self.ask(|reply| Request::Tree { reply }).await.ok()
     }
 
     /// Leaves the room, and returns the totals once neighbours were told and files are closed; `None` when this node

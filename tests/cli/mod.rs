@@ -11,4 +11,5 @@ mod leaving;
 mod offline;
 pub(crate) mod program;
 mod rooms;
+mod tree;
 mod usage;

@@ -135,6 +135,7 @@ fn every_action_of_ctl_is_built() {
         "leave-stage",
         "mic",
         "move",
+        "tree",
     ];
     let text = help(&["ctl"]);
     for action in actions {

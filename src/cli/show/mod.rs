@@ -9,6 +9,7 @@ mod names;
 mod qr;
 pub(crate) mod room;
 mod status;
+pub(crate) mod tree;
 
 use std::io::{self, IsTerminal, Write};
 

@@ -36,7 +36,7 @@ mod sound;
 mod telling;
 
 use super::{
-    ActError, EventSender, PersonInfo, REQUESTS, Request, RoomError, RoomHandle, RoomInfo, Seat,
+    ActError, EventSender, PersonInfo, REQUESTS, Request, RoomError, RoomHandle, RoomInfo, Seat, TreeInfo,
     announcing::Announcing,
     events,
     links::{Control, Link},
@@ -331,6 +331,9 @@ impl Actor {
                 if let Some(info) = self.info() {
                     let _ = reply.send(info);
                 }
+            }
+            Some(Request::Tree { reply }) => {
+                let _ = reply.send(self.tree());
             }
             Some(Request::Leave { reason, reply }) => {
                 self.fall_silent().await;

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use majlis_protocol::{log::Log, person::Person};
+use majlis_protocol::{
+    log::Log,
+    person::{Peer, Person},
+};
 
-use super::{Actor, Listening, PersonInfo, RoomInfo, Speaking, Stats, listening};
+use super::{Actor, Listening, PersonInfo, RoomInfo, Speaking, Stats, TreeInfo, listening};
 
 impl Actor {
     pub(super) fn stats(&self) -> Stats {
@@ -56,6 +59,12 @@ impl Actor {
             people: self.people(log),
             stats: self.stats(),
         })
+    }
+
+    pub(super) fn tree(&self) -> TreeInfo {
+        let id = self.network.local_peer();
+        let me = Peer::from_peer_id_bytes(&id.to_bytes()).expect("a node's libp2p key is an Ed25519 key");
+        TreeInfo::of(&self.member, me, &self.network)
     }
 
     /// The people on the stage first, then those invited, then the others at the ends of our links.
