@@ -9,3 +9,4 @@ mod net;
 mod room;
 mod support;
 mod transport;
+mod tree;

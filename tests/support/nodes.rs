@@ -39,6 +39,12 @@ impl TestNode {
 /// Real-time tests run one at a time: sound that is judged must not starve for another test.
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
+/// Keeps other real-time tests waiting, for a test of processes that does not wait itself. Not to be called on a thread
+/// of a runtime.
+pub(crate) fn alone() -> tokio::sync::MutexGuard<'static, ()> {
+    ALONE.blocking_lock()
+}
+
 /// How often a run that the machine disturbed is repeated.
 const RUNS: u32 = 3;
 

@@ -1,0 +1,5 @@
+//! The relay tree loses members while its listeners hear someone speak: `examples/failover` in sizes fit for every day.
+//! The full ones are in `examples/README.md`.
+
+mod failover;
+mod living;
