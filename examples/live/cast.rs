@@ -297,8 +297,7 @@ impl Cast {
 
 /// Unix milliseconds by this machine's clock, as events have them.
 pub(crate) fn now_ms() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    majlis::clock::unix_millis()
 }
 
 /// The options of who speaks: a file over and over.

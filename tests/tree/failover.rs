@@ -68,7 +68,6 @@ fn the_host_sends_each_frame_to_its_fan_out_and_no_further() {
 }
 
 #[test]
-#[ignore = "wants heartbeats and pulls in the media plane"]
 fn nobody_misses_a_frame_when_relays_are_killed() {
     let kills = &*KILLS;
     println!("{}", kills.total());
@@ -93,7 +92,6 @@ fn nobody_misses_a_frame_when_a_relay_leaves() {
 }
 
 #[test]
-#[ignore = "wants uplinks and heartbeats in the media plane"]
 fn sound_outlives_the_host() {
     let host = run(&["--host", "--pause", "6s"]);
     println!("{}", host.total());
@@ -102,7 +100,6 @@ fn sound_outlives_the_host() {
 }
 
 #[test]
-#[ignore = "wants heartbeats in the media plane"]
 fn sound_comes_back_when_parent_and_standby_die_at_once() {
     let both = run(&["--both", "--kills", "1", "--pause", "8s"]);
     let gap = both.number("longest_gap_ms");
