@@ -28,6 +28,7 @@ use super::{
     directory::Discovery,
     handle::{COMMAND_QUEUE, Command, Shared},
     outbox::Outbox,
+    quic::Hub,
     stats::Counters,
     streams::{self, Holds, OpenError},
     transport,
@@ -58,6 +59,7 @@ pub(super) struct Driver {
     connections: Connections,
     dials: Dials,
     discovery: Discovery,
+    hub: Hub,
     counters: Arc<Counters>,
     /// What the user wants to be told, and after it what a router has opened for us.
     announce: Vec<Multiaddr>,
@@ -88,6 +90,7 @@ impl Driver {
             connections: Connections::default(),
             dials: Dials::default(),
             discovery: Discovery::new(&config, counters.clone()),
+            hub: hub.clone(),
             counters: counters.clone(),
             announce: config.announce.clone(),
             addresses,
@@ -495,6 +498,7 @@ impl Driver {
             };
             let _ = timeout_at(until, sending).await;
         }
+        let all_told = self.hub.all_told();
         let peers: Vec<_> = self.swarm.connected_peers().copied().collect();
         for peer in peers {
             let _ = self.swarm.disconnect_peer_id(peer);
@@ -503,6 +507,7 @@ impl Driver {
             while self.swarm.connected_peers().next().is_some() {
                 self.swarm.select_next_some().await;
             }
+            all_told.await;
         };
         // Who does not answer is left to its own timeout.
         let _ = timeout(CLOSE_GRACE, all_closed).await;

@@ -226,7 +226,8 @@ impl Network {
             .unwrap_or_default()
     }
 
-    /// Closes the network for all handles, and waits until peers have been told.
+    /// Closes the network for all handles, and waits until peers have been told, for half a second at most. A program that
+    /// ends without it leaves its peers to find out by themselves, which takes three seconds.
     pub async fn close(&self) {
         self.ask(|reply| Command::Close { reply }).await;
     }

@@ -1,7 +1,7 @@
 //! A node: one person's presence on the network, and the rooms it takes part in.
 //!
 //! A [`Node`] is a cheap handle; it opens the home, binds the sockets, greets peers that say hello to one of its rooms
-//! and starts an actor for each room. When the last handle is dropped, the node closes.
+//! and starts an actor for each room. When the last handle is dropped, on the node and on its rooms, the node closes.
 
 mod config;
 mod greeter;
@@ -61,7 +61,8 @@ pub enum NodeError {
     Nick,
 }
 
-/// A handle on a node. Clones are the same node.
+/// A handle on a node. Clones are the same node, and so are the handles on its rooms: when the last of all these is
+/// dropped, the node leaves its rooms and closes. A program that is about to end calls [`Node::shutdown`] and waits.
 #[derive(Debug, Clone)]
 pub struct Node {
     shared: Arc<Shared>,
@@ -226,7 +227,8 @@ impl Node {
     /// The rooms this node is in.
     #[must_use]
     pub fn rooms(&self) -> Vec<RoomHandle> {
-        self.shared.rooms.handles()
+        let handles = self.shared.rooms.handles().into_iter();
+        handles.map(|handle| self.holding(handle)).collect()
     }
 
     /// One of them.
@@ -237,9 +239,10 @@ impl Node {
             .lock()
             .get(&id)
             .and_then(|entry| entry.handle.clone())
+            .map(|handle| self.holding(handle))
     }
 
-    /// Leaves all rooms, and closes the network.
+    /// Leaves all rooms, and closes the network. Waits until peers have been told, a second or two at most.
     pub async fn shutdown(&self) {
         for room in self.rooms() {
             room.leave(LeftReason::Interrupted).await;
@@ -287,7 +290,12 @@ impl Node {
             Ok(handle) => self.shared.rooms.fill(room, handle.clone()),
             Err(_) => self.shared.rooms.remove(room),
         }
-        entered
+        entered.map(|handle| self.holding(handle))
+    }
+
+    /// A handle for the outside. The node's own keep no node up, or it would never close.
+    fn holding(&self, handle: RoomHandle) -> RoomHandle {
+        handle.holding(Arc::clone(&self.shared))
     }
 }
 

@@ -12,7 +12,7 @@ mod seek;
 mod speaking;
 mod tree;
 
-use std::{path::PathBuf, time::Instant};
+use std::{path::PathBuf, sync::Arc, time::Instant};
 
 use majlis_protocol::{
     link::RoomLink,
@@ -39,6 +39,7 @@ use crate::{
     audio::{AudioError, Input, Output},
     event::{LeftReason, RoleName, Stamped, Stats, shown, shown_or_null},
     home::HomeError,
+    node,
 };
 
 /// Requests that wait for a room's actor, which takes each in microseconds.
@@ -214,7 +215,10 @@ pub struct PersonInfo {
     pub me: bool,
 }
 
-/// A handle on a room. Clones are the same room; the node leaves it when the last is dropped.
+/// A handle on a room. Clones are the same room.
+///
+/// A handle keeps the whole node up, which greets those who come. The room is left with [`RoomHandle::leave`], or when
+/// the last handle is dropped on the node and on all of its rooms.
 #[derive(Debug, Clone)]
 pub struct RoomHandle {
     pub(crate) id: RoomId,
@@ -222,6 +226,8 @@ pub struct RoomHandle {
     pub(crate) host: Person,
     pub(crate) requests: mpsc::Sender<Request>,
     pub(crate) events: events::Source,
+    /// Held for its drop. None in the node's own list: it does not keep itself up.
+    pub(crate) _node: Option<Arc<node::Shared>>,
 }
 
 /// What a handle asks of the actor.
@@ -349,6 +355,14 @@ impl RoomHandle {
     /// had left it before.
     pub async fn leave(&self, reason: LeftReason) -> Option<Stats> {
         self.ask(|reply| Request::Leave { reason, reply }).await.ok()
+    }
+
+    /// The same handle, which keeps a node up.
+    pub(crate) fn holding(self, node: Arc<node::Shared>) -> Self {
+        Self {
+            _node: Some(node),
+            ..self
+        }
     }
 
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, ActError> {

@@ -3,6 +3,7 @@
 mod attacks;
 mod conversation;
 mod finding;
+mod handles;
 mod hearing;
 #[cfg(feature = "testlink")]
 mod loss;

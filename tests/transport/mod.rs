@@ -3,6 +3,8 @@
 #[cfg(feature = "testlink")]
 mod bad_network;
 mod bare;
+#[cfg(feature = "testlink")]
+mod closing;
 mod datagrams;
 mod hostile;
 mod listening;

@@ -43,7 +43,11 @@ impl Handshakes {
     }
 
     /// Takes up a stranger's attempt, unless it is malformed or there are too many.
-    pub(super) fn handle_incoming(&self, incoming: quinn::Incoming) -> Option<Handshake> {
+    pub(super) fn handle_incoming(
+        &self,
+        incoming: quinn::Incoming,
+        endpoint: quinn::Endpoint,
+    ) -> Option<Handshake> {
         let remote = incoming.remote_address();
         let under_way = self.inbound.load(Ordering::Relaxed);
         if under_way >= REFUSE_FROM {
@@ -62,7 +66,7 @@ impl Handshakes {
         match incoming.accept() {
             Ok(connecting) => {
                 let place = Place::take(&self.inbound);
-                let finishing = self.finish(connecting);
+                let finishing = self.finish(connecting, endpoint);
                 Some(async move { finishing.await.inspect(|_| drop(place)) }.boxed())
             }
             Err(error) => {
@@ -72,10 +76,11 @@ impl Handshakes {
         }
     }
 
-    /// Finishes a handshake that either end began.
+    /// Finishes a handshake that either end began, on this endpoint.
     pub(super) fn finish(
         &self,
         connecting: quinn::Connecting,
+        endpoint: quinn::Endpoint,
     ) -> impl Future<Output = Result<(PeerId, Connection), Error>> + Send + 'static {
         let hub = self.hub.clone();
         async move {
@@ -83,7 +88,7 @@ impl Handshakes {
                 .await
                 .map_err(|_| Error::HandshakeTimedOut)??;
             let peer = proven_peer(&connection).ok_or(Error::NoPeer)?;
-            let registration = hub.register(peer, connection.clone());
+            let registration = hub.register(peer, connection.clone(), endpoint);
             Ok((peer, Connection::new(connection, registration)))
         }
     }

@@ -29,9 +29,16 @@ pub struct Hub(Arc<Shared>);
 struct Shared {
     /// A peer has an entry only while it has a link. How many there can be is for the swarm's connection
     /// limits to say: each link is one of its connections.
-    links: Mutex<BTreeMap<PeerId, Vec<Link>>>,
+    links: Mutex<BTreeMap<PeerId, Vec<Entry>>>,
     #[cfg(feature = "testlink")]
     emulator: Option<Emulator>,
+}
+
+/// A link, and the endpoint that its connection is on.
+#[derive(Debug)]
+struct Entry {
+    link: Link,
+    endpoint: quinn::Endpoint,
 }
 
 /// A link's place in the hub. Dropping it closes the connection and gives the place up.
@@ -53,7 +60,9 @@ impl Hub {
     /// punched: receive on all, send on one.
     #[must_use]
     pub fn links(&self, peer: &PeerId) -> Vec<Link> {
-        self.entries().get(peer).cloned().unwrap_or_default()
+        let entries = self.entries();
+        let links = entries.get(peer).into_iter().flatten();
+        links.map(|entry| entry.link.clone()).collect()
     }
 
     /// How many links there are to all peers together.
@@ -68,6 +77,24 @@ impl Hub {
         self.entries().is_empty()
     }
 
+    /// Resolves once the connections that are here now have ended and their other ends know, or were told and did not
+    /// answer. It closes none. Until then a program that ends leaves its peers to their idle timeout: closing alone only
+    /// puts the last packet in line.
+    pub(in crate::net) fn all_told(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut endpoints = BTreeMap::new();
+        for entry in self.entries().values().flatten() {
+            // One without an address is broken, and tells nobody.
+            if let Ok(address) = entry.endpoint.local_addr() {
+                endpoints.entry(address).or_insert_with(|| entry.endpoint.clone());
+            }
+        }
+        async move {
+            for endpoint in endpoints.values() {
+                endpoint.wait_idle().await;
+            }
+        }
+    }
+
     /// The bad network that this transport plays, if it was asked to.
     #[cfg(feature = "testlink")]
     #[must_use]
@@ -76,21 +103,30 @@ impl Hub {
     }
 
     /// Enters a fresh connection.
-    pub(super) fn register(&self, peer: PeerId, connection: quinn::Connection) -> Registration {
+    pub(super) fn register(
+        &self,
+        peer: PeerId,
+        connection: quinn::Connection,
+        endpoint: quinn::Endpoint,
+    ) -> Registration {
         let link = Link::new(
             peer,
             connection,
             #[cfg(feature = "testlink")]
             self.emulator(),
         );
-        self.entries().entry(peer).or_default().push(link.clone());
+        let entry = Entry {
+            link: link.clone(),
+            endpoint,
+        };
+        self.entries().entry(peer).or_default().push(entry);
         Registration {
             hub: self.clone(),
             link,
         }
     }
 
-    fn entries(&self) -> MutexGuard<'_, BTreeMap<PeerId, Vec<Link>>> {
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<PeerId, Vec<Entry>>> {
         // No holder panics half-way through a change, so a poisoned map is still right.
         self.0.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -108,7 +144,7 @@ impl Drop for Registration {
         self.link.close();
         let mut entries = self.hub.entries();
         if let Some(links) = entries.get_mut(&self.link.peer()) {
-            links.retain(|link| link.id() != self.link.id());
+            links.retain(|entry| entry.link.id() != self.link.id());
             if links.is_empty() {
                 entries.remove(&self.link.peer());
             }

@@ -98,7 +98,12 @@ impl Transport {
         incoming: quinn::Incoming,
     ) -> Option<TransportEvent<Handshake, Error>> {
         let remote = incoming.remote_address();
-        let handshake = self.handshakes.handle_incoming(incoming)?;
+        let listener = self
+            .listeners
+            .iter()
+            .find(|listener| listener.id() == listener_id)?;
+        let endpoint = listener.endpoint().clone();
+        let handshake = self.handshakes.handle_incoming(incoming, endpoint)?;
         let upgrade = self.hole_punches.handle_handshake(remote, handshake)?;
         Some(TransportEvent::Incoming {
             listener_id,
@@ -132,7 +137,7 @@ impl Transport {
                 let (endpoint, config, handshakes) = (&endpoint, config.clone(), &handshakes);
                 async move {
                     let connecting = endpoint.connect_with(config, target, SERVER_NAME)?;
-                    handshakes.finish(connecting).await
+                    handshakes.finish(connecting, endpoint.clone()).await
                 }
                 .boxed()
             });

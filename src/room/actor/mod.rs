@@ -127,6 +127,7 @@ pub(crate) async fn start(setup: Setup) -> Result<RoomHandle, RoomError> {
         host,
         requests,
         events: source,
+        _node: None,
     })
 }
 
