@@ -17,7 +17,6 @@ use std::{path::PathBuf, sync::Arc, time::Instant};
 use majlis_protocol::{
     link::RoomLink,
     log::Role,
-    member,
     person::{Peer, Person},
     reason::Reason,
     room::{AudioSettings, Profile, RoomId, RoomTag, SPEECH_BITRATE, Visibility},
@@ -26,6 +25,9 @@ use majlis_protocol::{
 };
 use serde::Serialize;
 use tokio::sync::{broadcast, mpsc, oneshot};
+
+/// What a person does in a room. Whether this person may is for the room's chair to say.
+pub use majlis_protocol::member::Command as RoomAction;
 
 pub(crate) use self::{
     actor::{Arrival, Setup, start},
@@ -78,26 +80,6 @@ pub struct Seat {
     pub wait_listeners: u32,
     /// What times are counted from, such as `join_ms`.
     pub started: Instant,
-}
-
-/// What a person does in a room.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RoomAction {
-    /// Call the room something else.
-    Title(String),
-    /// Invite someone to the stage.
-    Invite(Person),
-    /// Take the invitation to the stage. The microphone stays off.
-    Accept,
-    /// Turn it down.
-    Decline,
-    /// Leave the stage.
-    LeaveStage,
-    /// Move someone from the stage to the audience.
-    Move(Person),
-    /// End the room for everyone.
-    End,
 }
 
 /// Why a room was not opened or joined.
@@ -372,20 +354,6 @@ impl RoomHandle {
             .await
             .map_err(|_| ActError::Left)?;
         answer.await.map_err(|_| ActError::Left)
-    }
-}
-
-impl From<RoomAction> for member::Command {
-    fn from(action: RoomAction) -> Self {
-        match action {
-            RoomAction::Title(title) => Self::Title(title),
-            RoomAction::Invite(person) => Self::Invite(person),
-            RoomAction::Accept => Self::Accept,
-            RoomAction::Decline => Self::Decline,
-            RoomAction::LeaveStage => Self::LeaveStage,
-            RoomAction::Move(person) => Self::Move(person),
-            RoomAction::End => Self::End,
-        }
     }
 }
 

@@ -25,23 +25,24 @@ const MAX_PENDING: usize = 32;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommandId(pub u64);
 
-/// What the person wants.
+/// What the person wants. It is checked here, signed, and brought to the chair, who puts it in the room's log or refuses
+/// it with a reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Command {
-    /// Call the room something else.
+    /// Call the room something else: 1 to 200 bytes after cleaning. For hosts.
     Title(String),
-    /// Invite someone to the stage.
+    /// Invite someone to the stage, who may accept or decline. Nobody is brought there without. For hosts.
     Invite(Person),
-    /// Take the invitation to the stage.
+    /// Take the invitation to the stage. The microphone stays off.
     Accept,
     /// Turn it down.
     Decline,
-    /// Leave the stage.
+    /// Leave the stage for the audience. The host stays on it.
     LeaveStage,
-    /// Move someone from the stage to the audience.
+    /// Move someone from the stage to the audience, who is heard no more at once; or withdraw an invitation. For hosts.
     Move(Person),
-    /// End the room.
+    /// End the room for everyone, for good. For hosts.
     End,
 }
 

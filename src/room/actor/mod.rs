@@ -318,10 +318,7 @@ impl Actor {
                 let id = CommandId(self.next_command);
                 self.next_command += 1;
                 self.replies.insert(id, reply);
-                self.input(MemberInput::Command {
-                    id,
-                    command: action.into(),
-                });
+                self.input(MemberInput::Command { id, command: action });
             }
             Some(Request::Microphone { on, reply }) => {
                 let result = self.turn_microphone(on);
