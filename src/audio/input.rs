@@ -1,6 +1,6 @@
 //! Where sound comes from: the word a user writes, and the trait behind it.
 
-use super::{AudioError, Channels};
+use super::{AudioError, Channels, word};
 use core::fmt;
 use core::str::FromStr;
 use std::path::PathBuf;
@@ -56,14 +56,9 @@ impl FromStr for Input {
     type Err = AudioError;
 
     fn from_str(word: &str) -> Result<Self, AudioError> {
-        let (kind, argument) = match word.split_once(':') {
-            Some((kind, argument)) => (kind, Some(argument)),
-            None => (word, None),
-        };
-        match (kind, argument) {
-            ("mic", None) => Ok(Self::Mic(None)),
-            ("mic", Some(name)) if !name.is_empty() => Ok(Self::Mic(Some(name.into()))),
-            ("file", Some(path)) if !path.is_empty() => Ok(Self::File(path.into())),
+        match word::split(word) {
+            ("mic", name) => Ok(Self::Mic(name.map(Into::into))),
+            ("file", Some(path)) => Ok(Self::File(path.into())),
             ("tone", Some(hertz)) => {
                 let hertz = hertz.parse().map_err(|_| {
                     AudioError::Usage(format!(
@@ -74,9 +69,11 @@ impl FromStr for Input {
                 Ok(Self::Tone(hertz))
             }
             ("none", None) => Ok(Self::None),
-            _ => Err(AudioError::Usage(format!(
-                "'{word}' is no input; write mic, mic:NAME, file:PATH.wav, tone:HERTZ or none"
-            ))),
+            _ => Err(word::unknown(
+                word,
+                "input",
+                "mic, mic:NAME, file:PATH.wav, tone:HERTZ or none",
+            )),
         }
     }
 }
@@ -115,6 +112,7 @@ mod tests {
             "file",
             "file:",
             "mic:",
+            "tone:",
             "microphone",
             "tone:loud",
             "tone:0",

@@ -26,6 +26,7 @@ mod sample;
 #[cfg(test)]
 mod testing;
 mod tone;
+mod word;
 
 pub use capture::{Capture, CaptureOptions, Captured, EncodedFrame};
 pub use error::AudioError;

@@ -1,6 +1,6 @@
 //! Where sound goes: the word a user writes, and the trait behind it.
 
-use super::{AudioError, Channels};
+use super::{AudioError, Channels, word};
 use core::fmt;
 use core::str::FromStr;
 use std::path::PathBuf;
@@ -41,18 +41,15 @@ impl FromStr for Output {
     type Err = AudioError;
 
     fn from_str(word: &str) -> Result<Self, AudioError> {
-        let (kind, argument) = match word.split_once(':') {
-            Some((kind, argument)) => (kind, Some(argument)),
-            None => (word, None),
-        };
-        match (kind, argument) {
-            ("speakers", None) => Ok(Self::Speakers(None)),
-            ("speakers", Some(name)) if !name.is_empty() => Ok(Self::Speakers(Some(name.into()))),
-            ("file", Some(path)) if !path.is_empty() => wav_path(path.into()),
+        match word::split(word) {
+            ("speakers", name) => Ok(Self::Speakers(name.map(Into::into))),
+            ("file", Some(path)) => wav_path(path.into()),
             ("none", None) => Ok(Self::None),
-            _ => Err(AudioError::Usage(format!(
-                "'{word}' is no output; write speakers, speakers:NAME, file:PATH.wav or none"
-            ))),
+            _ => Err(word::unknown(
+                word,
+                "output",
+                "speakers, speakers:NAME, file:PATH.wav or none",
+            )),
         }
     }
 }
@@ -98,6 +95,7 @@ mod tests {
         for (word, advice) in [
             ("", "write speakers"),
             ("file:", "write speakers"),
+            ("speakers:", "write speakers"),
             ("loud", "write speakers"),
             ("none:x", "write speakers"),
             ("file:talk.mp3", "write file:talk.wav"),
