@@ -149,12 +149,13 @@ async fn a_closed_network_is_seen_to_go_at_once() {
 
 #[tokio::test]
 async fn the_last_handle_takes_the_network_with_it() {
-    let (host, mut guest) = (Node::listening(&[QUIC4]).await, Node::listening(&[QUIC4]).await);
+    let (mut host, mut guest) = (Node::listening(&[QUIC4]).await, Node::listening(&[QUIC4]).await);
     guest.dial(&host).await;
+    host.connected(guest.peer()).await;
     let peer = host.peer();
     let second = host.network.clone();
     drop(host);
-    until(|| second.stats().peers == 1).await;
+    assert_eq!(second.stats().peers, 1);
     drop(second);
     guest.disconnected(peer).await;
 }

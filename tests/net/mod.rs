@@ -108,7 +108,8 @@ fn config(addresses: &[&str]) -> Config {
     config
 }
 
-/// Waits until something that changes by itself is so, looking at it again and again.
+/// Waits until something is so that is only counted and that no event tells, such as what a node refused: looks at it
+/// again and again.
 async fn until(mut holds: impl FnMut() -> bool) {
     let wait = async {
         while !holds() {

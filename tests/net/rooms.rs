@@ -1,6 +1,5 @@
 //! Rooms to announce.
 
-use std::time::Duration;
 
 use majlis::{clock::unix_seconds, net::RoomChange};
 use majlis_protocol::{
@@ -111,12 +110,9 @@ pub(super) async fn listed(
 
 /// Waits until a node lists a room, by whatever way it hears of it.
 pub(super) async fn until_listed(node: &Node, room: RoomId) {
-    let wait = async {
-        while !lists(node, room).await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, wait)
-        .await
-        .expect("the room is listed");
+    // Watched before the look, so that nothing is missed between the two.
+    let mut changes = node.network.watch_rooms();
+    if !lists(node, room).await {
+        listed(&mut changes, room, 0).await;
+    }
 }

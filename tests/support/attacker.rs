@@ -30,7 +30,8 @@ use super::nodes::PATIENCE;
 /// An Opus frame of 20 ms of silence.
 const SILENCE: &[u8] = &[0xf8, 0xff, 0xfe];
 
-/// Pause between two looks at a count. It decides how soon a test goes on, and nothing else.
+/// Pause between two looks at a count. It decides how soon a test goes on, and nothing else. Counts are told once a
+/// second, which is too seldom for an attack that waits for each few packets.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// A peer with a key of its own.
@@ -326,7 +327,7 @@ pub(crate) fn altered(bytes: &Bytes, at: usize) -> Bytes {
     altered.into()
 }
 
-/// Asks again and again until `holds`, for what no event announces.
+/// Asks again and again until `holds`, for what no event announces in time.
 pub(crate) async fn until(what: &str, holds: impl AsyncFn() -> bool) {
     within(what, async {
         while !holds().await {

@@ -8,7 +8,7 @@ use majlis::{
 use majlis_protocol::{link::RoomLink, media::Tag, person::Person};
 
 use super::{
-    attacker::{Attacker, Intruder, Says, until},
+    attacker::{Attacker, Intruder, Says},
     ear,
     nodes::{TestNode, wait_for},
 };
@@ -96,10 +96,11 @@ impl Scene {
     }
 
     /// Waits until more has been heard of the host than until now.
-    pub(crate) async fn sound_goes_on(&self) {
-        let before = self.heard().await.received;
-        until("the sound to go on", async || {
-            self.heard().await.received >= before + AFTERWARDS
+    pub(crate) async fn sound_goes_on(&mut self) {
+        let (before, host) = (self.heard().await.received, self.host.node.person());
+        wait_for(&mut self.at_listener, "the sound to go on", |event| match event {
+            Event::Stats(stats) => (of(stats, host).received >= before + AFTERWARDS).then_some(()),
+            _ => None,
         })
         .await;
     }

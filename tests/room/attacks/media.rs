@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use bytes::Bytes;
+use majlis::event::Event;
 use majlis_protocol::{
     media::{FORGED_BOUND, Tag, WINDOW},
     person::PersonKey,
@@ -15,7 +16,8 @@ use majlis_protocol::{
 };
 
 use crate::support::{
-    attacker::{Attacker, Says, altered, datagram, until},
+    attacker::{Attacker, Says, altered, datagram},
+    nodes::wait_for,
     scene::{self, Scene},
 };
 
@@ -243,9 +245,12 @@ async fn sound_from_a_log_that_nobody_has_waits_a_little_and_is_dropped() {
                 .for_each(|packet| link.send(packet.clone()).expect("it fits"));
             scene.counts().await;
         }
-        let dropped = async || scene.counts().await.overflow_dropped;
-        until("all to be dropped", async || dropped().await >= 60).await;
-        assert_eq!(dropped().await, 60);
+        wait_for(&mut scene.at_host, "all to be dropped", |event| match event {
+            Event::Stats(stats) => (stats.overflow_dropped >= 60).then_some(()),
+            _ => None,
+        })
+        .await;
+        assert_eq!(scene.counts().await.overflow_dropped, 60);
     })
     .await;
 }

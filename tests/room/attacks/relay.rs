@@ -4,6 +4,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use libp2p::PeerId;
 use majlis::{
+    event::Event,
     net::{NetEvent, ROOM_PROTOCOL},
     room::Seat,
 };
@@ -17,8 +18,8 @@ use majlis_protocol::{
 };
 
 use crate::support::{
-    attacker::{Attacker, Intruder, Wire, altered, datagram, until, within},
-    nodes::TestNode,
+    attacker::{Attacker, Intruder, Wire, altered, datagram, within},
+    nodes::{TestNode, wait_for},
     scene::{self, Scene},
 };
 
@@ -119,17 +120,21 @@ async fn a_relay_that_alters_sound_is_caught_and_what_is_genuine_is_heard() {
             adopt(&mut relay)
         );
         let there = joined.expect("the relay gave it a place");
-        let counts = async || there.info().await.expect("still there").stats;
-        let counted = until("the counts", async || {
-            let stats = counts().await;
-            let received = stats.streams.first().map_or(0, |stream| stream.received);
-            stats.forged_dropped >= EACH && stats.duplicate_dropped >= EACH && received >= EACH
+        let mut events = there.events();
+        let counted = wait_for(&mut events, "the counts", |event| match event {
+            Event::Stats(stats) => {
+                let received = stats.streams.first().map_or(0, |stream| stream.received);
+                let is_over =
+                    stats.forged_dropped >= EACH && stats.duplicate_dropped >= EACH && received >= EACH;
+                is_over.then_some(())
+            }
+            _ => None,
         });
         tokio::select! {
             () = counted => {}
             () = pass_on(&relay, peer, alias) => panic!("the host goes on"),
         }
-        let stats = counts().await;
+        let stats = there.info().await.expect("still there").stats;
         assert_eq!(
             (stats.forged_dropped, stats.duplicate_dropped),
             (EACH, EACH),
