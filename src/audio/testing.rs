@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 /// The speech files: those of `$MAJLIS_SPEECH` when it is set, else those the project ships. All are mono,
 /// 48 kHz, 16 bit after reading.
 pub(crate) fn speech_files() -> Vec<(String, Vec<i16>)> {
-    let dir = std::env::var_os("MAJLIS_SPEECH").map_or_else(
+    let named = std::env::var_os("MAJLIS_SPEECH").filter(|named| !named.is_empty());
+    let dir = named.map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/speech"),
         PathBuf::from,
     );

@@ -1,6 +1,4 @@
 //! Rooms to announce.
-
-
 use majlis::{clock::unix_seconds, net::RoomChange};
 use majlis_protocol::{
     announcement::{Announcement, Listing},

@@ -19,7 +19,8 @@ const SECOND: usize = 48_000;
 /// Speech to test with: the directory that `MAJLIS_SPEECH` names, or what the project ships.
 pub(crate) fn speech() -> Vec<PathBuf> {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/speech");
-    let place = std::env::var_os("MAJLIS_SPEECH").map_or(shipped, PathBuf::from);
+    let named = std::env::var_os("MAJLIS_SPEECH").filter(|named| !named.is_empty());
+    let place = named.map_or(shipped, PathBuf::from);
     let mut files: Vec<PathBuf> = std::fs::read_dir(&place)
         .unwrap_or_else(|error| panic!("{}: {error}", place.display()))
         .filter_map(|entry| Some(entry.ok()?.path()))
