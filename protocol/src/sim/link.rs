@@ -11,6 +11,8 @@
 
 use core::{fmt, ops::Range, str::FromStr, time::Duration};
 
+use super::draws::SplitMix64;
+
 /// No delay, jitter or partition bound in a profile may be longer than this. A longer one is a typing
 /// error in every experiment thought of so far, and a bound keeps the arithmetic below free of overflow.
 pub const LONGEST: Duration = Duration::from_secs(24 * 3600);
@@ -70,13 +72,19 @@ pub struct Counters {
 #[derive(Clone, Debug)]
 pub struct Link {
     profile: Profile,
-    loss_draws: SplitMix64,
+    losses: Losses,
     jitter_draws: SplitMix64,
-    /// The chain's state: true while in a run of losses.
-    losing: bool,
     /// The latest delivery promised, which no later packet may undercut.
     newest: Duration,
     counters: Counters,
+}
+
+/// Which packets of one direction of one link are lost: the state that a [`Loss`] moves.
+#[derive(Clone, Debug)]
+pub(super) struct Losses {
+    draws: SplitMix64,
+    /// The chain's state: true while in a run of losses.
+    losing: bool,
 }
 
 /// Why a profile's text or numbers were refused. The writer's fault; correct the value and try again.
@@ -181,21 +189,33 @@ impl Loss {
     }
 }
 
+impl Losses {
+    /// Begun in the chain's long-run state, so that the mean rate holds from the first packet on.
+    pub(super) fn new(loss: &Loss, seed: u64) -> Self {
+        let mut draws = SplitMix64::new(seed);
+        let losing = draws.chance(loss.rate);
+        Self { draws, losing }
+    }
+
+    /// Whether the next packet is lost.
+    pub(super) fn draw(&mut self, loss: &Loss) -> bool {
+        self.losing = self.draws.chance(loss.next(self.losing));
+        self.losing
+    }
+}
+
 impl Link {
     /// A link that behaves as `profile` says. Links of one profile with different numbers lose different
     /// packets; the same number gives the same link again.
     #[must_use]
     pub fn new(profile: &Profile, number: u64) -> Self {
-        let mut seeds = SplitMix64(profile.seed ^ SplitMix64(number).next());
-        let mut loss_draws = SplitMix64(seeds.next());
-        let jitter_draws = SplitMix64(seeds.next());
-        // Begun in the chain's long-run state, so that the mean rate holds from the first packet on.
-        let losing = loss_draws.chance(profile.loss.rate);
+        let mut seeds = SplitMix64::new(profile.seed ^ SplitMix64::new(number).next());
+        let losses = Losses::new(&profile.loss, seeds.next());
+        let jitter_draws = SplitMix64::new(seeds.next());
         Self {
             profile: profile.clone(),
-            loss_draws,
+            losses,
             jitter_draws,
-            losing,
             newest: Duration::ZERO,
             counters: Counters::default(),
         }
@@ -214,7 +234,7 @@ impl Link {
             self.counters.cut += 1;
             return Verdict::Cut;
         }
-        if self.draw_loss() {
+        if self.losses.draw(&self.profile.loss) {
             self.counters.lost += 1;
             return Verdict::Lost;
         }
@@ -226,7 +246,7 @@ impl Link {
     /// different places; each place has a link of its own and its counters count that half.
     pub fn offer_to_loss(&mut self) -> bool {
         self.counters.offered += 1;
-        let lost = self.draw_loss();
+        let lost = self.losses.draw(&self.profile.loss);
         if lost {
             self.counters.lost += 1;
         } else {
@@ -251,11 +271,6 @@ impl Link {
             .partition
             .as_ref()
             .is_some_and(|window| window.contains(&now))
-    }
-
-    fn draw_loss(&mut self) -> bool {
-        self.losing = self.loss_draws.chance(self.profile.loss.next(self.losing));
-        self.losing
     }
 
     fn draw_delivery(&mut self, now: Duration) -> Duration {
@@ -436,34 +451,6 @@ fn partition(text: &str) -> Result<Range<Duration>, ProfileError> {
     }
 }
 
-/// G. L. Steele, D. Lea, C. H. Flood, "Fast splittable pseudorandom number generators" (OOPSLA 2014),
-/// with the constants of its reference code. Good enough for drawing losses, small enough to check by
-/// eye, and the same on every platform; nothing secret may ever come from it.
-#[derive(Clone, Debug)]
-struct SplitMix64(u64);
-
-impl SplitMix64 {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// True with this probability. The 53 upper bits are what a double holds exactly, so 0 is never and
-    /// 1 is always.
-    fn chance(&mut self, probability: f64) -> bool {
-        let unit = (self.next() >> 11) as f64 / (1_u64 << 53) as f64;
-        unit < probability
-    }
-
-    /// A number from 0 to `most`, both included.
-    fn up_to(&mut self, most: u64) -> u64 {
-        let scaled = (u128::from(self.next()) * (u128::from(most) + 1)) >> 64;
-        u64::try_from(scaled).unwrap_or(most)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -616,21 +603,6 @@ mod tests {
         };
         assert_ne!(pattern(0), pattern(1));
         assert_eq!(pattern(0), pattern(0));
-    }
-
-    /// The first outputs of the published reference code for seed 1234567.
-    #[test]
-    fn the_generator_is_the_published_one() {
-        let mut draws = SplitMix64(1_234_567);
-        let drawn: Vec<u64> = (0..3).map(|_| draws.next()).collect();
-        assert_eq!(
-            drawn,
-            [
-                6_457_827_717_110_365_317,
-                3_203_168_211_198_807_973,
-                9_817_491_932_198_370_423
-            ]
-        );
     }
 
     prop_compose! {

@@ -1,0 +1,462 @@
+//! One member as its node drives it: what the machines ask for is done, and what happens is handed to them.
+//!
+//! This does what `src/room/actor` does in a real node, and no more: no decision about the room is taken here.
+
+use alloc::{boxed::Box, format, sync::Arc, vec::Vec};
+
+use bytes::Bytes;
+
+use super::{
+    calendar::{Event, What},
+    ear::{Ear, Heard},
+    search::{self, Searches},
+    shard::{Desk, IDLE, Shared, nanos},
+    sound::Sound,
+    space,
+    talk::{Speaking, Talk},
+    tally::{News, Note},
+    wire::Wire,
+};
+use crate::{
+    member::{Command, CommandId, Config, Event as Told, Input, Left, Member, Output, Route, Side},
+    neighbour::Neighbour,
+    person::PersonKey,
+    sim::How,
+    wire::{
+        frame::FrameReader,
+        message::{Alias, Message},
+    },
+};
+
+/// A place for one member of the world: before it comes, while it is there, and after.
+#[derive(Debug, Default)]
+pub(super) struct Node {
+    life: Option<Box<Life>>,
+    /// When it is woken next.
+    wake: Option<u64>,
+    pub(super) record: Record,
+}
+
+/// What is kept of a member for the report.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::sim) struct Record {
+    /// When it came.
+    pub(in crate::sim) came: Option<u64>,
+    /// When it first had a place.
+    pub(in crate::sim) joined: Option<u64>,
+    /// Whether it ended by itself: it found no way in, or back.
+    pub(in crate::sim) gave_up: bool,
+    /// Parents after the first.
+    pub(in crate::sim) moves: u32,
+    /// What it heard, once it has ended.
+    pub(in crate::sim) heard: Option<Heard>,
+}
+
+/// A member that is there.
+#[derive(Debug)]
+struct Life {
+    member: Member,
+    sound: Sound,
+    wire: Wire,
+    searches: Searches,
+    key: Arc<PersonKey>,
+    talk: Option<Talk>,
+    /// Whether it talks when it has the stage.
+    speaks: bool,
+    /// `None` for those on the stage, who are no audience.
+    ear: Option<Ear>,
+    /// The newest entry that the member has applied.
+    head: u32,
+    /// The member's deadline; it changes only when the member is touched.
+    member_due: u64,
+    commands: u64,
+    record: Record,
+    /// Whether the driver ends it.
+    is_leaving: bool,
+}
+
+impl Node {
+    /// The member comes.
+    pub(super) fn come(&mut self, desk: &mut Desk<'_>) {
+        let mut life = Box::new(Life::new(desk));
+        life.perform(desk);
+        self.record = life.record;
+        self.life = Some(life);
+        self.after(desk);
+    }
+
+    /// The member ends, because the scenario says so.
+    pub(super) fn end(&mut self, how: How, desk: &mut Desk<'_>) {
+        let Some(life) = &mut self.life else { return };
+        life.is_leaving = true;
+        match how {
+            How::Leave => life.input(Input::Leave, desk),
+            How::Crash => life.wire.crash(desk),
+        }
+        self.bury(false, desk);
+    }
+
+    /// The person there wants something.
+    pub(super) fn command(&mut self, command: Command, desk: &mut Desk<'_>) {
+        if let Some(life) = &mut self.life {
+            life.command(command, desk);
+            life.perform(desk);
+        }
+        self.after(desk);
+    }
+
+    /// A partition has begun that outlasts connections: those across it die.
+    pub(super) fn lose_links_across(&mut self, partition: usize, desk: &mut Desk<'_>) {
+        let Some(life) = &self.life else { return };
+        for end in life.wire.links() {
+            if desk.shared.are_apart(partition, desk.me, end.peer) {
+                desk.post(desk.me, desk.now + IDLE, end.number, What::Down);
+            }
+        }
+    }
+
+    /// The next deadline.
+    pub(super) fn due(&self, shared: &Shared) -> u64 {
+        self.life.as_ref().map_or(u64::MAX, |life| life.due(shared))
+    }
+
+    /// Something happens.
+    pub(super) fn handle(&mut self, event: Event, desk: &mut Desk<'_>) {
+        let Event {
+            at, from, link, what, ..
+        } = event;
+        if let What::Wake = what {
+            // One that was put off has a later one behind it.
+            self.wake = self.wake.filter(|wake| *wake != at);
+            return;
+        }
+        let Some(life) = &mut self.life else {
+            if let What::Open { number } = what {
+                // Nobody is there any more: the other end's connection dies of idleness.
+                desk.post(from, desk.now + IDLE, number, What::Down);
+            }
+            return;
+        };
+        match what {
+            What::Wake => {}
+            What::Item(item) => life.handle_item(link, item, desk),
+            What::Frame(frame) => life.handle_frame(link, &frame, desk),
+            What::Down => life.handle_down(link, desk),
+            What::Knock { search } => life.handle_knock(from, search, desk),
+            What::Answer { search, number } => life.handle_answer(from, search, number, desk),
+            What::Open { number } => life.link_up(link, (from, number), Side::Receiver, desk),
+        }
+        self.after(desk);
+    }
+
+    /// A deadline has come.
+    pub(super) fn handle_timeout(&mut self, desk: &mut Desk<'_>) {
+        if let Some(life) = &mut self.life {
+            life.handle_timeout(desk);
+        }
+        self.after(desk);
+    }
+
+    /// Sees to it that the member is looked at when its deadline comes.
+    pub(super) fn arm(&mut self, desk: &mut Desk<'_>) {
+        let due = self.due(desk.shared);
+        if due < u64::MAX && self.wake.is_none_or(|wake| due < wake) {
+            self.wake = Some(due);
+            desk.post(desk.me, due, 0, What::Wake);
+        }
+    }
+
+    /// The member, while it is there.
+    pub(super) fn member(&self) -> Option<&Member> {
+        self.life.as_ref().map(|life| &life.member)
+    }
+
+    /// The record as it is at the end of the world.
+    pub(super) fn final_record(&self, desk: &mut Desk<'_>) -> Record {
+        match &self.life {
+            None => self.record,
+            Some(life) => Record {
+                heard: life.hears_until(u64::MAX, desk),
+                ..life.record
+            },
+        }
+    }
+
+    fn after(&mut self, desk: &mut Desk<'_>) {
+        if self.life.as_ref().is_some_and(|life| life.member.has_left()) {
+            self.bury(true, desk);
+        }
+    }
+
+    fn bury(&mut self, by_itself: bool, desk: &mut Desk<'_>) {
+        let Some(life) = self.life.take() else { return };
+        // Who gives up misses what is said from then on.
+        let until = if by_itself { u64::MAX } else { desk.now };
+        self.record = Record {
+            gave_up: by_itself,
+            heard: life.hears_until(until, desk),
+            ..life.record
+        };
+        desk.tally.notes.push(Note {
+            at: desk.now,
+            who: desk.me,
+            what: News::Ended,
+        });
+    }
+}
+
+impl Life {
+    fn new(desk: &mut Desk<'_>) -> Self {
+        let (shared, number) = (desk.shared, desk.me);
+        let (scenario, body) = (shared.scenario(), shared.body(number));
+        let key = space::key(scenario.seed, number);
+        let config = Config {
+            key: Arc::clone(&key),
+            peer: space::peer(scenario.seed, number),
+            nick: format!("guest {number}"),
+            addresses: body.addresses(number),
+            alias: Alias(1),
+            max_children: body.max_children(scenario, number),
+        };
+        let member = if number == 0 {
+            Member::host(config, shared.genesis().clone(), desk.time())
+        } else {
+            Member::join(config, shared.room(), None, desk.time())
+        };
+        Self {
+            member: member.expect("a short nickname and the host's own genesis make a member"),
+            sound: Sound::new(shared.room()),
+            wire: Wire::new(body.bits),
+            searches: Searches::default(),
+            key,
+            talk: None,
+            speaks: number != 0 || scenario.stage.host_speaks && scenario.stage.speakers > 0,
+            ear: None,
+            head: 0,
+            member_due: u64::MAX,
+            commands: 0,
+            record: Record {
+                came: Some(desk.now),
+                ..Record::default()
+            },
+            is_leaving: false,
+        }
+    }
+
+    fn due(&self, shared: &Shared) -> u64 {
+        let sound = self.sound.due().map_or(u64::MAX, nanos);
+        let talk = self.talk.as_ref().map(|talk| talk.due(&shared.scenario().stage));
+        let search = self.searches.due();
+        [talk, search]
+            .into_iter()
+            .flatten()
+            .fold(self.member_due.min(sound), u64::min)
+    }
+
+    fn hears_until(&self, until: u64, desk: &mut Desk<'_>) -> Option<Heard> {
+        let ear = self.ear.as_ref()?;
+        ear.finish(until, desk.shared.count_until(), desk.tally)
+    }
+
+    fn handle_item(&mut self, link: u32, item: Bytes, desk: &mut Desk<'_>) {
+        if self.wire.has(link) {
+            self.sound.handle_item(link, item, desk.time(), desk.wishes);
+            self.grant_wishes(desk);
+        }
+    }
+
+    fn handle_frame(&mut self, link: u32, frame: &[u8], desk: &mut Desk<'_>) {
+        if !self.wire.has(link) {
+            return;
+        }
+        desk.reader.push(frame);
+        let read = desk.reader.next_frame();
+        if read.is_err() {
+            *desk.reader = FrameReader::default();
+        }
+        let link = Neighbour(link.into());
+        let input = match read.map(|frame| frame.map(|frame| Message::decode(&frame))) {
+            Ok(Some(Ok(Some(message)))) => Input::Message { link, message },
+            Ok(Some(Ok(None))) => Input::Skipped { link },
+            Ok(Some(Err(error))) | Err(error) => Input::Malformed { link, error },
+            Ok(None) => return,
+        };
+        self.input(input, desk);
+    }
+
+    fn handle_down(&mut self, link: u32, desk: &mut Desk<'_>) {
+        if self.wire.forget(link) {
+            let link = Neighbour(link.into());
+            self.input(Input::LinkDown { link }, desk);
+        }
+    }
+
+    fn handle_knock(&mut self, from: u32, search: u32, desk: &mut Desk<'_>) {
+        if !desk.shared.body(desk.me).reachable || desk.shared.parted(desk.me, from, desk.now).is_some() {
+            return;
+        }
+        let number = self.wire.number();
+        let at = desk.now + desk.shared.delay(desk.me, from) + search::first_packet_lost(desk);
+        desk.post(from, at, 0, What::Answer { search, number });
+    }
+
+    /// Who dialled has a connection after one round trip; the other end hears of the substream half a one later.
+    fn handle_answer(&mut self, from: u32, search: u32, remote: u32, desk: &mut Desk<'_>) {
+        if self.searches.handle_answer(search, from) {
+            let number = self.wire.number();
+            self.link_up(number, (from, remote), Side::Opener, desk);
+        }
+    }
+
+    fn link_up(&mut self, number: u32, (peer, remote): (u32, u32), side: Side, desk: &mut Desk<'_>) {
+        self.wire.open(number, peer, remote, desk);
+        if side == Side::Opener {
+            self.wire.send_open(number, desk);
+        }
+        let (link, peer) = (
+            Neighbour(number.into()),
+            space::peer(desk.shared.scenario().seed, peer),
+        );
+        self.input(Input::LinkUp { link, peer, side }, desk);
+    }
+
+    fn handle_timeout(&mut self, desk: &mut Desk<'_>) {
+        let now = desk.time();
+        if self.sound.due().is_some_and(|due| due <= now) {
+            self.sound.handle_timeout(now, desk.wishes);
+            self.grant_wishes(desk);
+        }
+        if self
+            .talk
+            .as_ref()
+            .is_some_and(|talk| talk.due(&desk.shared.scenario().stage) <= desk.now)
+        {
+            self.speak(desk);
+        }
+        if self.searches.due().is_some_and(|due| due <= desk.now) {
+            for _ in 0..self.searches.handle_timeout(desk) {
+                self.input(Input::NobodyFound, desk);
+            }
+        }
+        if self.member_due <= desk.now {
+            self.input(Input::Timeout, desk);
+        }
+    }
+
+    fn speak(&mut self, desk: &mut Desk<'_>) {
+        let Some(talk) = &mut self.talk else { return };
+        let mut context = Speaking {
+            room: desk.shared.room(),
+            key: &self.key,
+            stage: &desk.shared.scenario().stage,
+            draws: desk.draws,
+        };
+        let (own, first) = talk.speak(self.head, &mut context);
+        let frames = u64::from(own.packet().frame_count());
+        desk.tally
+            .spoken
+            .extend((0..frames).map(|frame| first + frame * super::talk::FRAME));
+        self.sound.send(own, desk.time(), desk.wishes);
+        self.grant_wishes(desk);
+    }
+
+    fn command(&mut self, command: Command, desk: &mut Desk<'_>) {
+        self.commands += 1;
+        let id = CommandId(self.commands);
+        self.member.handle(Input::Command { id, command }, desk.time());
+    }
+
+    fn input(&mut self, input: Input, desk: &mut Desk<'_>) {
+        self.member.handle(input, desk.time());
+        self.perform(desk);
+    }
+
+    /// Does what the member says until it says no more.
+    fn perform(&mut self, desk: &mut Desk<'_>) {
+        while let Some(output) = self.member.poll_output() {
+            match output {
+                Output::Store(_) => {}
+                Output::Send { to, message } => self.send(to, &message, desk),
+                Output::Close(link) => self.wire.close(super::wire_number(link), desk),
+                Output::Dial(candidates) => {
+                    let leads = candidates
+                        .iter()
+                        .filter(|candidate| !candidate.addresses.is_empty());
+                    let leads: Vec<u32> = leads.map(|candidate| space::number(candidate.peer)).collect();
+                    if self.searches.dial(leads.into_iter(), desk) {
+                        self.member.handle(Input::NobodyFound, desk.time());
+                    }
+                }
+                Output::Seek => {
+                    if self.searches.seek(desk) {
+                        self.member.handle(Input::NobodyFound, desk.time());
+                    }
+                }
+                Output::Route(route) => self.route(route, desk),
+                Output::Stage(stay) => {
+                    let stage = &desk.shared.scenario().stage;
+                    let stay = stay.filter(|_| self.speaks);
+                    self.talk = stay.map(|stay| Talk::new(stay, stage, desk.draws, desk.now));
+                }
+                Output::Done { result, .. } => desk.tally.refused += u64::from(result.is_err()),
+                Output::Event(event) => self.note(&event, desk),
+            }
+        }
+        self.member_due = self.member.poll_timeout().map_or(u64::MAX, |(at, _)| nanos(at));
+    }
+
+    fn send(&mut self, to: Neighbour, message: &Message, desk: &mut Desk<'_>) {
+        let frame = message.encode().expect("a member's messages fit a frame");
+        self.wire.send_frame(super::wire_number(to), frame, desk);
+    }
+
+    fn route(&mut self, route: Route, desk: &mut Desk<'_>) {
+        if let Route::Head(sequence) = route {
+            self.head = sequence;
+        }
+        self.sound.handle_route(route, desk.time(), desk.wishes);
+        self.grant_wishes(desk);
+    }
+
+    /// Does what the media machine says.
+    fn grant_wishes(&mut self, desk: &mut Desk<'_>) {
+        let mut wishes = core::mem::take(desk.wishes);
+        for packet in wishes.heard.drain(..) {
+            if let Some(ear) = &mut self.ear {
+                ear.hear(&packet, desk);
+            }
+        }
+        self.wire.send_items(wishes.items.drain(..), desk);
+        let signals = core::mem::take(&mut wishes.signals);
+        *desk.wishes = wishes;
+        for signal in signals {
+            self.input(signal, desk);
+        }
+    }
+
+    fn note(&mut self, event: &Told, desk: &mut Desk<'_>) {
+        match event {
+            Told::Joined { .. } => {
+                self.record.joined = Some(desk.now);
+                if desk.me >= desk.shared.scenario().on_stage() {
+                    let warm_up = nanos(desk.shared.scenario().warm_up);
+                    self.ear = Some(Ear::new(desk.now, warm_up));
+                }
+                desk.tally.notes.push(Note {
+                    at: desk.now,
+                    who: desk.me,
+                    what: News::Joined,
+                });
+            }
+            Told::Parent { peer: Some(_), .. } => self.record.moves += 1,
+            Told::Entry {
+                action: "invite",
+                subject,
+                ..
+            } if *subject == Some(self.key.person()) => self.command(Command::Accept, desk),
+            Told::Misbehaved { .. } => desk.tally.misbehaved += 1,
+            Told::Left(Left::Interrupted) => debug_assert!(self.is_leaving, "nobody leaves unasked"),
+            _ => {}
+        }
+    }
+}
