@@ -320,17 +320,15 @@ mod tests {
     #[test]
     fn the_default_is_a_world_and_wrong_numbers_are_named() {
         assert_eq!(Scenario::default().validate(), Ok(()));
-        let mut scenario = Scenario::default();
-        scenario.unreachable = 1.5;
-        assert_eq!(
-            scenario.validate().map_err(|error| error.field),
-            Err("unreachable")
-        );
-        scenario.unreachable = f64::NAN;
-        assert!(scenario.validate().is_err());
-        let mut scenario = Scenario::default();
-        scenario.stage.frames = 4;
-        assert_eq!(scenario.validate().map_err(|error| error.field), Err("frames"));
+        let wrong = |change: fn(&mut Scenario)| {
+            let mut scenario = Scenario::default();
+            change(&mut scenario);
+            scenario.validate().expect_err("a number is wrong").field
+        };
+        assert_eq!(wrong(|scenario| scenario.unreachable = 1.5), "unreachable");
+        assert_eq!(wrong(|scenario| scenario.unreachable = f64::NAN), "unreachable");
+        assert_eq!(wrong(|scenario| scenario.stage.frames = 4), "frames");
+        assert_eq!(wrong(|scenario| scenario.latency.least = Duration::ZERO), "least");
     }
 
     #[test]

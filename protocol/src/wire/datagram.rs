@@ -140,7 +140,11 @@ impl Iterator for Items {
 
 impl Item {
     /// Reads an item that has at least one byte; nothing when its kind is unknown.
-    fn read(bytes: Bytes) -> Option<Result<Self, BadItem>> {
+    ///
+    /// # Errors
+    /// [`BadItem`] names what is wrong with it.
+    #[must_use]
+    pub fn read(bytes: Bytes) -> Option<Result<Self, BadItem>> {
         let kind = bytes.first()? >> 4;
         Some(match kind {
             MEDIA => Ok(Self::Media(bytes)),

@@ -3,6 +3,7 @@
 //! This does what `src/room/actor` does in a real node, and no more: no decision about the room is taken here.
 
 use alloc::{boxed::Box, format, sync::Arc, vec::Vec};
+use core::time::Duration;
 
 use bytes::Bytes;
 
@@ -10,7 +11,7 @@ use super::{
     calendar::{Event, What},
     ear::{Ear, Heard},
     search::{self, Searches},
-    shard::{Desk, IDLE, Shared, nanos},
+    shard::{Desk, IDLE, nanos},
     sound::Sound,
     space,
     talk::{Speaking, Talk},
@@ -22,6 +23,7 @@ use crate::{
     neighbour::Neighbour,
     person::PersonKey,
     sim::How,
+    tree::Errand,
     wire::{
         frame::FrameReader,
         message::{Alias, Message},
@@ -67,12 +69,29 @@ struct Life {
     ear: Option<Ear>,
     /// The newest entry that the member has applied.
     head: u32,
-    /// The member's deadline; it changes only when the member is touched.
-    member_due: u64,
+    dues: Dues,
     commands: u64,
     record: Record,
     /// Whether the driver ends it.
     is_leaving: bool,
+}
+
+/// Deadlines, each looked up only when it may have moved: a packet touches none of these.
+#[derive(Debug)]
+struct Dues {
+    member: u64,
+    talk: u64,
+    search: u64,
+}
+
+impl Default for Dues {
+    fn default() -> Self {
+        Self {
+            member: u64::MAX,
+            talk: u64::MAX,
+            search: u64::MAX,
+        }
+    }
 }
 
 impl Node {
@@ -116,8 +135,8 @@ impl Node {
     }
 
     /// The next deadline.
-    pub(super) fn due(&self, shared: &Shared) -> u64 {
-        self.life.as_ref().map_or(u64::MAX, |life| life.due(shared))
+    pub(super) fn due(&self) -> u64 {
+        self.life.as_ref().map_or(u64::MAX, |life| life.due())
     }
 
     /// Something happens.
@@ -159,7 +178,7 @@ impl Node {
 
     /// Sees to it that the member is looked at when its deadline comes.
     pub(super) fn arm(&mut self, desk: &mut Desk<'_>) {
-        let due = self.due(desk.shared);
+        let due = self.due();
         if due < u64::MAX && self.wake.is_none_or(|wake| due < wake) {
             self.wake = Some(due);
             desk.post(desk.me, due, 0, What::Wake);
@@ -233,7 +252,7 @@ impl Life {
             speaks: number != 0 || scenario.stage.host_speaks && scenario.stage.speakers > 0,
             ear: None,
             head: 0,
-            member_due: u64::MAX,
+            dues: Dues::default(),
             commands: 0,
             record: Record {
                 came: Some(desk.now),
@@ -243,14 +262,10 @@ impl Life {
         }
     }
 
-    fn due(&self, shared: &Shared) -> u64 {
+    fn due(&self) -> u64 {
+        let Dues { member, talk, search } = self.dues;
         let sound = self.sound.due().map_or(u64::MAX, nanos);
-        let talk = self.talk.as_ref().map(|talk| talk.due(&shared.scenario().stage));
-        let search = self.searches.due();
-        [talk, search]
-            .into_iter()
-            .flatten()
-            .fold(self.member_due.min(sound), u64::min)
+        member.min(talk).min(search).min(sound)
     }
 
     fn hears_until(&self, until: u64, desk: &mut Desk<'_>) -> Option<Heard> {
@@ -259,10 +274,9 @@ impl Life {
     }
 
     fn handle_item(&mut self, link: u32, item: Bytes, desk: &mut Desk<'_>) {
-        if self.wire.has(link) {
-            self.sound.handle_item(link, item, desk.time(), desk.wishes);
-            self.grant_wishes(desk);
-        }
+        // On a link that is closed the media machine takes nothing.
+        self.sound.handle_item(link, item, desk.time(), desk.wishes);
+        self.grant_wishes(desk);
     }
 
     fn handle_frame(&mut self, link: u32, frame: &[u8], desk: &mut Desk<'_>) {
@@ -326,19 +340,17 @@ impl Life {
             self.sound.handle_timeout(now, desk.wishes);
             self.grant_wishes(desk);
         }
-        if self
-            .talk
-            .as_ref()
-            .is_some_and(|talk| talk.due(&desk.shared.scenario().stage) <= desk.now)
-        {
+        if self.dues.talk <= desk.now {
             self.speak(desk);
         }
-        if self.searches.due().is_some_and(|due| due <= desk.now) {
-            for _ in 0..self.searches.handle_timeout(desk) {
-                self.input(Input::NobodyFound, desk);
+        if self.dues.search <= desk.now {
+            let failed = self.searches.handle_timeout(desk);
+            self.dues.search = self.searches.due().unwrap_or(u64::MAX);
+            for errand in failed {
+                self.input(Input::NobodyFound { errand }, desk);
             }
         }
-        if self.member_due <= desk.now {
+        if self.dues.member <= desk.now {
             self.input(Input::Timeout, desk);
         }
     }
@@ -352,6 +364,7 @@ impl Life {
             draws: desk.draws,
         };
         let (own, first) = talk.speak(self.head, &mut context);
+        self.dues.talk = talk.due(&desk.shared.scenario().stage);
         let frames = u64::from(own.packet().frame_count());
         desk.tally
             .spoken
@@ -378,18 +391,19 @@ impl Life {
                 Output::Store(_) => {}
                 Output::Send { to, message } => self.send(to, &message, desk),
                 Output::Close(link) => self.wire.close(super::wire_number(link), desk),
-                Output::Dial(candidates) => {
+                Output::Dial { errand, candidates } => {
                     let leads = candidates
                         .iter()
                         .filter(|candidate| !candidate.addresses.is_empty());
                     let leads: Vec<u32> = leads.map(|candidate| space::number(candidate.peer)).collect();
-                    if self.searches.dial(leads.into_iter(), desk) {
-                        self.member.handle(Input::NobodyFound, desk.time());
+                    if self.searches.dial(errand, leads.into_iter(), desk) {
+                        self.member.handle(Input::NobodyFound { errand }, desk.time());
                     }
                 }
                 Output::Seek => {
                     if self.searches.seek(desk) {
-                        self.member.handle(Input::NobodyFound, desk.time());
+                        let errand = Errand::Place;
+                        self.member.handle(Input::NobodyFound { errand }, desk.time());
                     }
                 }
                 Output::Route(route) => self.route(route, desk),
@@ -397,12 +411,14 @@ impl Life {
                     let stage = &desk.shared.scenario().stage;
                     let stay = stay.filter(|_| self.speaks);
                     self.talk = stay.map(|stay| Talk::new(stay, stage, desk.draws, desk.now));
+                    self.dues.talk = self.talk.as_ref().map_or(u64::MAX, |talk| talk.due(stage));
                 }
                 Output::Done { result, .. } => desk.tally.refused += u64::from(result.is_err()),
                 Output::Event(event) => self.note(&event, desk),
             }
         }
-        self.member_due = self.member.poll_timeout().map_or(u64::MAX, |(at, _)| nanos(at));
+        self.dues.member = self.member.poll_timeout().map_or(u64::MAX, |(at, _)| nanos(at));
+        self.dues.search = self.searches.due().unwrap_or(u64::MAX);
     }
 
     fn send(&mut self, to: Neighbour, message: &Message, desk: &mut Desk<'_>) {
@@ -413,6 +429,11 @@ impl Life {
     fn route(&mut self, route: Route, desk: &mut Desk<'_>) {
         if let Route::Head(sequence) = route {
             self.head = sequence;
+        }
+        if let Route::Parent(Some(link)) | Route::Standby(Some(link)) = route
+            && let Some(delay) = self.wire.delay(super::wire_number(link))
+        {
+            self.sound.set_rtt(link, 2 * Duration::from_nanos(delay));
         }
         self.sound.handle_route(route, desk.time(), desk.wishes);
         self.grant_wishes(desk);
@@ -426,7 +447,8 @@ impl Life {
                 ear.hear(&packet, desk);
             }
         }
-        self.wire.send_items(wishes.items.drain(..), desk);
+        self.wire.send_items(&mut wishes.items, desk);
+        wishes.items.clear();
         let signals = core::mem::take(&mut wishes.signals);
         *desk.wishes = wishes;
         for signal in signals {

@@ -3,7 +3,7 @@
 use alloc::{collections::VecDeque, vec::Vec};
 
 use super::{calendar::What, shard::Desk};
-use crate::sim::Door;
+use crate::{sim::Door, tree::Errand};
 
 /// Members dialled at a time, as the node does.
 const AT_A_TIME: usize = 3;
@@ -30,6 +30,7 @@ pub(super) struct Searches {
 #[derive(Debug)]
 struct Search {
     id: u32,
+    errand: Errand,
     leads: VecDeque<u32>,
     /// Who was dialled, and until when it may answer.
     dialled: Vec<(u32, u64)>,
@@ -53,8 +54,13 @@ impl Searches {
     }
 
     /// Dials those that another member named. `true` when there is nobody to dial.
-    pub(super) fn dial(&mut self, leads: impl Iterator<Item = u32>, desk: &mut Desk<'_>) -> bool {
-        self.start(leads.collect(), Directory::Done, desk)
+    pub(super) fn dial(
+        &mut self,
+        errand: Errand,
+        leads: impl Iterator<Item = u32>,
+        desk: &mut Desk<'_>,
+    ) -> bool {
+        self.start(errand, leads.collect(), Directory::Done, desk)
     }
 
     /// Looks for anyone in the room. `true` when there is nobody to dial.
@@ -63,7 +69,7 @@ impl Searches {
             Door::Host => [0].into(),
             Door::Anyone => desk.name_members(AT_A_TIME).into(),
         };
-        self.start(leads, Directory::Next, desk)
+        self.start(Errand::Place, leads, Directory::Next, desk)
     }
 
     /// Takes the answer of one who was dialled. `true` when it is the first of its search, which is over then.
@@ -79,19 +85,27 @@ impl Searches {
         }
     }
 
-    /// Gives up on those who did not answer. Returns how many searches have come to nothing.
-    pub(super) fn handle_timeout(&mut self, desk: &mut Desk<'_>) -> usize {
+    /// Gives up on those who did not answer. Returns what the searches were for that have come to nothing.
+    pub(super) fn handle_timeout(&mut self, desk: &mut Desk<'_>) -> Vec<Errand> {
         for search in &mut self.under_way {
             search.advance(desk);
         }
-        let before = self.under_way.len();
+        let over = self.under_way.iter().filter(|search| search.due().is_none());
+        let failed = over.map(|search| search.errand).collect();
         self.under_way.retain(|search| search.due().is_some());
-        before - self.under_way.len()
+        failed
     }
 
-    fn start(&mut self, leads: VecDeque<u32>, directory: Directory, desk: &mut Desk<'_>) -> bool {
+    fn start(
+        &mut self,
+        errand: Errand,
+        leads: VecDeque<u32>,
+        directory: Directory,
+        desk: &mut Desk<'_>,
+    ) -> bool {
         let mut search = Search {
             id: self.next,
+            errand,
             leads,
             dialled: Vec::new(),
             directory,

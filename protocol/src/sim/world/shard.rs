@@ -178,7 +178,7 @@ impl Shard {
             let (node, mut desk) = self.at(number, first.at, shared);
             let mut wakes = 0;
             loop {
-                let due = node.due(shared);
+                let due = node.due();
                 match coming.next_if(|event| event.to == number && event.at <= due) {
                     Some(event) => {
                         desk.now = desk.now.max(event.at);

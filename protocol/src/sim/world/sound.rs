@@ -8,16 +8,19 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use crate::{
-    media::{Check, Delivery, Own, Packet, Relay},
+    media::{Check, Delivery, Flow, Own, Packet, Signal},
     member::{Input, Route},
     neighbour::Neighbour,
     room::{RoomId, SPEECH_BITRATE},
+    wire::datagram::Item,
 };
 
 /// The media machine.
 #[derive(Debug)]
 pub(super) struct Sound {
-    relay: Relay,
+    flow: Flow,
+    /// The flow's next deadline.
+    due: Option<Duration>,
 }
 
 /// What it wants done, in order.
@@ -34,68 +37,109 @@ pub(super) struct Wishes {
 impl Sound {
     pub(super) fn new(room: RoomId) -> Self {
         Self {
-            relay: Relay::new(room, SPEECH_BITRATE),
+            flow: Flow::new(room, SPEECH_BITRATE),
+            due: None,
         }
     }
 
     /// When [`Sound::handle_timeout`] is due.
     pub(super) fn due(&self) -> Option<Duration> {
-        None
+        self.due
+    }
+
+    /// Says how long a link's round trip takes.
+    pub(super) fn set_rtt(&mut self, link: Neighbour, rtt: Duration) {
+        self.flow.set_rtt(link, rtt);
     }
 
     pub(super) fn handle_route(&mut self, route: Route, now: Duration, wishes: &mut Wishes) {
+        let flow = &mut self.flow;
         match route {
             Route::Open { .. } => {}
-            Route::Closed(link) => self.relay.forget(link),
-            Route::Parent(parent) => self.relay.set_parent(parent),
-            Route::Child { link, added: true } => self.relay.add_child(link),
-            Route::Child { link, added: false } => self.relay.remove_child(link),
+            Route::Closed(link) => flow.forget(link),
+            Route::Parent(parent) => flow.set_parent(parent, now),
+            Route::Standby(standby) => flow.set_standby(standby, now),
+            Route::Child { link, added: true } => flow.add_child(link, now),
+            Route::StandbyChild { link, added: true } => flow.add_standby_child(link, now),
+            Route::Child { link, added: false } | Route::StandbyChild { link, added: false } => {
+                flow.remove_child(link);
+            }
+            Route::Uplink { link, added } => flow.set_uplink(link, added, now),
             Route::Grant { tag, person } => {
-                let granted = self.relay.grant(tag, person);
+                let granted = flow.grant(tag, person);
                 debug_assert!(granted.is_ok(), "every person of the world has a key");
             }
-            Route::Revoke(tag) => self.relay.revoke(tag),
-            Route::Source { tag, link } => self.relay.set_source(tag, link),
-            Route::Bitrate(bitrate) => self.relay.set_bitrate(bitrate),
-            Route::Head(sequence) => self.relay.set_head(sequence),
+            Route::Revoke(tag) => flow.revoke(tag),
+            Route::Source { tag, link } => flow.set_source(tag, link),
+            Route::Bitrate(bitrate) => flow.set_bitrate(bitrate),
+            Route::Head(sequence) => flow.set_head(sequence),
         }
-        for (from, packet) in self.relay.take_released(now) {
+        for (from, packet) in self.flow.take_released(now) {
             self.judge(from, packet, now, wishes);
         }
+        self.settle(wishes);
     }
 
     /// Takes a datagram's item.
     pub(super) fn handle_item(&mut self, from: u32, item: Bytes, now: Duration, wishes: &mut Wishes) {
-        self.judge(Neighbour(from.into()), item, now, wishes);
+        let from = Neighbour(from.into());
+        match Item::read(item) {
+            Some(Ok(Item::Media(packet))) => self.judge(from, packet, now, wishes),
+            Some(Ok(Item::Heartbeat(report))) => self.flow.handle_heartbeat(from, &report, now),
+            Some(Ok(Item::Digest(report))) => self.flow.handle_digest(from, &report, now),
+            Some(Ok(Item::Pull(pull))) => self.flow.handle_pull(from, &pull, now),
+            Some(Err(_)) | None => debug_assert!(false, "members of the world send what they should"),
+        }
+        self.settle(wishes);
     }
 
-    pub(super) fn handle_timeout(&mut self, _now: Duration, _wishes: &mut Wishes) {}
+    pub(super) fn handle_timeout(&mut self, now: Duration, wishes: &mut Wishes) {
+        self.flow.handle_timeout(now);
+        self.settle(wishes);
+    }
 
     /// Sends a packet of our own.
     pub(super) fn send(&mut self, own: Own, now: Duration, wishes: &mut Wishes) {
-        if let Ok(delivery) = self.relay.commit_own(own, now) {
+        if let Ok(delivery) = self.flow.commit_own(own, now) {
             wishes.forward(&delivery);
         }
+        self.settle(wishes);
     }
 
     fn judge(&mut self, from: Neighbour, packet: Bytes, now: Duration, wishes: &mut Wishes) {
-        let candidate = match self.relay.check(from, packet, now) {
+        let candidate = match self.flow.check(from, packet, now) {
             Ok(Check::Verify(candidate)) => candidate,
             Ok(Check::Held) => return wishes.signals.push(Input::SoundAhead),
             Err(_) => return,
         };
         match candidate.verify() {
             Ok(genuine) => {
-                if let Ok(delivery) = self.relay.commit(genuine, now) {
+                if let Ok(delivery) = self.flow.commit(genuine, now) {
                     wishes.forward(&delivery);
                     wishes.heard.push(delivery.packet);
                 }
             }
             Err(forged) => {
-                let forger = self.relay.note_forged(forged);
+                let forger = self.flow.note_forged(forged);
                 wishes.signals.extend(forger.map(|link| Input::Forger { link }));
             }
         }
+    }
+
+    /// Takes out what the flow wants after an input, and when it wants to be woken.
+    fn settle(&mut self, wishes: &mut Wishes) {
+        while let Some(transmit) = self.flow.poll_transmit() {
+            wishes
+                .items
+                .push((super::wire_number(transmit.to), transmit.item));
+        }
+        while let Some(signal) = self.flow.poll_signal() {
+            wishes.signals.push(match signal {
+                Signal::Parting { link, why } => Input::Parting { link, complaint: why },
+                Signal::StandbySilent { link } => Input::StandbySilent { link },
+            });
+        }
+        self.due = self.flow.poll_timeout().map(|(due, _)| due);
     }
 }
 

@@ -2,8 +2,6 @@
 
 use alloc::{vec, vec::Vec};
 
-use bytes::Bytes;
-
 /// Nanoseconds of one point of the timeline.
 pub(in crate::sim) const SLOT: u64 = 100_000_000;
 
@@ -86,15 +84,13 @@ impl Tally {
         }
     }
 
-    /// Counts a datagram of these items.
-    pub(in crate::sim) fn count_sent(&mut self, from: u32, items: &[Bytes]) {
-        for item in items {
-            if item.first().is_some_and(|first| first >> 4 == MEDIA) {
-                self.packets += 1;
-                self.host_packets += u64::from(from == 0);
-            } else {
-                self.signal_bytes += item.len() as u64;
-            }
+    /// Counts a datagram item.
+    pub(in crate::sim) fn count_sent(&mut self, from: u32, item: &[u8]) {
+        if item.first().is_some_and(|first| first >> 4 == MEDIA) {
+            self.packets += 1;
+            self.host_packets += u64::from(from == 0);
+        } else {
+            self.signal_bytes += item.len() as u64;
         }
     }
 

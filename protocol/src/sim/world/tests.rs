@@ -8,11 +8,11 @@ use crate::sim::{Churn, How, Kill, Moment, Partition, Stage, Uplink, link::Loss}
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Thirty listeners around a host with a place for each.
-fn star() -> Scenario {
+/// Thirty listeners below a host.
+fn quiet() -> Scenario {
     Scenario {
         listeners: 30,
-        host_fan_out: 100,
+        host_fan_out: 8,
         duration: 12 * SECOND,
         warm_up: 4 * SECOND,
         ..Scenario::default()
@@ -44,15 +44,15 @@ fn assert_no_fault(report: &Report) {
 
 #[test]
 fn on_a_good_network_everyone_joins_and_hears_every_frame_in_time() {
-    let report = run(star());
+    let report = run(quiet());
     assert_no_fault(&report);
     assert_eq!((report.listeners, report.gave_up), (30, 0));
     assert!(report.frames > 200, "{report}");
     assert_eq!(report.expected, report.in_time, "{report}");
     assert_eq!(report.soon, report.in_time, "{report}");
-    assert_eq!(report.depth.max, 1, "{report}");
+    assert!((2..=3).contains(&report.depth.max), "{report}");
     assert_eq!(report.lost.max, 0);
-    assert!((report.host_packets_a_frame - 30.0).abs() < 3.0, "{report}");
+    assert!(report.host_packets_a_frame <= 8.0, "the host's fan-out: {report}");
     assert!(report.joining.max < 2_000, "{report}");
     let over_time: u64 = report.timeline.iter().map(|moment| moment.expected).sum();
     assert_eq!(over_time, report.expected);
@@ -71,20 +71,18 @@ fn three_speakers_take_the_stage_and_are_all_heard() {
         frames: 3,
         ..Stage::default()
     };
-    let report = run(Scenario { stage, ..star() });
+    let report = run(Scenario { stage, ..quiet() });
     assert_no_fault(&report);
     assert!(report.frames > 600, "{report}");
     assert_eq!(report.expected, report.in_time, "{report}");
 }
 
 #[test]
-fn lost_datagrams_are_missed_at_their_rate_and_control_gets_through() {
+fn lost_datagrams_are_pulled_in_time_and_control_gets_through() {
     let loss = Loss::uniform(0.05).expect("a share");
-    let report = run(Scenario { loss, ..star() });
+    let report = run(Scenario { loss, ..quiet() });
     assert_no_fault(&report);
-    let lost = 1.0 - report.ratio();
-    assert!((0.03..0.07).contains(&lost), "{report}");
-    assert!(report.lost.max > 0);
+    assert!(report.ratio() > 0.99, "{report}");
 }
 
 #[test]
@@ -92,18 +90,18 @@ fn who_leaves_or_crashes_is_expected_to_hear_until_then_and_no_further() {
     for how in [How::Leave, How::Crash] {
         let report = run(Scenario {
             kills: kill(Victim::Listener, how, 10),
-            ..star()
+            ..quiet()
         });
         assert_no_fault(&report);
         assert_eq!(report.killed, 10);
         assert_eq!(report.expected, report.in_time, "{how:?}: {report}");
-        let whole = run(star());
+        let whole = run(quiet());
         assert!(report.expected < whole.expected, "{how:?}: {report}");
     }
 }
 
 #[test]
-fn when_the_host_crashes_its_listeners_notice_and_count_what_they_miss() {
+fn when_the_host_crashes_sound_goes_on_by_way_of_its_heir() {
     let report = run(Scenario {
         kills: kill(Victim::Host, How::Crash, 1),
         duration: 60 * SECOND,
@@ -112,11 +110,11 @@ fn when_the_host_crashes_its_listeners_notice_and_count_what_they_miss() {
             host_speaks: false,
             ..Stage::default()
         },
-        ..star()
+        ..quiet()
     });
     assert_eq!(report.killed, 1);
-    assert_eq!(report.gave_up, 30, "nobody else can be the root yet: {report}");
-    assert!(report.ratio() < 0.5, "{report}");
+    assert_eq!(report.gave_up, 0, "{report}");
+    assert!(report.ratio() > 0.95, "{report}");
     let before = |moment: &&Moment| moment.at < 5 * SECOND;
     assert!(
         report
@@ -136,11 +134,11 @@ fn churn_lets_members_come_and_go_and_those_who_stay_hear_everything() {
             crashes: 0.5,
             arrivals: 2.0,
         },
-        ..star()
+        ..quiet()
     });
     assert_no_fault(&report);
     assert!(report.listeners > 33, "{report}");
-    assert_eq!(report.expected, report.in_time, "{report}");
+    assert!(report.ratio() > 0.99, "{report}");
 }
 
 #[test]
@@ -150,7 +148,7 @@ fn a_partition_silences_the_smaller_part_while_it_lasts() {
             during: 6 * SECOND..8 * SECOND,
             share: 0.5,
         }],
-        ..star()
+        ..quiet()
     });
     assert_no_fault(&report);
     let within = |from: u64, until: u64| {
@@ -165,20 +163,22 @@ fn a_partition_silences_the_smaller_part_while_it_lasts() {
         in_time * 10 > expected * 2 && in_time * 10 < expected * 8,
         "{in_time} of {expected}"
     );
-    for (expected, in_time) in [within(0, 6), within(9, 12)] {
-        assert_eq!(expected, in_time, "{report}");
-    }
+    let (expected, in_time) = within(0, 5);
+    assert_eq!(expected, in_time, "{report}");
+    let (expected, in_time) = within(10, 12);
+    assert!(in_time * 100 > expected * 95, "{in_time} of {expected}: {report}");
 }
 
 #[test]
-fn a_host_with_a_small_uplink_gives_few_places_and_those_hear_everything() {
+fn members_with_small_uplinks_give_few_places_and_all_hear_everything() {
     let uplinks = vec![Uplink {
         share: 1.0,
         bits: 2_000_000,
     }];
-    let report = run(Scenario { uplinks, ..star() });
+    let report = run(Scenario { uplinks, ..quiet() });
     // 70 % of two megabits carry five places at the three speakers that places are counted for.
-    assert_eq!(report.without_place, 25, "{report}");
+    assert_eq!(report.without_place, 0, "{report}");
+    assert!(report.host_packets_a_frame <= 5.0, "{report}");
     assert_eq!(report.dropped, 0, "{report}");
     assert_eq!(report.expected, report.in_time, "{report}");
 }
@@ -194,7 +194,7 @@ fn the_same_seed_gives_the_same_report_in_any_number_of_shards_and_another_seed_
             arrivals: 1.0,
         },
         kills: kill(Victim::Listener, How::Crash, 2),
-        ..star()
+        ..quiet()
     };
     let first = run(scenario(1));
     assert_eq!(run(scenario(1)), first);

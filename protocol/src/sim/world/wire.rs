@@ -73,6 +73,13 @@ impl Wire {
         &self.links
     }
 
+    /// One-way time of a link in nanoseconds.
+    pub(super) fn delay(&self, number: u32) -> Option<u64> {
+        let place = self.place(number).ok()?;
+        Some(self.links[place].delay)
+    }
+
+    /// Whether this end of a link is open.
     pub(super) fn has(&self, number: u32) -> bool {
         self.place(number).is_ok()
     }
@@ -129,40 +136,33 @@ impl Wire {
     }
 
     /// Sends datagram items, in order. What is ready together for one neighbour leaves together, and is lost together.
-    pub(super) fn send_items(&mut self, items: impl Iterator<Item = (u32, Bytes)>, desk: &mut Desk<'_>) {
-        let mut open: Option<Datagram> = None;
-        for (number, item) in items {
-            let size = LENGTH + item.len() as u64;
-            let fits = |datagram: &Datagram| {
-                datagram.number == number && datagram.bytes + size <= limits::DATAGRAM as u64
-            };
-            if !open.as_ref().is_some_and(fits) {
-                self.send_datagram(open.take(), desk);
-                open = Some(Datagram {
-                    number,
-                    bytes: ALIAS,
-                    items: Vec::new(),
-                });
+    pub(super) fn send_items(&mut self, mut items: &mut [(u32, Bytes)], desk: &mut Desk<'_>) {
+        while let Some((number, _)) = items.first() {
+            let number = *number;
+            let (mut bytes, mut count) = (ALIAS, 0);
+            for (_, item) in items.iter().take_while(|(to, _)| *to == number) {
+                let size = LENGTH + item.len() as u64;
+                if count > 0 && bytes + size > limits::DATAGRAM as u64 {
+                    break;
+                }
+                bytes += size;
+                count += 1;
             }
-            if let Some(datagram) = &mut open {
-                datagram.bytes += size;
-                datagram.items.push(item);
-            }
+            let (datagram, rest) = items.split_at_mut(count);
+            self.send_datagram(number, datagram, bytes, desk);
+            items = rest;
         }
-        self.send_datagram(open, desk);
     }
 
-    fn send_datagram(&mut self, datagram: Option<Datagram>, desk: &mut Desk<'_>) {
-        let Some(Datagram { number, bytes, items }) = datagram else {
-            return;
-        };
+    fn send_datagram(&mut self, number: u32, items: &mut [(u32, Bytes)], bytes: u64, desk: &mut Desk<'_>) {
         let Ok(place) = self.place(number) else { return };
         let waiting = self.waiting(desk.now);
         if waiting + bytes > QUEUE {
             desk.tally.dropped += 1;
             return;
         }
-        desk.tally.count_sent(desk.me, &items);
+        let me = desk.me;
+        items.iter().for_each(|(_, item)| desk.tally.count_sent(me, item));
         let departs = self.depart(bytes + AROUND, desk.now);
         let end = &mut self.links[place];
         let is_lost = end.losses.draw(&desk.shared.scenario().loss);
@@ -171,8 +171,8 @@ impl Wire {
         }
         let at = end.newest.max(departs + end.delay + desk.jitter());
         end.newest = at;
-        for item in items {
-            desk.post(end.peer, at, end.remote, What::Item(item));
+        for (_, item) in items {
+            desk.post(end.peer, at, end.remote, What::Item(core::mem::take(item)));
         }
     }
 
@@ -219,13 +219,6 @@ impl Wire {
     fn place(&self, number: u32) -> Result<usize, usize> {
         self.links.binary_search_by_key(&number, |end| end.number)
     }
-}
-
-/// Items on their way into one datagram.
-struct Datagram {
-    number: u32,
-    bytes: u64,
-    items: Vec<Bytes>,
 }
 
 /// How long one packet of a control message is late because it was lost: one to two round trips each time.
