@@ -334,12 +334,12 @@ impl Actor {
                 let _ = reply.send(self.tree());
             }
             Some(Request::Leave { reason, reply }) => {
-                self.fall_silent().await;
+                self.fall_silent_and_pass().await;
                 self.leaving = Some((reason, reply));
                 self.input(MemberInput::Leave);
             }
             None => {
-                self.fall_silent().await;
+                self.fall_silent_and_pass().await;
                 self.input(MemberInput::Leave);
             }
         }

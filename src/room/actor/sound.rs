@@ -1,8 +1,9 @@
 //! The actor's ear and voice: opened once the room is joined, turned on and off with the stage.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use majlis_protocol::{log::Act, member::OnStage};
+use tokio::time;
 
 use super::{ActError, Actor, Event, Input, Listening, MemberInput, RoomError, Speaking};
 use crate::{
@@ -12,6 +13,10 @@ use crate::{
         speaking::{self, Voice},
     },
 };
+
+/// How much earlier than the word that we leave the last packet goes. The two take different ways through a neighbour,
+/// which takes no packet from who has left; more than that difference is only waiting.
+const LAST_PACKET_LEAD: Duration = Duration::from_millis(40);
 
 impl Actor {
     /// Opens the output, and the input if there is one; `false` when that failed and the room is left.
@@ -79,13 +84,22 @@ impl Actor {
     }
 
     /// Turns the input off and lets the end of what was said go out. For what ends our stay on the stage or in the room:
-    /// afterwards nobody would take it from us, and every listener would hear a gap.
-    pub(super) async fn fall_silent(&mut self) {
+    /// afterwards nobody would take it from us, and every listener would hear a gap. Whether it was on.
+    pub(super) async fn fall_silent(&mut self) -> bool {
         let Some(speaking) = &mut self.speaking else {
-            return;
+            return false;
         };
-        if speaking.close().await {
+        let was_on = speaking.close().await;
+        if was_on {
             self.tell(Event::Microphone { on: false });
+        }
+        was_on
+    }
+
+    /// Falls silent before the room is left, which no entry of the log tells to those who listen.
+    pub(super) async fn fall_silent_and_pass(&mut self) {
+        if self.fall_silent().await {
+            time::sleep(LAST_PACKET_LEAD).await;
         }
     }
 
