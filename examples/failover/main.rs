@@ -16,7 +16,7 @@ mod show;
 mod strike;
 mod window;
 
-use std::{process::ExitCode, time::Duration};
+use std::{io::Write, process::ExitCode, time::Duration};
 
 use clap::Parser;
 
@@ -44,21 +44,28 @@ const HEARD_FIRST: u64 = 50;
 const LAST_WORDS: u64 = 2;
 
 #[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
-    let options = Options::parse();
+async fn main() -> ExitCode {
+    match live_and_die(&Options::parse()).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            // If stderr is gone, the exit code still says it.
+            let _ = writeln!(std::io::stderr(), "failover: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether the run was good enough.
+async fn live_and_die(options: &Options) -> anyhow::Result<bool> {
     options.check()?;
     let mut cast = Cast::new(options.fan_out, options.network(), options.seed)?;
     let outcome = tokio::select! {
-        outcome = run(&mut cast, &options) => outcome,
+        outcome = run(&mut cast, options) => outcome,
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
     };
     cast.close().await;
-    let good = outcome?.failures.is_empty();
-    Ok(if good {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(outcome?.failures.is_empty())
 }
 
 /// The whole run, from an empty room to the verdict.

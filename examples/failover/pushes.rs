@@ -1,6 +1,8 @@
 //! What the host spent: packets it sent for each frame it said, second by second, and how long it had more children
 //! than places.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use crate::live::scene::Member;
@@ -51,6 +53,22 @@ impl Pushes {
             crowded_ms,
             longest_crowded_ms,
         }
+    }
+}
+
+impl fmt::Display for Pushes {
+    /// Packets a frame to the nearest whole number, and for how many seconds: `4 for 30 s, 6 for 2 s`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whole: Vec<u64> = self
+            .each_second
+            .iter()
+            .map(|pushes| pushes.round() as u64)
+            .collect();
+        let runs = whole.chunk_by(|a, b| a == b);
+        let runs: Vec<String> = runs
+            .map(|run| format!("{} for {} s", run[0], run.len()))
+            .collect();
+        f.write_str(&runs.join(", "))
     }
 }
 

@@ -190,7 +190,8 @@ impl Show {
 behind them {} frames lost, {} concealed; in all {} lost, {} missing, {} concealed of {} ({:.4} % played), {} repaired
 until the last orphan had a parent: {} ms; longest gap {} ms
 pull answers: {:.2} % of all packets
-host: at most {:.2} packets a frame, {} s above its fan-out; more children than places for {} ms, at a stretch {} ms
+host: packets a frame {host}; at most {:.2}, {} s above its fan-out
+host: more children than places for {} ms, at a stretch {} ms
 left out of this: {} frames in windows in which the machine stalled; {} stalls in those that count
 {verdict}",
             total.kills,
