@@ -4,6 +4,9 @@ use serde_json::Value;
 
 use super::program::{Running, host, join, run, succeeds};
 
+/// On a busy machine TCP may win the race, and there is nothing to measure on it.
+const QUIC: [&str; 4] = ["--transport", "quic", "--listen", "/ip4/127.0.0.1/udp/0/quic-v1"];
+
 /// What a node says of the tree, once it fits.
 fn tree_that(home: &std::path::Path, fits: impl Fn(&Value) -> bool) -> Value {
     let started = std::time::Instant::now();
@@ -19,18 +22,16 @@ fn tree_that(home: &std::path::Path, fits: impl Fn(&Value) -> bool) -> Value {
 #[test]
 fn each_node_shows_the_way_up_and_what_hangs_below() {
     let homes: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
-    // On a busy machine TCP may win the race, and there is nothing to measure on it.
-    let quic = ["--transport", "quic"];
     let (root, link) = host(homes[0].path(), &["--nick", "amir", "--max-children", "1"]);
     let (_relay, at_relay) = join(
         homes[1].path(),
         &link,
-        &[&["--nick", "salma", "--max-children", "2"][..], &quic].concat(),
+        &[&["--nick", "salma", "--max-children", "2"][..], &QUIC].concat(),
     );
     let (_leaf, at_leaf) = join(
         homes[2].path(),
         &link,
-        &[&["--nick", "noor", "--max-children", "0"][..], &quic].concat(),
+        &[&["--nick", "noor", "--max-children", "0"][..], &QUIC].concat(),
     );
     // The host has one place, so the second comes to hang below the first.
     let children = |tree: &Value| tree["children"].as_array().map_or(0, Vec::len);
@@ -68,7 +69,7 @@ fn each_node_shows_the_way_up_and_what_hangs_below() {
 fn people_see_a_drawing_with_names_and_measures() {
     let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (_root, link) = host(a.path(), &["--nick", "amir"]);
-    let (_member, _) = join(b.path(), &link, &["--nick", "salma", "--transport", "quic"]);
+    let (_member, _) = join(b.path(), &link, &[&["--nick", "salma"][..], &QUIC].concat());
     let text = |home| String::from_utf8(run(home, &["ctl", "tree"]).stdout).unwrap();
     let (up, down) = (text(b.path()), text(a.path()));
     assert!(
