@@ -31,7 +31,7 @@ use show::Show;
 use strike::{Dice, Strike};
 use window::{Snapshot, Window};
 
-/// How often a kill is done anew because the machine stalled in its window.
+/// How often a stretch of time, and the kill that it began with, is done anew because the machine stalled in it.
 const ATTEMPTS: u32 = 3;
 
 /// Longest that the tree may take to come to rest between two kills, beyond the pause.
@@ -109,8 +109,12 @@ async fn begin(cast: &mut Cast, options: &Options) -> anyhow::Result<()> {
 async fn strike_all(cast: &mut Cast, options: &Options, show: Show) -> anyhow::Result<Vec<Window>> {
     let mut dice = Dice(options.seed);
     let mut windows = Windows::from(cast, show);
-    tokio::time::sleep(options.pause).await;
-    windows.close(cast, None)?;
+    for attempt in 1..=ATTEMPTS {
+        tokio::time::sleep(options.pause).await;
+        if !windows.close(cast, None, attempt < ATTEMPTS)? {
+            break;
+        }
+    }
     for number in 1..=options.strikes() {
         for attempt in 1..=ATTEMPTS {
             let Some(victims) = strike::choose(&cast.scene(), options, dice.next()) else {
@@ -125,13 +129,13 @@ async fn strike_all(cast: &mut Cast, options: &Options, show: Show) -> anyhow::R
             // The next kill is to find a tree at rest, as this one did.
             gather::rest(cast, options.fan_out, RESTING).await;
             let may_repeat = attempt < ATTEMPTS && !options.host;
-            if !windows.close(cast, Some((strike, may_repeat)))? {
+            if !windows.close(cast, Some(strike), may_repeat)? {
                 break;
             }
         }
     }
     fall_silent(cast, options).await?;
-    windows.close(cast, None)?;
+    windows.close(cast, None, false)?;
     Ok(windows.closed)
 }
 
@@ -154,11 +158,10 @@ impl Windows {
         }
     }
 
-    /// Ends a window and begins the next; whether its kill is to be repeated.
-    fn close(&mut self, cast: &Cast, strike: Option<(Strike, bool)>) -> anyhow::Result<bool> {
+    /// Ends a window and begins the next; whether it is to be repeated.
+    fn close(&mut self, cast: &Cast, strike: Option<Strike>, may_repeat: bool) -> anyhow::Result<bool> {
         let scene = cast.scene();
         let now = Snapshot::of(&scene, &self.ticker);
-        let (strike, may_repeat) = strike.map_or((None, false), |(strike, may)| (Some(strike), may));
         let mut window = Window::between(&self.open_since, &now, &scene, strike);
         window.is_void = may_repeat && window.stalls > 0 && window.hurt();
         self.show.window(&window)?;

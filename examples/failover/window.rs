@@ -29,7 +29,7 @@ pub(crate) struct Window {
     pub(crate) counts: BTreeMap<String, Counts>,
     /// How often processes were held up in it.
     pub(crate) stalls: u64,
-    /// It says nothing, since the machine stood still; the kill was repeated.
+    /// It says nothing, since the machine stood still; it was repeated.
     pub(crate) is_void: bool,
 }
 
