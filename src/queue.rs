@@ -52,6 +52,11 @@ impl<T> Queue<T> {
         self.shared.dropped.load(Ordering::Relaxed)
     }
 
+    /// Whether it takes no more items.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
     /// Appends an item; the oldest one makes room when the queue is full. Nothing happens once it is closed.
     pub(crate) fn push(&self, item: T) {
         let mut state = self.lock();

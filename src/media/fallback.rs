@@ -35,6 +35,11 @@ impl Sender {
         }
     }
 
+    /// Whether there is no substream any more, or there never was one.
+    pub(super) fn is_closed(&self) -> bool {
+        self.queue.is_closed()
+    }
+
     /// Queues a datagram; the oldest one makes room.
     pub(super) fn send(&self, datagram: Bytes) {
         self.queue.push(datagram);

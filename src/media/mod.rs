@@ -78,7 +78,7 @@ impl Plane {
             .find(|alias| !rooms.contains_key(alias))?;
         let media = Arc::new(RoomMedia::new(alias, room, self.shared.network.clone(), signals));
         rooms.insert(alias, Arc::clone(&media));
-        tokio::spawn(RoomMedia::drive(Arc::downgrade(&media)));
+        tokio::spawn(media.drive());
         Some(media)
     }
 

@@ -4,7 +4,7 @@
 //! ([`RoomMedia::drive`]). What it wants sent leaves before the lock is given back, live packets first.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, Instant},
 };
 
@@ -82,8 +82,8 @@ pub struct RoomMedia {
     ear: Ear,
     signals: mpsc::Sender<Signal>,
     state: Mutex<State>,
-    /// Rung when the flow wants to be woken earlier than it said before.
-    earlier: Notify,
+    /// Rung when the flow wants to be woken earlier than it said before, and when there is no flow any more.
+    earlier: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -110,7 +110,7 @@ impl RoomMedia {
             ear: Ear::new(),
             signals,
             state: Mutex::new(state),
-            earlier: Notify::new(),
+            earlier: Arc::new(Notify::new()),
         }
     }
 
@@ -153,15 +153,19 @@ impl RoomMedia {
         }
     }
 
-    /// Wakes the flow when it wants to be, until the room is closed. It does not keep the room.
-    pub(super) async fn drive(room: Weak<Self>) {
-        loop {
-            let Some(media) = room.upgrade() else { return };
-            let due = media.arm();
-            let earlier = media.earlier.notified();
-            tokio::select! {
-                () = sleep_until(due) => media.wake(),
-                () = earlier => {}
+    /// Wakes the flow when it wants to be, for as long as there is one. It does not keep the room.
+    pub(super) fn drive(self: &Arc<Self>) -> impl Future<Output = ()> + use<> {
+        let (room, earlier): (Weak<Self>, _) = (Arc::downgrade(self), Arc::clone(&self.earlier));
+        async move {
+            while let Some(due) = room.upgrade().map(|media| media.arm()) {
+                tokio::select! {
+                    () = sleep_until(due) => {
+                        if let Some(media) = room.upgrade() {
+                            media.wake();
+                        }
+                    }
+                    () = earlier.notified() => {}
+                }
             }
         }
     }
@@ -286,6 +290,13 @@ impl RoomMedia {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for RoomMedia {
+    fn drop(&mut self) {
+        // Its driver may sleep without a deadline.
+        self.earlier.notify_one();
     }
 }
 

@@ -129,7 +129,11 @@ pub(super) async fn find(
         found = round.call(&network, others).await;
     }
     let note = match found {
-        Some((peer, control)) => Note::Opened { peer, control },
+        Some((peer, control)) => Note::Opened {
+            peer,
+            control,
+            errand: Errand::Place,
+        },
         None if names_someone && round.called == 0 => Note::NobodyLeft,
         None => Note::NobodyFound {
             errand: Errand::Place,
@@ -144,7 +148,11 @@ pub(super) async fn find(
 pub(super) async fn dial(network: Network, errand: Errand, leads: Vec<Lead>, notes: mpsc::Sender<Note>) {
     let mut round = Round::default();
     let note = match round.call(&network, stream::iter(leads)).await {
-        Some((peer, control)) => Note::Opened { peer, control },
+        Some((peer, control)) => Note::Opened {
+            peer,
+            control,
+            errand,
+        },
         None => Note::NobodyFound {
             errand,
             why: round.why,

@@ -25,8 +25,17 @@ pub(super) struct Link {
     stage: Stage,
     /// The newest entry that the other end claims to have.
     pub(super) claimed: u32,
-    /// Whether we asked for entries and have no answer yet.
-    pub(super) awaits_entries: bool,
+    /// What we asked for and have no answer to yet.
+    pub(super) asked: Option<EntriesAsked>,
+}
+
+/// A request for what follows an entry.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EntriesAsked {
+    /// The entry.
+    pub(super) after: u32,
+    /// When to give up waiting.
+    pub(super) deadline: Duration,
 }
 
 /// How far the greeting has come.
@@ -58,7 +67,7 @@ impl Link {
             side,
             stage,
             claimed: 0,
-            awaits_entries: false,
+            asked: None,
         }
     }
 
@@ -86,10 +95,11 @@ impl Link {
         }
     }
 
+    /// Until when the other end has to greet, or to answer.
     pub(super) fn deadline(&self) -> Option<Duration> {
         match self.stage {
             Stage::AwaitHello { deadline } | Stage::AwaitWelcome { deadline } => Some(deadline),
-            Stage::Open(_) => None,
+            Stage::Open(_) => self.asked.map(|asked| asked.deadline),
         }
     }
 }
@@ -146,7 +156,7 @@ impl Member {
         };
         if self.introduce(link, introduction, now) {
             self.send(link, Message::Welcome(welcome));
-            self.want_entries(link, hello.head);
+            self.want_entries(link, hello.head, now);
             self.offer_link(link, now);
         }
     }
@@ -175,7 +185,7 @@ impl Member {
         if let Some(beacon) = welcome.beacon {
             self.handle_beacon(link, beacon, now);
         }
-        self.want_entries(link, welcome.head);
+        self.want_entries(link, welcome.head, now);
         self.offer_link(link, now);
     }
 
@@ -213,6 +223,15 @@ impl Member {
             self.tree.handle_never_open(now);
         }
         self.follow_tree(now);
+    }
+
+    /// Gives up on whoever did not greet, or did not answer, in time. The next is asked.
+    pub(super) fn cut_late(&mut self, link: Neighbour, now: Duration) {
+        if !self.links.get(&link).is_some_and(Link::is_open) {
+            return self.cut(link, Reason::NotInTheRoom, "no hello in time", now);
+        }
+        self.note_refusal(link, Reason::Refused, now);
+        self.refuse(link, Reason::Expired, "no entries in time", now);
     }
 
     /// Checks an introduction, and opens the link. `false` when it was refused.
@@ -303,7 +322,7 @@ impl Member {
             told > last_told && told <= head
         };
         match message {
-            Message::Entries(_) if from.awaits_entries => budget::FREE,
+            Message::Entries(_) if from.asked.is_some() => budget::FREE,
             Message::Entries(batch) if batch.entries.first().is_some_and(is_next) => budget::FREE,
             Message::Beacon(beacon) if tells_news(beacon) => budget::FREE,
             Message::EntriesWanted { after }

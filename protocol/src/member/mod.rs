@@ -373,7 +373,7 @@ impl Member {
             .map(|(n, _)| *n)
             .collect();
         for link in late {
-            self.cut(link, Reason::NotInTheRoom, "no hello in time", now);
+            self.cut_late(link, now);
         }
         self.tree.handle_timeout(now);
         self.expire_commands(now);

@@ -15,11 +15,15 @@ use crate::{
     wire::message::{Entries, Message},
 };
 
-use super::{Event, Left, Member, OnStage, Output, Route, refusal};
+use super::{Event, Left, Member, OnStage, Output, Route, greeting::EntriesAsked, refusal};
 
 /// Pause between two requests for the log because sound runs ahead of it. A few a second find an entry before the
 /// sound that waits for it is too old; one for each packet would make the parent cut us off.
 const AHEAD_PAUSE: Duration = Duration::from_millis(200);
+
+/// How long a neighbour may take to send entries. A batch of them on a slow line takes seconds; whoever takes longer
+/// would hold up a newcomer that could ask others.
+const ENTRIES_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Profiles that fit one frame, each as large as a person may make it: 70 bytes are its envelope.
 const PROFILES_AT_ONCE: usize = limits::CONTROL_FRAME / (<Profile as Statement>::MAX + 70);
@@ -52,19 +56,21 @@ impl Member {
         self.route(Route::Head(head));
     }
 
-    /// Asks the parent for what the speakers know already, but not for every packet that says so.
+    /// Asks for what the speakers know already, but not for every packet that says so. The parent may hide it, so the
+    /// standby is asked too.
     pub(super) fn handle_sound_ahead(&mut self, now: Duration) {
-        let Some(parent) = self.place().parent() else {
+        if self.asked_ahead.is_some_and(|asked| now < asked + AHEAD_PAUSE) {
             return;
-        };
-        if self.asked_ahead.is_none_or(|asked| now >= asked + AHEAD_PAUSE) {
-            self.asked_ahead = Some(now);
-            self.ask_for_entries(parent);
+        }
+        self.asked_ahead = Some(now);
+        let above = [self.place().parent(), self.tree.standby()];
+        for link in above.into_iter().flatten() {
+            self.ask_for_entries(link, now);
         }
     }
 
     /// Notes what a neighbour claims to have, and asks it for what is not here.
-    pub(super) fn want_entries(&mut self, link: Neighbour, theirs: Head) {
+    pub(super) fn want_entries(&mut self, link: Neighbour, theirs: Head, now: Duration) {
         let ours = self.head().sequence;
         let is_chair = self.chairing.due().is_some();
         if self.log.is_none() || is_chair || theirs.sequence <= ours {
@@ -73,16 +79,19 @@ impl Member {
         if let Some(neighbour) = self.links.get_mut(&link) {
             neighbour.claimed = neighbour.claimed.max(theirs.sequence);
         }
-        self.ask_for_entries(link);
+        self.ask_for_entries(link, now);
     }
 
     /// Asks a neighbour for what follows our head, unless its answer is under way.
-    fn ask_for_entries(&mut self, link: Neighbour) {
+    fn ask_for_entries(&mut self, link: Neighbour, now: Duration) {
         let after = self.head().sequence;
-        let Some(neighbour) = self.links.get_mut(&link).filter(|link| !link.awaits_entries) else {
+        let Some(neighbour) = self.links.get_mut(&link).filter(|link| link.asked.is_none()) else {
             return;
         };
-        neighbour.awaits_entries = true;
+        neighbour.asked = Some(EntriesAsked {
+            after,
+            deadline: now + ENTRIES_TIMEOUT,
+        });
         self.send(link, Message::EntriesWanted { after });
     }
 
@@ -102,16 +111,14 @@ impl Member {
 
     pub(super) fn handle_entries(&mut self, link: Neighbour, entries: Entries, now: Duration) {
         let Entries { entries, more } = entries;
-        let was_asked = self
-            .links
-            .get_mut(&link)
-            .is_some_and(|link| core::mem::take(&mut link.awaits_entries));
+        let asked = self.links.get_mut(&link).and_then(|link| link.asked.take());
+        let before = asked.map_or(self.head().sequence, |asked| asked.after);
         for signed in entries {
             let Some(log) = self.log.as_mut() else { return };
             match log.handle_entry(signed) {
                 Ok(Some(applied)) => self.handle_applied(applied, now),
                 Ok(None) => {}
-                Err(EntryError::Gap { .. }) => return self.ask_for_entries(link),
+                Err(EntryError::Gap { .. }) => return self.ask_for_entries(link, now),
                 Err(EntryError::UpdateNeeded { .. }) => {
                     self.event(Event::UpdateNeeded);
                     let text = "the room uses what this program does not know: an update is needed";
@@ -123,9 +130,12 @@ impl Member {
                 return;
             }
         }
-        if more {
-            self.ask_for_entries(link);
-        } else if let Some(neighbour) = self.links.get_mut(&link).filter(|_| was_asked) {
+        if more && self.head().sequence > before {
+            self.ask_for_entries(link, now);
+        } else if more && asked.is_some() {
+            // Whoever says so and brings nothing would be asked for ever.
+            return self.cut(link, Reason::Malformed, "more entries that do not come", now);
+        } else if let Some(neighbour) = self.links.get_mut(&link).filter(|_| asked.is_some()) {
             // That was all it has, whatever it claimed.
             neighbour.claimed = 0;
         }
@@ -144,7 +154,7 @@ impl Member {
                 let beacon = beacon.clone();
                 self.clock.handle_beacon(&beacon, now);
                 self.chair_heard = now;
-                self.want_entries(link, beacon.head);
+                self.want_entries(link, beacon.head, now);
                 self.send_to_children(&Message::Beacon(beacon.signed().clone()));
                 if !beacon.is_farewell() {
                     self.tree.set_roots(beacon.root, beacon.fallback, now);

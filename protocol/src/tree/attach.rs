@@ -155,6 +155,7 @@ impl Tree {
             }
             // Two that move at once can meet so: nobody is at fault.
             Err(PathError::Loop) => {
+                self.search.note_no_place(link);
                 self.release(link);
                 return self.seek_on(now);
             }
@@ -177,6 +178,7 @@ impl Tree {
             if candidates.is_empty() || !self.search.note_redirect() {
                 self.search
                     .note_refused(refusal(Reason::Full, "redirected without end"));
+                self.search.note_no_place(link);
                 self.release(link);
                 return self.seek_on(now);
             }
@@ -206,6 +208,7 @@ impl Tree {
         };
         if self.place == Place::Seeking {
             self.search.note_refused(refusal);
+            self.search.note_no_place(link);
             self.release(link);
             self.seek_on(now);
         } else {
@@ -221,6 +224,7 @@ impl Tree {
             if self.standby.is_at(asked.link) {
                 self.lose_standby(now);
             }
+            self.search.note_no_place(asked.link);
             self.release(asked.link);
             self.seek_on(now);
         } else {

@@ -305,6 +305,9 @@ impl Tree {
         if self.place.parent() == Some(link) {
             self.lose_parent(Why::Failover, now);
         }
+        if gone.ours && !gone.is_ready {
+            self.seek_on(now);
+        }
         self.feed(now);
     }
 

@@ -45,7 +45,8 @@ const BETTER_PAUSE_MOST: Duration = Duration::from_secs(320);
 /// serve others go first, and the place is not asked for by all.
 const RISE_SPREAD: Duration = Duration::from_secs(3);
 
-/// How often a root that took the part of another looks whether that one is back.
+/// How often a root that took the part of another looks whether that one is back. The first look is at once: it may be
+/// that only the link to it broke.
 const ROOT_BACK: Duration = Duration::from_secs(5);
 
 /// What is under way.
@@ -155,6 +156,9 @@ impl Tree {
     /// Leaves the room without a gap for those below: each child is told whom to ask, and served until it has gone.
     /// `false` when there is nobody to wait for; else [`Output::MayLeave`] follows.
     pub fn leave(&mut self, now: Duration) -> bool {
+        if self.moving.is_leaving() {
+            return true;
+        }
         let children: Vec<Neighbour> = self.children().collect();
         if children.is_empty() || !matches!(self.place, Place::Attached { .. }) {
             return false;
@@ -308,7 +312,7 @@ impl Tree {
     pub(super) fn become_root(&mut self, now: Duration) {
         self.place = Place::Root;
         let deposed = self.around.root.take();
-        self.moving.deposed = deposed.map(|root| (root, now + ROOT_BACK));
+        self.moving.deposed = deposed.map(|root| (root, now));
         self.around = crate::wire::message::Position::default();
         if let Some(standby) = self.standby.held() {
             self.lose_standby(now);

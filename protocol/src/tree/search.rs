@@ -1,5 +1,6 @@
 //! Looking for a place while there is none: whom to ask, how often, and when to give up.
 
+use alloc::collections::BTreeSet;
 use core::time::Duration;
 
 use crate::{neighbour::Neighbour, wire::message::Refusal};
@@ -28,6 +29,8 @@ pub(super) struct Search {
     rounds: u32,
     /// Whether it was told that there is no place.
     is_told: bool,
+    /// Links that are kept for another use, and on which there was no place in this round.
+    no_place: BTreeSet<Neighbour>,
     /// The last refusal, to be shown if it comes to nothing.
     refusal: Option<Refusal>,
 }
@@ -41,6 +44,7 @@ impl Search {
             redirects: 0,
             rounds: 0,
             is_told: why == Why::Attached,
+            no_place: BTreeSet::new(),
             refusal: None,
         }
     }
@@ -70,11 +74,17 @@ impl Search {
         self.redirects = 0;
     }
 
+    /// Remembers that whoever is at the other end gave no place: it is not asked again in this round.
+    pub(super) fn note_no_place(&mut self, link: Neighbour) {
+        self.no_place.insert(link);
+    }
+
     /// A place was found.
     pub(super) fn end(&mut self) {
         self.due = None;
         self.refusal = None;
         self.redirects = 0;
+        self.no_place.clear();
     }
 }
 
@@ -165,6 +175,7 @@ impl Tree {
             return self.outputs.push_back(Output::GaveUp(refusal));
         }
         self.search.due = None;
+        self.search.no_place.clear();
         self.search.rounds += 1;
         self.outputs.push_back(Output::Seek);
     }
@@ -193,6 +204,7 @@ impl Tree {
         self.links
             .iter()
             .filter(|(link, linked)| linked.ours && linked.is_ready && self.children.slot(**link).is_none())
+            .filter(|(link, _)| !self.search.no_place.contains(link))
             .min_by_key(|(_, linked)| Some(linked.candidate.peer) != root)
             .map(|(link, _)| *link)
     }

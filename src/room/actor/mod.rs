@@ -69,7 +69,11 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) enum Note {
     /// A control substream that we wanted is open.
-    Opened { peer: PeerId, control: Control },
+    Opened {
+        peer: PeerId,
+        control: Control,
+        errand: Errand,
+    },
     /// Nobody was reached; why, for people.
     NobodyFound { errand: Errand, why: String },
     /// All who could be called have refused.
@@ -162,6 +166,8 @@ struct Actor {
     ready: Option<oneshot::Sender<Result<Person, RoomError>>>,
     leaving: Option<(LeftReason, oneshot::Sender<Stats>)>,
     left: Option<LeftReason>,
+    /// Whether the last handle is gone: no request will come.
+    is_forsaken: bool,
     events: EventSender,
     requests: mpsc::Receiver<Request>,
     arrivals: mpsc::Receiver<Arrival>,
@@ -219,6 +225,7 @@ impl Actor {
             ready: Some(ready),
             leaving: None,
             left: None,
+            is_forsaken: false,
             events,
             requests,
             arrivals: setup.arrivals,
@@ -240,7 +247,7 @@ impl Actor {
                 Some(note) = self.notes.1.recv() => self.handle_note(note),
                 Some(arrival) = self.arrivals.recv() => self.handle_arrival(arrival),
                 Some(signal) = self.signals.recv() => self.handle_signal(signal),
-                request = self.requests.recv() => self.handle_request(request).await,
+                request = self.requests.recv(), if !self.is_forsaken => self.handle_request(request).await,
                 event = next_event(self.listening.as_ref()) => self.tell(event),
                 _ = stats.tick() => {
                     if self.ready.is_none() {
@@ -258,8 +265,15 @@ impl Actor {
 
     fn handle_note(&mut self, note: Note) {
         match note {
-            Note::Opened { peer, control } => {
-                self.start_link(peer, control, Side::Opener);
+            Note::Opened {
+                peer,
+                control,
+                errand,
+            } => {
+                if self.start_link(peer, control, Side::Opener).is_none() {
+                    self.why_nobody = "its key is of a kind that no member has".to_owned();
+                    self.input(MemberInput::NobodyFound { errand });
+                }
             }
             Note::NobodyFound { errand, why } => {
                 self.why_nobody = why;
@@ -339,6 +353,7 @@ impl Actor {
                 self.input(MemberInput::Leave);
             }
             None => {
+                self.is_forsaken = true;
                 self.fall_silent_and_pass().await;
                 self.input(MemberInput::Leave);
             }
