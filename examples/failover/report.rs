@@ -20,6 +20,9 @@ const HOST_GAP_MS: u64 = 500;
 /// The same when parent and standby of a listener are killed at once: it has to find somebody new.
 const BOTH_GAP_MS: u64 = 1_500;
 
+/// Milliseconds of sound in a frame.
+const FRAME_MS: u64 = 20;
+
 /// One listener.
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
@@ -44,6 +47,8 @@ pub(crate) struct Total {
     #[serde(flatten)]
     pub(crate) sum: Sum,
     pub(crate) missing: u64,
+    /// The longest that any listener has heard nothing at the end, or knows nothing of.
+    pub(crate) unheard_ms: u64,
     pub(crate) received: u64,
     pub(crate) expected: u64,
     /// Share of the frames said that were played as they were said.
@@ -138,6 +143,7 @@ impl Total {
             kills: strikes.len(),
             sum,
             missing,
+            unheard_ms: rows.iter().map(|row| row.missing).max().unwrap_or_default() * FRAME_MS,
             received,
             expected,
             played: received as f64 / (expected + missing).max(1) as f64,
@@ -161,6 +167,11 @@ impl Total {
             }
         };
         demand(self.expected > 0, "nobody heard anything".into());
+        let (kills, wanted) = (self.kills, options.strikes());
+        demand(
+            kills >= wanted as usize,
+            format!("{kills} kills counted, {wanted} were to be"),
+        );
         demand(
             self.gone == 0,
             format!("{} listeners left by themselves", self.gone),
@@ -170,7 +181,7 @@ impl Total {
             lonely == 0,
             format!("after {lonely} kills somebody found no parent"),
         );
-        let gap = self.sum.longest_gap_ms;
+        let gap = self.sum.longest_gap_ms.max(self.unheard_ms);
         if options.host {
             demand(
                 gap <= HOST_GAP_MS,

@@ -185,7 +185,7 @@ pub(crate) fn choose(scene: &Scene, options: &Options, draw: u64) -> Option<Vec<
         let worth = scene.here().filter(|member| is_worth_it(scene, member));
         worth.map(|member| vec![member.name.clone()]).collect()
     };
-    if choices.is_empty() {
+    if choices.is_empty() && !options.both {
         // A tree that has shrunk: whoever has most below.
         let relays = scene.here().filter(|member| member.part == Part::Relay);
         let busiest = relays.max_by_key(|member| scene.below(&member.name).len())?;

@@ -1,4 +1,4 @@
-//! Announcements: how a public room is listed without a server, and the directory that holds them (SPEC.md section 13).
+//! Announcements: how a public room is listed without a server (SPEC.md section 13).
 //!
 //! An announcement carries the room's genesis, so it proves by itself who the host is; what it claims besides (how
 //! many listen) is shown as a claim. Clocks may be wrong: an announcement that a member itself hands over is fresh

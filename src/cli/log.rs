@@ -7,14 +7,11 @@ use std::{
 };
 
 use clap::Subcommand;
-use majlis::event::Event;
+use majlis::{event::Event, home::LOG_FILE};
 use majlis_protocol::log::{self, Report};
 use serde_json::json;
 
 use super::{face::Face, options::NodeFlags};
-
-/// Most bytes of a log that are read, as in a home.
-const LOG_FILE: u64 = 256 << 20;
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "Examples:

@@ -133,6 +133,25 @@ impl NodeFlags {
     }
 }
 
+impl NodeFlags {
+    /// The options that were typed and are for a node alone.
+    pub(crate) fn of_the_node(&self) -> Vec<&'static str> {
+        [
+            ("--listen", !self.listen.is_empty()),
+            ("--announce", !self.announce.is_empty()),
+            ("--bootstrap", !self.bootstrap.is_empty()),
+            ("--transport", self.transport.is_some()),
+            ("--mdns", self.mdns.is_some()),
+            ("--max-children", self.max_children.is_some()),
+            ("--uplink", self.uplink.is_some()),
+            ("--nick", self.nick.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(word, was_typed)| was_typed.then_some(word))
+        .collect()
+    }
+}
+
 impl SeatFlags {
     /// The seat in a room. `started` is when the arguments had been read.
     pub(crate) fn resolve(&self, started: std::time::Instant) -> anyhow::Result<Seat> {

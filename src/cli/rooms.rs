@@ -54,7 +54,7 @@ struct Shown(BTreeMap<String, Value>);
 
 pub(crate) async fn run(args: RoomsArgs, flags: &NodeFlags) -> anyhow::Result<()> {
     let home = flags.home()?;
-    let face = Face::new(flags.json);
+    let mut face = Face::new(flags.json);
     let mut signals = Signals::new()?;
     let wait = args.wait.unwrap_or(DEFAULT_WAIT);
     let end = if args.watch {
@@ -63,7 +63,17 @@ pub(crate) async fn run(args: RoomsArgs, flags: &NodeFlags) -> anyhow::Result<()
         Instant::now().checked_add(wait)
     };
     match reachable(&home).await? {
-        Some(client) => ask(&client, &args, end, face, &mut signals).await,
+        Some(client) => {
+            let unused = flags.of_the_node();
+            if !unused.is_empty() {
+                let text = format!(
+                    "the node that runs in this home is asked, and keeps its own {}",
+                    unused.join(", ")
+                );
+                face.tell(Event::Warning { text })?;
+            }
+            ask(&client, &args, end, face, &mut signals).await
+        }
         None => look_around(&args, flags, &home, end, face, &mut signals).await,
     }
 }

@@ -16,7 +16,7 @@ use super::{HomeError, atomic};
 
 /// Most bytes of a log that are read. A hundred thousand of the entries that people cause fit many times over; a
 /// larger file is not a log of ours.
-const LOG_FILE: u64 = 256 << 20;
+pub const LOG_FILE: u64 = 256 << 20;
 
 /// The log of one room, open for appending.
 #[derive(Debug)]
@@ -89,13 +89,13 @@ impl RoomLog {
         Ok(Loaded { bytes, cut })
     }
 
-    /// Appends one record as `majlis_protocol::log::file::record` makes it. It is on disk when this returns.
+    /// Appends records as `majlis_protocol::log::file::record` makes them. They are on disk when this returns.
     ///
     /// # Errors
-    /// [`HomeError::Write`], with the file as it was: what was written of the record is cut off again, at the latest
-    /// before the next append, with which the record is tried once more.
-    pub fn append(&mut self, record: &[u8]) -> Result<(), HomeError> {
-        self.unwritten.extend_from_slice(record);
+    /// [`HomeError::Write`], with the file as it was: what was written of the records is cut off again, at the latest
+    /// before the next append, with which they are tried once more.
+    pub fn append(&mut self, records: &[u8]) -> Result<(), HomeError> {
+        self.unwritten.extend_from_slice(records);
         self.write_all().map_err(|source| self.failed(source))
     }
 

@@ -30,7 +30,7 @@ use majlis_protocol::{
 };
 
 pub use access::{ApiAccess, Granted};
-pub use log::{Loaded, RoomLog};
+pub use log::{LOG_FILE, Loaded, RoomLog};
 
 /// Most remembered addresses. A newcomer needs one that answers; more than this is time spent on dead ones.
 const KNOWN_PEERS: usize = 256;

@@ -10,7 +10,10 @@ use majlis_protocol::{
     wire::message::{Message, Refusal},
 };
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::{
+        OwnedSemaphorePermit, Semaphore,
+        mpsc::{self, error::TrySendError},
+    },
     time,
 };
 
@@ -104,11 +107,20 @@ async fn greet(peer: PeerId, stream: Stream, rooms: &Rooms) {
                     control,
                     hello: Message::Hello(hello),
                 };
-                if let Err(unheard) = arrivals.try_send(arrival) {
-                    let control = unheard.into_inner().control;
-                    return turn_away(control, Reason::TooMany, "many are arriving: try again").await;
-                }
-                return;
+                return match arrivals.try_send(arrival) {
+                    Ok(()) => {}
+                    Err(TrySendError::Full(arrival)) => {
+                        turn_away(arrival.control, Reason::TooMany, "many are arriving: try again").await;
+                    }
+                    Err(TrySendError::Closed(arrival)) => {
+                        turn_away(
+                            arrival.control,
+                            Reason::UnknownRoom,
+                            "this node has left that room",
+                        )
+                        .await;
+                    }
+                };
             }
             None => (Reason::UnknownRoom, "this node is not in that room".to_owned()),
         },

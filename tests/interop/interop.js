@@ -1,5 +1,5 @@
 // A js-libp2p peer, which shares no code with this project, meets a community node and finds a room:
-// identify, gossipsub and Kademlia as protocol/SPEC.md has them (sections 2 and 12), over TCP on loopback.
+// identify, gossipsub and Kademlia as protocol/SPEC.md has them (sections 2 and 13), over TCP on loopback.
 //
 // The peer is told the node's address and nothing else; the room and its host it learns from the network.
 

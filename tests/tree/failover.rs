@@ -113,8 +113,21 @@ fn sound_comes_back_when_parent_and_standby_die_at_once() {
     let both = run(&["--both", "--kills", "1", "--pause", "8s"]);
     let gap = both.number("longest_gap_ms");
     println!("sound was gone for {gap} ms");
-    assert_eq!(both.number("gone"), 0, "{}", both.total());
-    assert!(gap <= 5_000, "{}", both.total());
+    assert_eq!(
+        (both.number("gone"), both.number("kills")),
+        (0, 1),
+        "{}",
+        both.total()
+    );
+    for kill in both.all("reparented") {
+        assert_eq!(list(&kill["victims"]).count(), 2, "{kill}");
+    }
+    if both.number("stalls") > 0 {
+        println!("the machine stood still: how soon it came back says little");
+        assert!(gap <= 5_000, "{}", both.total());
+    } else {
+        assert!(both.is_good, "{}", both.total());
+    }
     for window in both.all("window").filter(|window| !window["after"].is_null()) {
         println!("{window}");
     }

@@ -110,6 +110,11 @@ impl Children {
         self.of(Slot::Child).count()
     }
 
+    /// Since when the oldest of them takes it.
+    pub(super) fn oldest_since(&self) -> Option<Duration> {
+        self.of(Slot::Child).map(|(_, child)| child.since).min()
+    }
+
     /// Places for children that nobody has.
     pub(super) fn free(&self) -> usize {
         self.capacity.saturating_sub(self.len())

@@ -398,7 +398,8 @@ impl Tree {
             return;
         };
         let serves = self.children.len() > 0 && self.children.free() > 0;
-        let proven = serves && now >= self.placed_at + PROVEN_AFTER;
+        let oldest = self.children.oldest_since();
+        let proven = serves && oldest.is_some_and(|since| now >= since.max(self.placed_at) + PROVEN_AFTER);
         if (proven || self.around.room_above)
             && let Some(elder) = self
                 .acquaintances()

@@ -365,35 +365,57 @@ impl Actor {
         self.member.handle(input, now);
     }
 
-    /// Does what the member says until it says no more.
+    /// Does what the member says until it says no more. What it wants stored is on disk before anything else is done, and
+    /// all of it at once: a newcomer takes in a long log a batch at a time.
     async fn perform(&mut self) {
-        while let Some(output) = self.member.poll_output() {
-            match output {
-                MemberOutput::Store(record) => self.store(record.into()).await,
-                MemberOutput::Send { to, message } => self.send(to, &message),
-                MemberOutput::Close(link) => drop(self.links.remove(&link)),
-                MemberOutput::Dial { errand, candidates } => {
-                    let leads = seek::leads_of_candidates(&candidates, self.member.refusers());
-                    self.dial(errand, leads);
+        loop {
+            let mut records = Vec::new();
+            let mut outputs = Vec::new();
+            while let Some(output) = self.member.poll_output() {
+                match output {
+                    MemberOutput::Store(record) => records.extend_from_slice(&record),
+                    output => outputs.push(output),
                 }
-                MemberOutput::Seek => self.seek(),
-                MemberOutput::Route(route) => self.route(route),
-                MemberOutput::Stage(stage) => self.take_stage(stage),
-                MemberOutput::Done { command, result } => {
-                    if let Some(reply) = self.replies.remove(&command) {
-                        let _ = reply.send(result);
-                    }
-                }
-                MemberOutput::Event(event) => self.handle_event(event),
+            }
+            if !records.is_empty() {
+                self.store(records).await;
+            }
+            if outputs.is_empty() {
+                return;
+            }
+            for output in outputs {
+                self.do_output(output);
             }
         }
     }
 
-    /// Appends a record to the log file, on a thread that may wait for the disk.
-    async fn store(&mut self, record: Vec<u8>) {
+    fn do_output(&mut self, output: MemberOutput) {
+        match output {
+            // Stored already.
+            MemberOutput::Store(_) => {}
+            MemberOutput::Send { to, message } => self.send(to, &message),
+            MemberOutput::Close(link) => drop(self.links.remove(&link)),
+            MemberOutput::Dial { errand, candidates } => {
+                let leads = seek::leads_of_candidates(&candidates, self.member.refusers());
+                self.dial(errand, leads);
+            }
+            MemberOutput::Seek => self.seek(),
+            MemberOutput::Route(route) => self.route(route),
+            MemberOutput::Stage(stage) => self.take_stage(stage),
+            MemberOutput::Done { command, result } => {
+                if let Some(reply) = self.replies.remove(&command) {
+                    let _ = reply.send(result);
+                }
+            }
+            MemberOutput::Event(event) => self.handle_event(event),
+        }
+    }
+
+    /// Appends records to the log file, on a thread that may wait for the disk.
+    async fn store(&mut self, records: Vec<u8>) {
         let Some(mut log) = self.log.take() else { return };
         let stored = tokio::task::spawn_blocking(move || {
-            let result = log.append(&record);
+            let result = log.append(&records);
             (log, result)
         });
         match stored.await {

@@ -117,8 +117,12 @@ impl Actor {
 
     /// A file or a tone starts by itself, once enough listeners are there to hear it. A microphone never does.
     pub(super) fn start_input_if_due(&mut self) {
-        let others = self.member.tree().members().saturating_sub(1);
-        let enough = self.wait_listeners <= others || self.member.parent().is_some();
+        // The root counts its own tree, and the others hear of it.
+        let listeners = match self.member.parent() {
+            Some(_) => self.member.listeners(),
+            None => self.member.tree().members().saturating_sub(1),
+        };
+        let enough = self.wait_listeners <= listeners;
         let Some(speaking) = self.speaking.as_mut().filter(|_| enough) else {
             return;
         };

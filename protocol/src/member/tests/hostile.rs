@@ -385,3 +385,78 @@ fn a_busy_chair_is_not_taken_for_a_flood() {
     assert_eq!(world.members[listener].head().sequence, 300);
     assert_eq!(world.members[listener].parent(), Some(Peer([1; 32])));
 }
+
+/// A stranger that has welcomed a newcomer and claims to have a thousand entries.
+fn boaster(world: &mut World, newcomer: usize, seed: u8) -> Neighbour {
+    let link = world.asked(newcomer, seed);
+    let greeting = hello(seed, |_| ());
+    let welcome = Welcome {
+        genesis: genesis().signed().clone(),
+        certificate: greeting.certificate,
+        profile: greeting.profile,
+        alias: Alias(0),
+        head: head_far_ahead(),
+        beacon: None,
+        addresses: vec![],
+        extensions: vec![],
+    };
+    world.say(newcomer, link, Message::Welcome(welcome));
+    link
+}
+
+#[test]
+fn who_claims_entries_and_sends_none_holds_a_newcomer_up_for_ten_seconds() {
+    let mut world = World::hosted();
+    let newcomer = world.newcomer(2);
+    let link = boaster(&mut world, newcomer, 9);
+    assert_eq!(
+        world
+            .said(link)
+            .into_iter()
+            .filter(|said| asks_for_entries(said))
+            .count(),
+        1
+    );
+    world.pass(Duration::from_millis(9_999));
+    assert_eq!((world.refusal_on(link), seeks(&world, newcomer)), (None, 1));
+    world.pass(Duration::from_millis(1));
+    assert_eq!(world.refusal_on(link), Some(Reason::Expired));
+    world.pass(Duration::ZERO);
+    assert_eq!(seeks(&world, newcomer), 2, "the next is looked for at once");
+    assert!(world.members[newcomer].refusers().contains(&Peer([9; 32])));
+}
+
+#[test]
+fn who_says_that_there_is_more_and_sends_nothing_is_asked_once() {
+    let mut world = World::hosted();
+    let newcomer = world.newcomer(2);
+    let link = boaster(&mut world, newcomer, 9);
+    let nothing = Entries {
+        entries: vec![],
+        more: true,
+    };
+    world.say(newcomer, link, Message::Entries(nothing));
+    let asked = world.said(link).into_iter().filter(|said| asks_for_entries(said));
+    assert_eq!(asked.count(), 1);
+    assert_eq!(world.refusal_on(link), Some(Reason::Malformed));
+}
+
+#[test]
+fn what_a_parent_hides_is_asked_of_the_standby_too() {
+    let mut world = tree::grown(20, 4);
+    let listener = world
+        .alive()
+        .find(|at| world.members[*at].place().depth() == 2 && world.members[*at].standby().is_some())
+        .expect("a listener with a standby");
+    let parent = world.members[listener].place().parent().expect("a parent");
+    let standby = world.members[listener].tree().standby().expect("a standby");
+    let before = world.seen.len();
+    world.members[listener].handle(Input::SoundAhead, world.now);
+    world.run();
+    for link in [parent, standby] {
+        let asked = world.seen[before..].iter().any(|(_, output)| {
+            matches!(output, Output::Send { to, message } if *to == link && asks_for_entries(&&**message))
+        });
+        assert!(asked, "{link:?}");
+    }
+}

@@ -9,7 +9,7 @@ use crate::{
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A room of a host with this many places, and so many members with as many, who reach each other.
-fn grown(members: u8, places: usize) -> World {
+pub(super) fn grown(members: u8, places: usize) -> World {
     let mut world = World::hosted();
     world.dials = true;
     world.members.clear();
@@ -50,7 +50,7 @@ impl World {
             .expect("a member")
     }
 
-    fn alive(&self) -> impl Iterator<Item = usize> + '_ {
+    pub(super) fn alive(&self) -> impl Iterator<Item = usize> + '_ {
         (0..self.members.len()).filter(|at| !self.dead.contains(at) && !self.members[*at].has_left())
     }
 
@@ -572,4 +572,41 @@ fn an_uplink_decides_over_the_places_once_the_rooms_bitrate_is_known() {
     );
     world.members[0].set_uplink(200_000, world.now);
     assert_eq!(world.members[0].tree().capacity(), 1);
+}
+
+#[test]
+fn an_orphan_that_its_standby_refuses_asks_others_and_not_the_same_again_at_once() {
+    let mut world = grown(20, 4);
+    let orphan = world
+        .alive()
+        .find(|at| world.members[*at].place().depth() == 2 && world.members[*at].standby().is_some())
+        .expect("a listener with a standby");
+    let parent = world.members[orphan].place().parent().expect("a parent");
+    let standby = world.members[orphan].tree().standby().expect("a standby");
+    // From here on the test plays all others.
+    world.dials = false;
+    world.links.clear();
+    let before = world.seen.len();
+    world.members[orphan].handle(Input::LinkDown { link: parent }, world.now);
+    world.run();
+    for _ in 0..3 {
+        let full = refusal(Reason::Full, "no place");
+        world.say(orphan, standby, Message::AttachRefused(full));
+    }
+    let outputs = || world.seen[before..].iter().map(|(_, output)| output);
+    let asked = outputs().filter(|output| {
+        matches!(output, Output::Send { to, message } if *to == standby
+            && matches!(&**message, Message::Attach(attach) if attach.slot == Slot::Child))
+    });
+    assert_eq!(asked.count(), 1);
+    let dials = outputs().any(|output| {
+        matches!(
+            output,
+            Output::Dial {
+                errand: Errand::Place,
+                ..
+            }
+        )
+    });
+    assert!(dials, "its elders and the root are asked");
 }
