@@ -9,4 +9,5 @@ pub mod media;
 pub mod net;
 pub mod node;
 mod queue;
+mod regular_file;
 pub mod room;

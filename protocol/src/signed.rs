@@ -153,6 +153,11 @@ impl<T: Statement> Signed<T> {
         decode(bytes, T::NAME)
     }
 
+    /// Whether bytes begin with a whole envelope, whatever follows it.
+    pub(crate) fn begins(bytes: &[u8]) -> bool {
+        postcard::take_from_bytes::<Self>(bytes).is_ok()
+    }
+
     /// The envelope as bytes, for messages and files.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {

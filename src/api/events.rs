@@ -2,14 +2,15 @@
 //!
 //! A client that does not read is let go; it never holds a room back.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
     extract::{
         State,
         ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code},
     },
-    response::Response,
+    http::StatusCode,
+    response::{IntoResponse, Response},
 };
 use majlis_protocol::room::RoomId;
 use serde_json::Value;
@@ -19,7 +20,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, timeout},
 };
 
-use super::routes::Context;
+use super::routes::{Context, refusal};
 use crate::{
     event::Stamped,
     node::Node,
@@ -40,10 +41,16 @@ const NEW_ROOMS: Duration = Duration::from_millis(250);
 
 /// Opens the stream.
 pub(super) async fn open(State(context): State<Context>, upgrade: WebSocketUpgrade) -> Response {
+    let Ok(place) = Arc::clone(&context.sockets).try_acquire_owned() else {
+        return refusal(StatusCode::SERVICE_UNAVAILABLE, "too many WebSockets are open").into_response();
+    };
     upgrade
         .max_message_size(MESSAGE)
         .max_frame_size(MESSAGE)
-        .on_upgrade(move |socket| stream(socket, context))
+        .on_upgrade(async move |socket| {
+            stream(socket, context).await;
+            drop(place);
+        })
 }
 
 async fn stream(mut socket: WebSocket, mut context: Context) {

@@ -1,5 +1,7 @@
 //! What the API answers: one function a request, over [`Node`] and [`RoomHandle`].
 
+use std::sync::Arc;
+
 use axum::{
     Json, Router,
     extract::{
@@ -14,7 +16,7 @@ use axum::{
 use majlis_protocol::room::{RoomId, RoomTag};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::{Act, Mic, events, guard, keys};
 use crate::{
@@ -33,6 +35,8 @@ pub(super) struct Context {
     pub(super) node: Node,
     /// Changes, or is gone, when the server ends.
     pub(super) end: watch::Receiver<()>,
+    /// Places for WebSockets, which outlive the connections that are counted as they are accepted.
+    pub(super) sockets: Arc<Semaphore>,
 }
 
 /// An answer of refusal, as every request gives it.

@@ -19,7 +19,7 @@ use crate::{
     node::Node,
 };
 
-/// Most connections at a time. A person's own programs need a handful; a program that leaks them must not use up
+/// Most connections at a time, and most WebSockets. A person's own programs need a handful; a program that leaks them must not use up
 /// the files that the room needs.
 const CONNECTIONS: usize = 32;
 
@@ -30,7 +30,7 @@ const HEADERS: usize = 8 << 10;
 const HEADER_COUNT: usize = 64;
 
 /// How long a client may take to send its headers. On loopback more is a client that hangs.
-const HEADER_TIME: Duration = Duration::from_secs(10);
+const HEADER_TIME: Duration = Duration::from_secs(2);
 
 /// How long to wait after an accept that failed, as for want of files, before trying again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -68,7 +68,12 @@ impl Server {
         let port = listener.local_addr().map_err(ApiError::Bind)?.port();
         let granted = ApiAccess::grant(home, port)?;
         let (end, ended) = watch::channel(());
-        let router = routes::router(Context { node, end: ended }, granted.access().clone());
+        let context = Context {
+            node,
+            end: ended,
+            sockets: Arc::new(Semaphore::new(CONNECTIONS)),
+        };
+        let router = routes::router(context, granted.access().clone());
         let task = tokio::spawn(accept(listener, router));
         Ok(Self {
             granted,

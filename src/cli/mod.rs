@@ -14,6 +14,7 @@ mod join;
 mod log;
 mod node;
 mod options;
+mod printer;
 mod rooms;
 mod show;
 mod signals;

@@ -3,7 +3,7 @@
 use clap::Args;
 use majlis::{api, node::Node};
 
-use super::{face::Face, options::NodeFlags, signals::Signals};
+use super::{face::Face, options::NodeFlags, printer::Printer, signals::Signals};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -16,32 +16,36 @@ pub(crate) struct NodeArgs {}
 pub(crate) async fn run(NodeArgs {}: NodeArgs, flags: &NodeFlags) -> anyhow::Result<()> {
     let home = flags.home()?;
     let mut signals = Signals::new()?;
-    let mut face = Face::new(flags.json);
+    let printer = Printer::new(Face::new(flags.json));
     let mut config = flags.resolve(home.clone());
     config.community = true;
     let node = Node::start(config).await?;
-    let result = serve(&node, &home, &mut face, &mut signals).await;
+    let result = serve(&node, &home, &printer, &mut signals).await;
     node.shutdown().await;
-    result
+    printer.finish(result).await
 }
 
 /// Says where the node listens, and which rooms come and go, until a signal comes.
 async fn serve(
     node: &Node,
     home: &std::path::Path,
-    face: &mut Face,
+    printer: &Printer,
     signals: &mut Signals,
 ) -> anyhow::Result<()> {
     let _api = api::Server::start(node.clone(), home).await?;
     let mut listings = node.watch_listings();
-    face.tell(node.listening())?;
+    printer.tell(node.listening()).await?;
     loop {
+        let event = tokio::select! {
+            () = signals.next() => return Ok(()),
+            event = listings.next() => event,
+        };
+        let Some(event) = event else {
+            anyhow::bail!("the node ended by itself; start it again");
+        };
         tokio::select! {
             () = signals.next() => return Ok(()),
-            event = listings.next() => match event {
-                Some(event) => face.event(&event)?,
-                None => anyhow::bail!("the node ended by itself; start it again"),
-            },
+            ready = printer.ready() => ready?.send(event),
         }
     }
 }

@@ -14,7 +14,12 @@ use majlis::{
 };
 use tokio::sync::mpsc;
 
-use super::{face::Face, options::SeatFlags, signals::Signals};
+use super::{
+    face::Face,
+    options::SeatFlags,
+    printer::{self, NotRead, Printer},
+    signals::Signals,
+};
 
 /// A stay that has not begun: the node runs, the room is being opened or joined.
 #[derive(Debug)]
@@ -24,7 +29,7 @@ pub(crate) struct Stay<'a> {
     /// Its home.
     pub(crate) home: &'a Path,
     /// Where events are shown.
-    pub(crate) face: Face,
+    pub(crate) printer: Printer,
     /// Caught since before the node was started.
     pub(crate) signals: Signals,
     /// When to leave.
@@ -36,6 +41,8 @@ pub(crate) struct Stay<'a> {
 /// Why the waiting in a stay ended.
 enum Woken {
     Told(Option<Stamped>),
+    Printed { is_read: bool },
+    NotRead,
     Leave(LeftReason),
     Toggle,
     Toggled(Result<(), ActError>),
@@ -47,12 +54,12 @@ impl Stay<'_> {
         mut self,
         room: impl Future<Output = Result<RoomHandle, RoomError>>,
     ) -> anyhow::Result<()> {
-        let result = match self.face.tell(self.node.listening()) {
+        let result = match self.printer.tell(self.node.listening()).await {
             Ok(()) => self.enter(room).await,
-            Err(error) => Err(error.into()),
+            Err(not_read) => Err(not_read.into()),
         };
         self.node.shutdown().await;
-        result
+        self.printer.finish(result).await
     }
 
     async fn enter(
@@ -61,9 +68,12 @@ impl Stay<'_> {
     ) -> anyhow::Result<()> {
         let room = tokio::select! {
             room = room => room,
-            () = self.signals.next() => return Ok(self.face.tell(Event::Left { reason: LeftReason::Interrupted })?),
+            () = self.signals.next() => {
+                let reason = LeftReason::Interrupted;
+                return Ok(self.printer.tell(Event::Left { reason }).await?);
+            }
             () = until(self.deadline) => {
-                self.face.tell(Event::Left { reason: LeftReason::Duration })?;
+                self.printer.tell(Event::Left { reason: LeftReason::Duration }).await?;
                 anyhow::bail!("the time given with --duration was over before the room was reached");
             }
         };
@@ -71,7 +81,7 @@ impl Stay<'_> {
             Ok(room) => self.stay(room).await,
             Err(error) => {
                 if let Some(reason) = kept_out(&error) {
-                    self.face.tell(Event::Left { reason })?;
+                    self.printer.tell(Event::Left { reason }).await?;
                 }
                 Err(error.into())
             }
@@ -85,21 +95,32 @@ impl Stay<'_> {
         if room.is_host()
             && let Some(info) = room.info().await
         {
-            self.face.tell(Event::Room {
+            let room = Event::Room {
                 id: info.id,
                 link: info.link,
                 title: info.title,
-            })?;
+            };
+            self.printer.tell(room).await?;
         }
         let mut keys = self.enter_toggles.then(enter_key);
         let (toggled, mut toggles) = mpsc::channel(1);
-        let (mut on, mut left, mut gone) = (false, None, None);
+        let (mut on, mut left, mut is_read) = (false, None, true);
+        // An event that is still to be printed, and until when it may wait for a reader once this node leaves.
+        let (mut waiting, mut patience) = (None, None);
         loop {
             let leaving = left.is_some();
             let woken = tokio::select! {
-                event = events.next() => Woken::Told(event),
+                event = events.next(), if waiting.is_none() => Woken::Told(event),
+                ready = self.printer.ready(), if waiting.is_some() => {
+                    let is_read = ready.is_ok();
+                    if let (Ok(ready), Some(event)) = (ready, waiting.take()) {
+                        ready.send(event);
+                    }
+                    Woken::Printed { is_read }
+                }
                 () = self.signals.next() => Woken::Leave(LeftReason::Interrupted),
                 () = until(self.deadline), if !leaving => Woken::Leave(LeftReason::Duration),
+                () = until(patience), if patience.is_some() && waiting.is_some() => Woken::NotRead,
                 () = pressed(&mut keys) => Woken::Toggle,
                 Some(result) = toggles.recv() => Woken::Toggled(result),
             };
@@ -111,31 +132,33 @@ impl Stay<'_> {
                         Event::Left { reason } => left = Some(reason),
                         _ => {}
                     }
-                    if gone.is_none()
-                        && let Err(error) = self.face.event(&event)
-                    {
-                        // Nobody reads on: leave as on a signal, and say it no more.
-                        leave(&room, LeftReason::Interrupted);
-                        gone = Some(error);
-                    }
+                    waiting = is_read.then_some(event);
                 }
+                Woken::Printed { is_read: true } | Woken::Toggled(Ok(())) => {}
+                Woken::Printed { is_read: false } => {
+                    // Nobody reads on: leave as on a signal, and say it no more.
+                    is_read = false;
+                    leave(&room, LeftReason::Interrupted);
+                }
+                Woken::NotRead => return Err(NotRead.into()),
                 Woken::Leave(reason) if left.is_none() => {
                     left = Some(reason);
+                    patience = Instant::now().checked_add(printer::PATIENCE);
                     leave(&room, reason);
                 }
                 // Asked twice: do not wait for the others.
                 Woken::Leave(_) => break,
                 Woken::Toggle => toggle(&room, !on, toggled.clone()),
-                Woken::Toggled(Err(error)) => self.face.tell(Event::Warning {
-                    text: error.to_string(),
-                })?,
-                Woken::Toggled(Ok(())) => {}
+                Woken::Toggled(Err(error)) => {
+                    let text = error.to_string();
+                    self.printer.tell(Event::Warning { text }).await?;
+                }
             }
         }
-        match (gone, left) {
-            (Some(error), _) => Err(error.into()),
-            (None, Some(reason)) => outcome(reason),
-            (None, None) => anyhow::bail!("the room closed without a reason; please try again"),
+        match left {
+            _ if !is_read => Err(NotRead.into()),
+            Some(reason) => outcome(reason),
+            None => anyhow::bail!("the room closed without a reason; please try again"),
         }
     }
 }
@@ -155,7 +178,7 @@ impl<'a> Stay<'a> {
         Self {
             node,
             home,
-            face,
+            printer: Printer::new(face),
             signals,
             deadline: seat.duration.and_then(|duration| started.checked_add(duration)),
             enter_toggles: people && seat.has_microphone() && std::io::stdin().is_terminal(),

@@ -13,6 +13,7 @@ use ed25519_dalek::{
 use majlis_protocol::person::PersonKey;
 
 use super::{HomeError, atomic};
+use crate::regular_file;
 
 /// Most bytes of a key file that are read: an Ed25519 key takes about 200.
 const KEY_FILE: u64 = 4_096;
@@ -27,7 +28,7 @@ pub(super) fn read_or_create(path: &Path) -> Result<PersonKey, HomeError> {
 
 /// Reads the key if there is one.
 pub(super) fn read_existing(path: &Path) -> Result<Option<PersonKey>, HomeError> {
-    match File::open(path) {
+    match regular_file::open(path) {
         Ok(file) => read(path, file).map(Some),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(HomeError::Read {

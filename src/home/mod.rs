@@ -23,6 +23,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::regular_file;
 use majlis_protocol::{
     limits,
     person::{Person, PersonKey},
@@ -172,8 +173,8 @@ impl Home {
     pub fn known_peers(&self) -> Vec<String> {
         let limit = (KNOWN_PEERS * (limits::ADDRESS + 1)) as u64;
         let mut text = String::new();
-        let read =
-            File::open(self.path.join("peers")).and_then(|file| file.take(limit).read_to_string(&mut text));
+        let read = regular_file::open(&self.path.join("peers"))
+            .and_then(|file| file.take(limit).read_to_string(&mut text));
         if let Err(error) = read
             && error.kind() != io::ErrorKind::NotFound
         {

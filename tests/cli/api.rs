@@ -197,3 +197,32 @@ fn a_client_that_says_nothing_is_let_go_and_holds_nobody_up() {
     host.signal("TERM");
     assert_eq!(host.finish().0, Some(0));
 }
+
+#[tokio::test]
+async fn there_are_places_for_so_many_sockets_and_no_more() {
+    let home = tempfile::tempdir().unwrap();
+    let (_host, _) = host(home.path(), &[]);
+    let api = access(home.path());
+    let open = async || {
+        let mut request = format!("ws://{}/v1/events", api.own_host())
+            .into_client_request()
+            .unwrap();
+        let bearer = format!("Bearer {}", api.token).parse().unwrap();
+        request.headers_mut().insert("Authorization", bearer);
+        tokio_tungstenite::connect_async(request).await
+    };
+    let mut open_ones = Vec::new();
+    for _ in 0..32 {
+        open_ones.push(open().await.expect("a place"));
+    }
+    let refused = open().await.expect_err("no place is left").to_string();
+    assert!(refused.contains("503"), "{refused}");
+    let name = api.own_host();
+    let (status, _) = api.ask(
+        "GET /v1/info",
+        &name,
+        &format!("Authorization: Bearer {}\r\n", api.token),
+        "",
+    );
+    assert_eq!(status, 200);
+}

@@ -2,11 +2,14 @@
 
 use std::{
     fs,
+    io::Write,
     net::{TcpListener, UdpSocket},
     path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Instant,
 };
 
-use super::program::{Running, fails, host, join, majlis, run, succeeds};
+use super::program::{PATIENCE, Running, fails, host, join, majlis, run, signal, succeeds};
 
 fn silent_host(home: &Path, args: &[&str]) -> String {
     fails(
@@ -144,6 +147,43 @@ fn an_input_that_cannot_be_played_is_named() {
         let said = fails(home.path(), &["host", "T", "--input", &input, "--output", "none"]);
         assert!(said.contains(path.to_str().unwrap()), "{said}");
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_in_place_of_a_file_is_named_and_not_waited_for() {
+    let home = tempfile::tempdir().unwrap();
+    succeeds(home.path(), &["id"]);
+    let pipe = home.path().join("pipe");
+    let key = home.path().join("key.pem");
+    let input = format!("file:{}", pipe.display());
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let said = fails(home.path(), &["host", "T", "--input", &input, "--output", "none"]);
+    assert!(said.contains("not a regular file"), "{said}");
+    fs::rename(&pipe, &key).unwrap();
+    let said = silent_host(home.path(), &[]);
+    assert!(said.contains("not a regular file"), "{said}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn whoever_does_not_read_keeps_nobody_in_the_room() {
+    /// What a pipe holds on Linux.
+    const PIPE: usize = 64 << 10;
+    let home = tempfile::tempdir().unwrap();
+    let words = ["host", "T", "--input", "tone:440", "--output", "none", "--json"];
+    let (_reader, mut writer) = std::io::pipe().unwrap();
+    // It is full already: nothing that is told is taken.
+    writer.write_all(&[b'\n'; PIPE]).unwrap();
+    let mut command = majlis(home.path(), &words);
+    let mut child = command.stdout(writer).stderr(Stdio::null()).spawn().unwrap();
+    drop(command);
+    let started = Instant::now();
+    while run(home.path(), &["ctl", "info"]).status.code() != Some(0) {
+        assert!(started.elapsed() < PATIENCE, "its room was never open");
+    }
+    signal(child.id(), "TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(1));
 }
 
 #[test]

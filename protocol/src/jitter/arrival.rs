@@ -223,7 +223,7 @@ impl JitterBuffer {
     }
 
     /// A packet's first frame, unwrapped: the nearest place to the newest one seen.
-    fn place_of(&self, arrival: &Arrival<'_>) -> Place {
+    pub(super) fn place_of(&self, arrival: &Arrival<'_>) -> Place {
         let unwrap = |raw: u32, near: i64| near + i64::from(raw.wrapping_sub(near as u32) as i32);
         match self.anchor {
             Some(anchor) => Place {

@@ -59,6 +59,8 @@ pub struct JitterBuffer {
     pub(super) waited: u32,
     /// When the first of the present run of packets out of place came.
     pub(super) stray_since: Option<i64>,
+    /// When the newest packet in time came.
+    pub(super) heard_at: Option<i64>,
     pub(super) gap: Gap,
     pub(super) stats: Stats,
 }
@@ -109,6 +111,7 @@ impl JitterBuffer {
             held: 0,
             waited: 0,
             stray_since: None,
+            heard_at: None,
             gap: Gap::default(),
             stats,
         }
@@ -151,12 +154,15 @@ impl JitterBuffer {
             if arrival.repaired || !self.has_strayed_for_long(now) {
                 return;
             }
-            self.restart();
+            self.resume_at(arrival, now);
         }
         match self.handle_frames(arrival, now) {
-            Arrived::InTime => self.stray_since = None,
+            Arrived::InTime => {
+                self.stray_since = None;
+                self.heard_at = Some(now);
+            }
             Arrived::Late if !arrival.repaired && self.has_strayed_for_long(now) => {
-                self.restart();
+                self.resume_at(arrival, now);
                 self.handle_frames(arrival, now);
             }
             Arrived::Late | Arrived::Known => {}
@@ -477,6 +483,22 @@ impl JitterBuffer {
         self.playing = false;
         self.held = 0;
         self.waited = 0;
+    }
+
+    /// Starts the stream anew at a packet that the speaker numbered on from what was heard. What lies between was not
+    /// heard, as by a listener that slept; more than there was time for is a leap of the numbers and nobody's loss.
+    fn resume_at(&mut self, arrival: &Arrival<'_>, now: i64) {
+        let held = self.slots.last_key_value().map(|(&sequence, _)| sequence);
+        let last = self.frontier.filter(|_| !self.forgiving).max(held);
+        let missed = last.map_or(0, |last| self.place_of(arrival).sequence - last - 1);
+        let elapsed = self.heard_at.map_or(0, |heard| (now - heard) / TICK_MICROS);
+        self.restart();
+        if let Ok(missed @ 1..) = u32::try_from(missed)
+            && i64::from(missed) <= elapsed
+        {
+            self.stats.lost += u64::from(missed);
+            self.stats.longest_gap = self.stats.longest_gap.max(TICK.saturating_mul(missed));
+        }
     }
 
     /// Starts the stream anew at whatever comes next; counts stay.

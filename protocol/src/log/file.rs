@@ -8,7 +8,10 @@ use core::fmt;
 
 use crate::{
     limits,
-    log::chain::{Applied, EntryError, Log},
+    log::{
+        chain::{Applied, EntryError, Log},
+        entry::Entry,
+    },
     person::Person,
     signed::{Malformed, Signed, Statement, StatementError},
 };
@@ -60,6 +63,9 @@ pub fn verify(bytes: &[u8]) -> Result<Report, Broken> {
                 report.torn = true;
                 break;
             }
+            (Some(Err(RecordError::WrongLength { length, .. })), _) => {
+                return Err(broken(BrokenReason::WrongLength { length }));
+            }
             (Some(Err(RecordError::TooLong { length, .. })), _) => {
                 return Err(broken(BrokenReason::TooLong { length }));
             }
@@ -89,6 +95,14 @@ pub enum RecordError {
     Torn {
         /// Where the last whole record ends.
         offset: usize,
+    },
+    /// A record claims to be longer than what is there, and what is there is whole: its length was altered.
+    #[error("a record of {length} bytes at byte {offset}, where a shorter one is whole")]
+    WrongLength {
+        /// Where the record begins.
+        offset: usize,
+        /// What it claims.
+        length: u32,
     },
     /// A record claims to be longer than any may be: the file is damaged or no log.
     #[error("a record of {length} bytes at byte {offset}: longer than any record")]
@@ -157,6 +171,12 @@ pub enum BrokenReason {
         /// What it claims.
         length: u32,
     },
+    /// The record claims to be longer than the whole one that is there.
+    #[error("its length of {length} bytes is wrong: a shorter record is whole")]
+    WrongLength {
+        /// What it claims.
+        length: u32,
+    },
     /// The genesis is malformed or not signed by its host.
     #[error(transparent)]
     Genesis(StatementError),
@@ -208,7 +228,12 @@ fn split_record(rest: &[u8], offset: usize) -> Result<&[u8], RecordError> {
     if length == 0 && body.iter().all(|byte| *byte == 0) {
         return Err(torn);
     }
-    body.get(..length as usize).ok_or(torn)
+    match body.get(..length as usize) {
+        Some(record) => Ok(record),
+        // What a crash cuts off is never whole by its own account.
+        None if Signed::<Entry>::begins(body) => Err(RecordError::WrongLength { offset, length }),
+        None => Err(torn),
+    }
 }
 
 impl Report {

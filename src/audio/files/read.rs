@@ -3,7 +3,10 @@
 //! Invariant: memory does not grow with the file, and nothing that a file contains can panic. A file whose
 //! end is missing plays as far as it goes.
 
-use crate::audio::{AudioError, AudioSource, Channels, Fill, Resampler, SAMPLE_RATE, SourceKind};
+use crate::{
+    audio::{AudioError, AudioSource, Channels, Fill, Resampler, SAMPLE_RATE, SourceKind},
+    regular_file,
+};
 use hound::{SampleFormat, WavIntoSamples, WavReader};
 use std::collections::VecDeque;
 use std::fs::File;
@@ -211,7 +214,7 @@ impl core::fmt::Debug for Samples {
 }
 
 fn open(path: &Path) -> Result<WavReader<BufReader<File>>, AudioError> {
-    let file = File::open(path).map_err(|source| AudioError::ReadInput {
+    let file = regular_file::open(path).map_err(|source| AudioError::ReadInput {
         path: path.to_owned(),
         source,
     })?;

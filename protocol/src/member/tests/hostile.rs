@@ -409,14 +409,7 @@ fn who_claims_entries_and_sends_none_holds_a_newcomer_up_for_ten_seconds() {
     let mut world = World::hosted();
     let newcomer = world.newcomer(2);
     let link = boaster(&mut world, newcomer, 9);
-    assert_eq!(
-        world
-            .said(link)
-            .into_iter()
-            .filter(|said| asks_for_entries(said))
-            .count(),
-        1
-    );
+    assert_eq!(world.said(link).into_iter().filter(asks_for_entries).count(), 1);
     world.pass(Duration::from_millis(9_999));
     assert_eq!((world.refusal_on(link), seeks(&world, newcomer)), (None, 1));
     world.pass(Duration::from_millis(1));
@@ -436,7 +429,7 @@ fn who_says_that_there_is_more_and_sends_nothing_is_asked_once() {
         more: true,
     };
     world.say(newcomer, link, Message::Entries(nothing));
-    let asked = world.said(link).into_iter().filter(|said| asks_for_entries(said));
+    let asked = world.said(link).into_iter().filter(asks_for_entries);
     assert_eq!(asked.count(), 1);
     assert_eq!(world.refusal_on(link), Some(Reason::Malformed));
 }
