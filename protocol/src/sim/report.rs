@@ -33,7 +33,7 @@ pub struct Report {
     pub delivered: u64,
     /// Those that came in time to be played.
     pub in_time: u64,
-    /// Those that also came within 500 ms of being captured.
+    /// Those that came within 500 ms of being captured.
     pub soon: u64,
     /// Frames that were not in time, for each listener.
     pub lost: Figures,

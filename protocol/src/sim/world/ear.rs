@@ -1,8 +1,8 @@
 //! A listener: which frames came in time to be played, and how long those that were missing took to be mended.
 //!
-//! The audience's buffer plays a stream a fixed time after the earliest that it could arrive on the listener's own
-//! path. A frame that is there by then is in time; whether it was also heard within half a second of being captured is
-//! counted apart.
+//! The audience's buffer plays a stream so long after the earliest that it could arrive on the listener's own path as
+//! the listener's flow asks for, which depends on how far its standby is. A frame that is there by then is in time;
+//! whether it came within half a second of being captured is counted apart.
 
 use alloc::vec::Vec;
 
@@ -12,9 +12,6 @@ use super::{
     tally::Tally,
 };
 use crate::media::{Packet, Tag};
-
-/// The audience's delay behind the earliest arrival: its floor.
-const DELAY: u64 = 240_000_000;
 
 /// What counts as soon.
 const SOON: u64 = 500_000_000;
@@ -47,7 +44,7 @@ pub(in crate::sim) struct Counts {
     pub(in crate::sim) delivered: u32,
     /// Came in time to be played.
     pub(in crate::sim) in_time: u32,
-    /// Came in time, and within half a second of being captured.
+    /// Came within half a second of being captured.
     pub(in crate::sim) soon: u32,
 }
 
@@ -85,8 +82,8 @@ impl Ear {
         }
     }
 
-    /// Plays a packet.
-    pub(super) fn hear(&mut self, packet: &Packet, desk: &mut Desk<'_>) {
+    /// Plays a packet, with so many nanoseconds of delay behind the earliest arrival.
+    pub(super) fn hear(&mut self, packet: &Packet, delay: u64, desk: &mut Desk<'_>) {
         let Some(first) = talk::captured(packet) else {
             return;
         };
@@ -97,14 +94,14 @@ impl Ear {
             stream.note(header.sequence + frame, now, desk.tally);
             let took = now.saturating_sub(captured);
             stream.fastest = stream.fastest.min(took);
-            let in_time = took <= stream.fastest + DELAY;
+            let in_time = took <= stream.fastest + delay;
             if captured < self.from || captured >= until {
                 continue;
             }
             let counts = Counts {
                 delivered: 1,
                 in_time: in_time.into(),
-                soon: (in_time && took <= SOON).into(),
+                soon: (took <= SOON).into(),
             };
             self.count(captured, counts);
             desk.tally.delays.add(took);

@@ -442,11 +442,11 @@ impl Life {
     /// Does what the media machine says.
     fn grant_wishes(&mut self, desk: &mut Desk<'_>) {
         let mut wishes = core::mem::take(desk.wishes);
-        for packet in wishes.heard.drain(..) {
-            if let Some(ear) = &mut self.ear {
-                ear.hear(&packet, desk);
-            }
+        if let Some(ear) = &mut self.ear {
+            let delay = self.sound.delay();
+            wishes.heard.iter().for_each(|packet| ear.hear(packet, delay, desk));
         }
+        wishes.heard.clear();
         self.wire.send_items(&mut wishes.items, desk);
         wishes.items.clear();
         let signals = core::mem::take(&mut wishes.signals);

@@ -7,6 +7,7 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
+use super::shard::nanos;
 use crate::{
     media::{Check, Delivery, Flow, Own, Packet, Signal},
     member::{Input, Route},
@@ -45,6 +46,11 @@ impl Sound {
     /// When [`Sound::handle_timeout`] is due.
     pub(super) fn due(&self) -> Option<Duration> {
         self.due
+    }
+
+    /// How long the listener holds sound back, in nanoseconds.
+    pub(super) fn delay(&self) -> u64 {
+        nanos(self.flow.delay_floor())
     }
 
     /// Says how long a link's round trip takes.
