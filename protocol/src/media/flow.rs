@@ -242,7 +242,8 @@ impl Flow {
             self.relay.counters_mut().unasked += u64::from(!is_late);
             return;
         };
-        standby.hear(now);
+        let missed = standby.hear_digest(report.missed, now);
+        self.tally.compare(missed, now);
         for known in &report.streams {
             self.handle_claim(known, Witness::Standby, now);
         }

@@ -26,8 +26,9 @@ pub(super) const GIVEN_UP: Duration = Duration::from_millis(480);
 /// chance within the audience's delay.
 const ASK_AGAIN: Range<Duration> = Duration::from_millis(30)..Duration::from_millis(150);
 
-/// Added to one and a half round trips: the neighbour's own work, and ours.
-const ASK_MARGIN: Duration = Duration::from_millis(20);
+/// Added to a round trip and an eighth: the neighbour's own work, and ours. Whoever waits longer asks the other one too
+/// late for a playout deep in the tree; whoever waits less asks for what is on its way.
+const ASK_MARGIN: Duration = Duration::from_millis(10);
 
 /// The missing frames of one stream.
 #[derive(Debug, Default)]
@@ -73,7 +74,7 @@ pub(super) enum Witness {
 
 /// How long to wait for the answer of a neighbour this far away.
 pub(super) fn patience(rtt: Duration) -> Duration {
-    (rtt.saturating_mul(3) / 2)
+    (rtt.saturating_mul(9) / 8)
         .saturating_add(ASK_MARGIN)
         .clamp(ASK_AGAIN.start, ASK_AGAIN.end)
 }
@@ -235,8 +236,8 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_awaited_for_one_and_a_half_round_trips_within_bounds() {
-        for (rtt, wait) in [(0, 30), (10, 35), (50, 95), (100, 150), (900, 150)] {
+    fn an_answer_is_awaited_for_a_round_trip_and_a_little_within_bounds() {
+        for (rtt, wait) in [(0, 30), (16, 30), (40, 55), (80, 100), (120, 145), (900, 150)] {
             assert_eq!(patience(MS * rtt), MS * wait);
         }
         assert_eq!(patience(Duration::MAX), MS * 150);

@@ -1,7 +1,9 @@
 //! How well sound came down over the last ten seconds: which share of its frames the first push did not bring.
 //!
 //! A frame that the parent missed itself is not its fault. Its heartbeats tell how many those are; but they are its
-//! own word, so most of what is missing may be excused with them and never all.
+//! own word. The standby, which stands no lower, tells in its digests how many it missed: whoever misses far more than
+//! the standby does has a bad parent, whatever that one says. Where nobody can be compared with, most of what is missing
+//! may be excused and never all.
 
 use core::time::Duration;
 
@@ -17,9 +19,28 @@ const SECONDS: usize = 10;
 /// Seconds that are kept beyond those: a parent's heartbeat may tell this much later what it missed.
 const SETTLING: usize = 2;
 
-/// The share of what is missing, as a fraction, that a parent's word may excuse. At less a whole subtree would leave
-/// the places below one bad link; at all of it a parent that drops packets could excuse itself.
+/// The share of what is missing, as a fraction, that a parent's word may excuse where there is no standby's to compare it
+/// with. At less a whole subtree would leave the places below one bad link; at all of it a parent that drops packets
+/// could excuse itself.
 const EXCUSED: (i64, i64) = (3, 4);
+
+/// The share of frames, as a fraction, that may be missed beyond what the standby missed, whatever the parent says. Twice
+/// what one link may lose: the parent may stand one hop lower than the standby. With less, all children leave a parent
+/// at the moment in which it is about to leave its own.
+const WORSE: (i64, i64) = (6, 100);
+
+/// How many seconds that may last. A parent that is honest leaves its own parent within ten, and what was missed until
+/// then is looked at for ten more.
+const WORSE_FOR: u64 = 20;
+
+/// What the standby missed counts for so much more, as a fraction: it stands a hop nearer to the root than a child of
+/// the parent does, and each hop of a bad network adds to what is missed.
+const ALLOWED: (i64, i64) = (5, 4);
+
+/// Chance is allowed for: so many standard deviations of the number that a path would lose whose share is just the
+/// bound, as a fraction. It is looked at each second: with two, one member in a hundred of a lossy room moves each second
+/// for nothing, and with three a parent that loses one in twenty is kept.
+const DEVIATIONS: (i64, i64) = (5, 2);
 
 /// What came, and how, by the second.
 #[derive(Debug, Default)]
@@ -29,6 +50,8 @@ pub(super) struct Tally {
     newest: u64,
     /// The second in which it was last judged.
     judged: u64,
+    /// Since when more is missed than the standby's word explains.
+    worse_since: Option<u64>,
     /// All frames missed, modulo 2^16: what we tell our children.
     missed: u16,
 }
@@ -38,6 +61,10 @@ struct Second {
     frames: u32,
     missed: u32,
     excused: u32,
+    /// What the standby missed.
+    spared: u32,
+    /// The standby said something.
+    is_compared: bool,
 }
 
 impl Tally {
@@ -70,9 +97,18 @@ impl Tally {
         second.excused = second.excused.saturating_add(missed.into());
     }
 
+    /// The standby says that so many more did not come to it.
+    pub(super) fn compare(&mut self, missed: u16, now: Duration) {
+        self.roll(now);
+        let [second, ..] = &mut self.seconds;
+        second.spared = second.spared.saturating_add(missed.into());
+        second.is_compared = true;
+    }
+
     /// Forgets the seconds: they were another parent's.
     pub(super) fn clear(&mut self) {
         self.seconds = [Second::default(); SECONDS + SETTLING];
+        self.worse_since = None;
     }
 
     /// Begins the second of `now`.
@@ -86,9 +122,8 @@ impl Tally {
         self.seconds[..passed].fill(Second::default());
     }
 
-    /// Judges the seconds that have settled. Chance is allowed for: two standard deviations of the number that a path
-    /// would lose whose share is just the bound.
-    fn is_poor(&self) -> bool {
+    /// Judges the seconds that have settled.
+    fn is_poor(&mut self) -> bool {
         let settled = &self.seconds[SETTLING..];
         let sum = |seconds: &[Second], of: fn(&Second) -> u32| -> i64 {
             seconds.iter().map(|second| i64::from(of(second))).sum()
@@ -96,12 +131,29 @@ impl Tally {
         let frames = sum(settled, |second| second.frames);
         let missed = sum(settled, |second| second.missed);
         let excused = sum(&self.seconds, |second| second.excused);
-        let (part, of) = EXCUSED;
-        let missed = missed - excused.min(missed * part / of);
-        let (share, whole) = POOR;
-        let beyond = whole * missed - share * frames;
-        frames >= ENOUGH && beyond > 0 && beyond.saturating_mul(beyond) > 4 * share * whole * frames
+        let is_compared = |second: &Second| second.frames == 0 || second.is_compared;
+        if !settled.iter().all(is_compared) {
+            self.worse_since = None;
+            let (part, of) = EXCUSED;
+            return is_beyond(frames, missed - excused.min(missed * part / of), POOR);
+        }
+        let (part, of) = ALLOWED;
+        let spared = sum(&self.seconds, |second| second.spared) * part / of;
+        if !is_beyond(frames, missed - spared, WORSE) {
+            self.worse_since = None;
+            return is_beyond(frames, missed - excused, POOR);
+        }
+        let since = *self.worse_since.get_or_insert(self.newest);
+        self.newest - since >= WORSE_FOR || is_beyond(frames, missed - excused, POOR)
     }
+}
+
+/// Whether more were missed of so many frames than a share, and more than chance makes of it.
+fn is_beyond(frames: i64, missed: i64, (share, whole): (i64, i64)) -> bool {
+    let beyond = whole * missed - share * frames;
+    let (times, of) = DEVIATIONS;
+    let variance = share * whole * frames;
+    frames >= ENOUGH && beyond > 0 && (of * beyond).saturating_pow(2) > (times * times).saturating_mul(variance)
 }
 
 #[cfg(test)]
@@ -142,6 +194,38 @@ mod tests {
     #[test]
     fn a_parents_word_does_not_excuse_everything() {
         assert!(poor_after(600, 3, |_| u16::MAX).is_some());
+    }
+
+    /// The seconds after which it was poor, of a parent and a standby that say how many of 50 frames they missed each
+    /// second, and a child that misses so many.
+    fn poor_beside(standby: u16, parent: u16, child: u32) -> Option<u32> {
+        let mut tally = Tally::default();
+        (0..60 * 50).find_map(|frame| {
+            let now = Duration::from_millis(20) * frame;
+            if frame % 50 == 0 {
+                tally.excuse(parent, now);
+                tally.compare(standby, now);
+            }
+            let missed = u32::from(frame % 50 < child);
+            tally.note(1, missed, now).then_some(frame / 50)
+        })
+    }
+
+    #[test]
+    fn deep_below_lossy_links_everyone_misses_much_and_nobody_is_to_blame() {
+        assert_eq!(poor_beside(9, 10, 12), None);
+        assert_eq!(poor_beside(0, 2, 3), None);
+    }
+
+    #[test]
+    fn a_parent_that_excuses_what_it_drops_is_found_out_beside_the_standby() {
+        assert!(poor_beside(2, 50, 8).is_some());
+        assert!(poor_beside(0, 50, 5).is_some());
+    }
+
+    #[test]
+    fn a_standby_that_claims_to_miss_everything_excuses_nobody() {
+        assert!(poor_beside(50, 2, 8).is_some());
     }
 
     #[test]

@@ -64,6 +64,8 @@ pub(super) struct Standby {
     /// When it last said anything, or its silence was last told.
     heard: Duration,
     forgiven: bool,
+    /// The frames that it missed itself, by its last digest.
+    missed: Option<u16>,
 }
 
 impl Parent {
@@ -148,6 +150,7 @@ impl Standby {
             link,
             heard: now,
             forgiven: false,
+            missed: None,
         }
     }
 
@@ -160,6 +163,13 @@ impl Standby {
     pub(super) fn hear(&mut self, now: Duration) {
         self.heard = self.heard.max(now);
         self.forgiven = false;
+    }
+
+    /// Its digest came. Returns how many frames it has missed since the one before.
+    pub(super) fn hear_digest(&mut self, missed: u16, now: Duration) -> u16 {
+        self.hear(now);
+        let before = self.missed.replace(missed).unwrap_or(missed);
+        missed.wrapping_sub(before)
     }
 
     /// Looks at the clock: true when it was silent for too long, again each [`STANDBY_SILENT_FOR`].

@@ -443,15 +443,17 @@ mod failures {
     fn a_relay_that_drops_every_tenth_packet_is_poor_and_nobody_hears_it() {
         let mut room = line("delay=25ms", 1);
         room.world.nodes[room.relay].fault = Fault::DropsEvery(10);
+        let began = room.world.now;
         let end = room.speak_for(30);
         room.world.run_until(end);
         room.assert_lossless(&[room.child, room.grandchild]);
         let (_, why) = first_complaint(&room, room.child).expect("the child is told");
         assert_eq!(why, Complaint::Poor);
-        assert_eq!(
-            room.world.complaints(room.grandchild),
-            [],
-            "its own parent loses nothing on the way to it"
+        let patience = Duration::from_secs(20);
+        let complaint = first_complaint(&room, room.grandchild);
+        assert!(
+            complaint.is_none_or(|(at, _)| at - began > patience),
+            "its own parent loses nothing on the way to it, and has the time to move: {complaint:?}"
         );
     }
 
@@ -459,7 +461,7 @@ mod failures {
     fn a_relay_that_is_half_a_second_slow_is_poor() {
         let mut room = line("delay=25ms", 1);
         room.world.profile_between(room.root, room.relay, "delay=500ms");
-        let end = room.speak_for(12);
+        let end = room.speak_for(40);
         room.world.run_until(end);
         for node in [room.relay, room.child] {
             let complaint = first_complaint(&room, node);
