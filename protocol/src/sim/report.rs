@@ -53,9 +53,9 @@ pub struct Report {
     pub control_rate: f64,
     /// Bytes of datagram items other than media that a member sends each second.
     pub signal_rate: f64,
-    /// Media packets that the host sent for each frame captured.
+    /// Media packets that the host sent for each frame captured, answers to pulls included.
     pub host_packets_a_frame: f64,
-    /// Media packets sent, each receiver counted.
+    /// Media packets sent after the warm-up, each receiver counted.
     pub packets: u64,
     /// Datagrams that found their sender's uplink full.
     pub dropped: u64,
@@ -97,7 +97,7 @@ pub struct Moment {
 #[derive(Debug, Default)]
 pub(super) struct Totals {
     pub(super) killed: u64,
-    /// Seconds that members were there, all together.
+    /// Seconds after the warm-up that members were there, all together.
     pub(super) member_seconds: u64,
     /// Members by depth at each second after the warm-up, all seconds together.
     depths: Vec<u64>,
@@ -191,7 +191,8 @@ impl Report {
             moves_a_minute: moves as f64 * 60.0 / seconds,
             control_rate: tally.control_bytes as f64 / seconds,
             signal_rate: tally.signal_bytes as f64 / seconds,
-            host_packets_a_frame: tally.host_packets as f64 / tally.spoken.len().max(1) as f64,
+            host_packets_a_frame: tally.host_packets as f64
+                / between(&tally.spoken, warm_up, u64::MAX).max(1) as f64,
             packets: tally.packets,
             dropped: tally.dropped,
             misbehaved: tally.misbehaved,
@@ -246,7 +247,7 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "a member sends      {:.0} B/s control, {:.0} B/s heartbeats, digests and pulls",
+            "a member sends      {:.0} B/s control, {:.0} B/s heartbeats, digests and pulls apart",
             self.control_rate, self.signal_rate
         )?;
         writeln!(

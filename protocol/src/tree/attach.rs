@@ -72,7 +72,7 @@ impl Tree {
             Why::Redirected | Why::Left => (Wish::Told, 0),
             Why::Better if self.uplinks.is_on_stage() => (Wish::Stage, 0),
             Why::Better => (Wish::Better, 0),
-            _ => (Wish::Orphan, 0),
+            _ => (Wish::Orphan, self.moving.redirects()),
         };
         let patience = if wish == Wish::Orphan {
             ORPHAN_TIMEOUT
@@ -84,6 +84,9 @@ impl Tree {
             deadline: now + patience,
             why,
         });
+        if let Some(peer) = self.peer(link) {
+            self.search.note_asked(peer);
+        }
         self.send(link, Message::Attach(self.attach(Slot::Child, wish, redirects)));
     }
 
@@ -173,12 +176,11 @@ impl Tree {
         candidates.retain(|candidate| candidate.peer != self.me.peer);
         if let Some(asked) = self.asked.take_if(|asked| asked.link == link) {
             if self.place != Place::Seeking {
-                return self.give_up_move(asked, now);
+                return self.move_on(asked, candidates, now);
             }
-            if candidates.is_empty() || !self.search.note_redirect() {
+            if candidates.is_empty() || !self.search.note_redirect(&candidates) {
                 self.search
-                    .note_refused(refusal(Reason::Full, "redirected without end"));
-                self.search.note_no_place(link);
+                    .note_refused_on(link, refusal(Reason::Full, "redirected without end"));
                 self.release(link);
                 return self.seek_on(now);
             }
@@ -190,6 +192,7 @@ impl Tree {
         }
         if self.place.parent() == Some(link) {
             let why = if leaving { Why::Left } else { Why::Redirected };
+            self.moving.start_over();
             return self.start_moving(candidates, why, now);
         }
         // A parent that was left meanwhile may still say so.
@@ -207,12 +210,11 @@ impl Tree {
             return;
         };
         if self.place == Place::Seeking {
-            self.search.note_refused(refusal);
-            self.search.note_no_place(link);
+            self.search.note_refused_on(link, refusal);
             self.release(link);
             self.seek_on(now);
         } else {
-            self.give_up_move(asked, now);
+            self.move_on(asked, Vec::new(), now);
         }
     }
 
@@ -305,27 +307,26 @@ impl Tree {
         }
     }
 
-    /// Whom a newcomer may ask instead: those below who offered a place, or else any child that relays.
+    /// Whom a newcomer may ask instead: those below who offered a place, and children that relay. What was offered may
+    /// be taken by now; a child knows what is left below it better than its last report says.
     fn others_to_ask(&mut self, link: Neighbour, peer: Peer, now: Duration) -> Vec<Candidate> {
-        let named = self.children.candidates((link, peer), now);
-        if !named.is_empty() {
-            return named;
-        }
-        let mut relays: Vec<Neighbour> = self
+        let mut named = self.children.candidates((link, peer), now);
+        let mut relays: Vec<(bool, u64, Candidate)> = self
             .children
             .of(Slot::Child)
             .filter(|(child, state)| *child != link && state.capacity > 0)
-            .map(|(child, _)| child)
+            .filter_map(|(child, state)| {
+                let candidate = self.links.get(&child)?.candidate.clone();
+                let is_full = state.report.as_ref().is_some_and(|report| report.free == 0);
+                // Each newcomer is sent to others first.
+                Some((is_full, super::affinity(peer, candidate.peer), candidate))
+            })
+            .filter(|(_, _, candidate)| candidate.peer != peer && !named.contains(candidate))
             .collect();
-        // Each newcomer is sent to others first.
-        relays.sort_by_key(|child| self.peer(*child).map(|child| super::affinity(peer, child)));
-        relays
-            .into_iter()
-            .filter_map(|child| self.links.get(&child))
-            .map(|linked| linked.candidate.clone())
-            .filter(|candidate| candidate.peer != peer)
-            .take(limits::CANDIDATES)
-            .collect()
+        relays.sort_unstable_by_key(|(is_full, affinity, _)| (*is_full, *affinity));
+        named.extend(relays.into_iter().map(|(_, _, candidate)| candidate));
+        named.truncate(limits::CANDIDATES);
+        named
     }
 
     /// Everyone that the parent told of, the root last.

@@ -10,7 +10,7 @@ use crate::{
     wire::message::{Attach, Candidate, Message, Redirect, Slot, Wish},
 };
 
-use super::{ATTACH_TIMEOUT, Errand, Output, Place, Tree, Why, attach::Asked, spread};
+use super::{ATTACH_TIMEOUT, Errand, MAX_REDIRECTS, Output, Place, Tree, Why, attach::Asked, spread};
 
 /// How long the former parent is kept after another one took over: its last packets are on their way, those of the new
 /// one may be lost, and two that moved at once may have made a loop, which shows within a round trip. Longer only costs
@@ -55,6 +55,8 @@ pub(super) struct Moving {
     /// Those who are being dialled for a new place, why, and until when.
     dialling: Option<Dialling>,
     former: Option<Former>,
+    /// How many others were turned to since the parent was last complained of.
+    redirects: u8,
     /// Until when children have to go, for a member that leaves.
     leaving: Option<Duration>,
     /// When children beyond the places are to be sent elsewhere.
@@ -90,6 +92,7 @@ impl Moving {
         Self {
             dialling: None,
             former: None,
+            redirects: 0,
             leaving: None,
             shed: None,
             displaced: None,
@@ -112,6 +115,15 @@ impl Moving {
     /// The parent before the present one, while it is kept.
     pub(super) fn former(&self) -> Option<Neighbour> {
         self.former.as_ref().map(|former| former.link)
+    }
+
+    pub(super) fn redirects(&self) -> u8 {
+        self.redirects
+    }
+
+    /// There is a new reason to move: as many may be turned to again.
+    pub(super) fn start_over(&mut self) {
+        self.redirects = 0;
     }
 
     pub(super) fn forget(&mut self, link: Neighbour) {
@@ -144,12 +156,11 @@ impl Tree {
         if self.place.parent() != Some(link) || self.asked.is_some() || self.moving.dialling.is_some() {
             return;
         }
+        self.moving.start_over();
         if let Some(standby) = self.standby.held() {
             return self.ask(standby, Why::Failover, now);
         }
-        let parent = self.peer(link);
-        let mut others = self.acquaintances();
-        others.retain(|other| Some(other.peer) != parent);
+        let others = self.others_to_turn_to(None);
         self.start_moving(others, Why::Failover, now);
     }
 
@@ -233,15 +244,48 @@ impl Tree {
         true
     }
 
-    /// The new place that was asked for is not to be had; the present one stays.
+    /// Whoever was asked for a new place has none, and may have named others. One that leaves a bad parent turns to
+    /// these, or to anyone it knows of. The standby stays the standby: it answers pulls though its places are taken.
+    pub(super) fn move_on(&mut self, asked: Asked, mut named: Vec<Candidate>, now: Duration) {
+        let must_go = matches!(asked.why, Why::Failover | Why::Left);
+        if !must_go || self.moving.redirects >= MAX_REDIRECTS {
+            return self.end_move(asked);
+        }
+        self.moving.redirects += 1;
+        self.moving.dialling = None;
+        let refused = self.peer(asked.link);
+        if named.is_empty() {
+            named = self.others_to_turn_to(refused);
+        }
+        self.release(asked.link);
+        self.start_moving(named, asked.why, now);
+    }
+
+    /// Everyone that the parent told of but itself and `refused`, its other children last: they lack what it does not
+    /// bring, and find it as soon.
+    fn others_to_turn_to(&self, refused: Option<Peer>) -> Vec<Candidate> {
+        let parent = self.place.parent().and_then(|link| self.peer(link));
+        let mut others = self.acquaintances();
+        others.extend(self.around.siblings.iter().cloned());
+        others.retain(|other| Some(other.peer) != parent && Some(other.peer) != refused);
+        others.truncate(crate::limits::CANDIDATES);
+        others
+    }
+
+    /// The new place that was asked for is not to be had, as whoever was asked does not even say so; the present one
+    /// stays.
     pub(super) fn give_up_move(&mut self, asked: Asked, now: Duration) {
+        if self.standby.is_at(asked.link) && asked.why == Why::Failover {
+            // A standby that does not answer in need is none.
+            self.handle_standby_silent(asked.link, now);
+        }
+        self.end_move(asked);
+    }
+
+    fn end_move(&mut self, asked: Asked) {
         self.moving.dialling = None;
         if asked.why == Why::Better {
             self.moving.better_pause = (self.moving.better_pause * 2).min(BETTER_PAUSE_MOST);
-        }
-        if self.standby.is_at(asked.link) && asked.why == Why::Failover {
-            // A standby that gives no place in need is none.
-            self.handle_standby_silent(asked.link, now);
         }
         self.release(asked.link);
     }

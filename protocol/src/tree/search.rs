@@ -1,9 +1,13 @@
 //! Looking for a place while there is none: whom to ask, how often, and when to give up.
 
-use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::{neighbour::Neighbour, wire::message::Refusal};
+use crate::{
+    neighbour::Neighbour,
+    person::Peer,
+    wire::message::{Candidate, Refusal},
+};
 
 use super::{Errand, MAX_REDIRECTS, Output, Place, Tree, Why, spread};
 
@@ -15,6 +19,12 @@ pub const SEEK_LIMIT: Duration = Duration::from_secs(30);
 /// at random: a crowd that found no place does not come back at once.
 const SEEK_PAUSE: Duration = Duration::from_secs(1);
 
+/// How often those whom a redirect named are dialled again: once for each of them.
+const MOST_TURNS: u8 = crate::limits::CANDIDATES as u8;
+
+/// Links remembered on which a wish was refused in one round: a member has a few open ones, and fewer of its own.
+const MOST_REFUSED: usize = 64;
+
 /// The search for a place.
 #[derive(Debug)]
 pub(super) struct Search {
@@ -25,12 +35,16 @@ pub(super) struct Search {
     due: Option<Duration>,
     /// How many redirects were followed.
     redirects: u8,
+    /// Whom the last redirect named, but those who were asked since.
+    leads: Vec<Candidate>,
+    /// How often they were dialled.
+    turns: u8,
+    /// Those on whose links this round's wish was refused.
+    refused: Vec<Neighbour>,
     /// How many rounds there were.
     rounds: u32,
     /// Whether it was told that there is no place.
     is_told: bool,
-    /// Links that are kept for another use, and on which there was no place in this round.
-    no_place: BTreeSet<Neighbour>,
     /// The last refusal, to be shown if it comes to nothing.
     refusal: Option<Refusal>,
 }
@@ -42,9 +56,11 @@ impl Search {
             since: now,
             due: None,
             redirects: 0,
+            leads: Vec::new(),
+            turns: 0,
+            refused: Vec::new(),
             rounds: 0,
             is_told: why == Why::Attached,
-            no_place: BTreeSet::new(),
             refusal: None,
         }
     }
@@ -61,22 +77,51 @@ impl Search {
         self.redirects
     }
 
-    /// Counts a redirect; `false` when it was one too many.
-    pub(super) fn note_redirect(&mut self) -> bool {
+    /// Counts a redirect to these; `false` when it was one too many.
+    pub(super) fn note_redirect(&mut self, leads: &[Candidate]) -> bool {
         self.redirects = self.redirects.saturating_add(1);
         self.due = None;
-        self.redirects <= MAX_REDIRECTS
+        let is_followed = self.redirects <= MAX_REDIRECTS;
+        if is_followed {
+            self.leads = leads.to_vec();
+            self.turns = 0;
+        }
+        is_followed
     }
 
-    /// Remembers why a member said no. The next round is redirected anew.
+    /// Remembers that a member is being asked: it is no lead any more.
+    pub(super) fn note_asked(&mut self, peer: Peer) {
+        self.leads.retain(|lead| lead.peer != peer);
+    }
+
+    /// Remembers why a member said no.
     pub(super) fn note_refused(&mut self, refusal: Refusal) {
         self.refusal = Some(refusal);
-        self.redirects = 0;
     }
 
-    /// Remembers that whoever is at the other end gave no place: it is not asked again in this round.
+    /// Remembers who said no, and why. It is not asked again in this round.
+    pub(super) fn note_refused_on(&mut self, link: Neighbour, refusal: Refusal) {
+        self.note_refused(refusal);
+        self.note_no_place(link);
+    }
+
+    /// Remembers that there was no place on a link in this round, which may be kept for another use.
     pub(super) fn note_no_place(&mut self, link: Neighbour) {
-        self.no_place.insert(link);
+        if self.refused.len() < MOST_REFUSED {
+            self.refused.push(link);
+        }
+    }
+
+    /// Whom a redirect named and nobody has asked yet. When there is nobody left the next round is redirected anew.
+    fn next_leads(&mut self) -> Vec<Candidate> {
+        self.turns = self.turns.saturating_add(1);
+        if self.turns >= MOST_TURNS {
+            self.leads.clear();
+        }
+        if self.leads.is_empty() {
+            self.redirects = 0;
+        }
+        self.leads.clone()
     }
 
     /// A place was found.
@@ -84,7 +129,8 @@ impl Search {
         self.due = None;
         self.refusal = None;
         self.redirects = 0;
-        self.no_place.clear();
+        self.leads.clear();
+        self.refused.clear();
     }
 }
 
@@ -118,6 +164,13 @@ impl Tree {
         }
         if let Some(link) = self.someone_linked() {
             return self.ask(link, self.search.why(), now);
+        }
+        let leads = self.search.next_leads();
+        if !leads.is_empty() {
+            return self.outputs.push_back(Output::Dial {
+                errand: Errand::Place,
+                candidates: leads,
+            });
         }
         if self.search.due.is_none() {
             let turn = self.search.rounds;
@@ -154,7 +207,10 @@ impl Tree {
     /// Nobody was reached for this errand.
     pub fn handle_nobody_found(&mut self, errand: Errand, now: Duration) {
         match errand {
-            Errand::Place => self.seek_on(now),
+            Errand::Place => {
+                self.search.leads.clear();
+                self.seek_on(now);
+            }
             Errand::Move => self.moving.end(),
             Errand::Standby => self.handle_standby_unreached(now),
             Errand::Uplink => {}
@@ -175,7 +231,7 @@ impl Tree {
             return self.outputs.push_back(Output::GaveUp(refusal));
         }
         self.search.due = None;
-        self.search.no_place.clear();
+        self.search.refused.clear();
         self.search.rounds += 1;
         self.outputs.push_back(Output::Seek);
     }
@@ -204,7 +260,7 @@ impl Tree {
         self.links
             .iter()
             .filter(|(link, linked)| linked.ours && linked.is_ready && self.children.slot(**link).is_none())
-            .filter(|(link, _)| !self.search.no_place.contains(link))
+            .filter(|(link, _)| !self.search.refused.contains(link))
             .min_by_key(|(_, linked)| Some(linked.candidate.peer) != root)
             .map(|(link, _)| *link)
     }

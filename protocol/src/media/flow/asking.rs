@@ -14,6 +14,10 @@ use crate::{
     wire::repair::{Pull, Run},
 };
 
+/// From this round trip on to whom a frame should have come from, the other is asked at the same time: a second chance
+/// after the first would come too late deep in the tree. On shorter ways it comes in time, and costs no second answer.
+const FAR: Duration = Duration::from_millis(75);
+
 /// What is to be asked for, by whom it is asked of.
 type Wishes = BTreeMap<Neighbour, Wish>;
 
@@ -76,8 +80,12 @@ impl Flow {
                 } else {
                     then.or(first)
                 }?;
+                let rtt = self.rtts.get(&whom).copied().unwrap_or(RTT_GUESS);
                 wishes.entry(whom).or_default().frames.push((tag, epoch, frame));
-                Some(patience(self.rtts.get(&whom).copied().unwrap_or(RTT_GUESS)))
+                if let Some(other) = then.filter(|other| asks == 0 && rtt >= FAR && *other != whom) {
+                    wishes.entry(other).or_default().frames.push((tag, epoch, frame));
+                }
+                Some(patience(rtt))
             });
         }
     }

@@ -247,7 +247,7 @@ impl World {
         totals.depths_now.clear();
         for (number, node) in self.shards.iter().flat_map(Shard::nodes) {
             let Some(member) = node.member() else { continue };
-            totals.member_seconds += 1;
+            totals.member_seconds += u64::from(is_counted);
             if number == 0 || !matches!(member.place(), Place::Attached { .. }) {
                 continue;
             }

@@ -48,7 +48,7 @@ pub(in crate::sim) struct Record {
     pub(in crate::sim) joined: Option<u64>,
     /// Whether it ended by itself: it found no way in, or back.
     pub(in crate::sim) gave_up: bool,
-    /// Parents after the first.
+    /// Parents after the first, once the warm-up is over.
     pub(in crate::sim) moves: u32,
     /// What it heard, once it has ended.
     pub(in crate::sim) heard: Option<Heard>,
@@ -444,7 +444,10 @@ impl Life {
         let mut wishes = core::mem::take(desk.wishes);
         if let Some(ear) = &mut self.ear {
             let delay = self.sound.delay();
-            wishes.heard.iter().for_each(|packet| ear.hear(packet, delay, desk));
+            wishes
+                .heard
+                .iter()
+                .for_each(|packet| ear.hear(packet, delay, desk));
         }
         wishes.heard.clear();
         self.wire.send_items(&mut wishes.items, desk);
@@ -470,7 +473,7 @@ impl Life {
                     what: News::Joined,
                 });
             }
-            Told::Parent { peer: Some(_), .. } => self.record.moves += 1,
+            Told::Parent { peer: Some(_), .. } => self.record.moves += u32::from(desk.is_counted()),
             Told::Entry {
                 action: "invite",
                 subject,

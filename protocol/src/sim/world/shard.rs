@@ -262,6 +262,11 @@ impl Desk<'_> {
         Duration::from_nanos(self.now)
     }
 
+    /// Whether the warm-up is over, before which nothing is counted.
+    pub(super) fn is_counted(&self) -> bool {
+        self.time() >= self.shared.scenario.warm_up
+    }
+
     /// Lets something happen to a member.
     pub(super) fn post(&mut self, to: u32, at: u64, link: u32, what: What) {
         let event = Event {

@@ -126,7 +126,9 @@ impl Wire {
     pub(super) fn send_frame(&mut self, number: u32, frame: Bytes, desk: &mut Desk<'_>) {
         let bytes = frame.len() as u64;
         if self.send_control(number, What::Frame(frame), bytes, desk) {
-            desk.tally.control_bytes += bytes;
+            if desk.is_counted() {
+                desk.tally.control_bytes += bytes;
+            }
         }
     }
 
@@ -161,8 +163,10 @@ impl Wire {
             desk.tally.dropped += 1;
             return;
         }
-        let me = desk.me;
-        items.iter().for_each(|(_, item)| desk.tally.count_sent(me, item));
+        if desk.is_counted() {
+            let me = desk.me;
+            items.iter().for_each(|(_, item)| desk.tally.count_sent(me, item));
+        }
         let departs = self.depart(bytes + AROUND, desk.now);
         let end = &mut self.links[place];
         let is_lost = end.losses.draw(&desk.shared.scenario().loss);
