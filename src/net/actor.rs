@@ -11,7 +11,10 @@ use libp2p::{
     core::transport::ListenerId,
     identify,
     multiaddr::Protocol,
-    swarm::{self, DialError as SwarmDialError, SwarmEvent, dial_opts::DialOpts},
+    swarm::{
+        self, DialError as SwarmDialError, SwarmEvent,
+        dial_opts::{DialOpts, PeerCondition},
+    },
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -323,7 +326,10 @@ impl Driver {
     fn handle_dial_failed(&mut self, connection: swarm::ConnectionId, error: &SwarmDialError) {
         tracing::debug!(%error, "dial failed");
         if let Some(again) = self.dials.handle_failed(connection, error) {
-            let opts = DialOpts::peer_id(again.peer).addresses(again.addresses).build();
+            let opts = DialOpts::peer_id(again.peer)
+                .condition(PeerCondition::Disconnected)
+                .addresses(again.addresses)
+                .build();
             let connection = opts.connection_id();
             let begun = self.swarm.dial(opts);
             self.dials.add(again.attempt, connection, begun);
@@ -354,7 +360,9 @@ impl Driver {
         let attempt = self.dials.begin(peer, addresses.clone(), Instant::now(), reply);
         let opts: Vec<DialOpts> = match peer {
             Some(peer) => vec![
+                // Another dial may be under way to where that peer was once: what is asked for here does not wait for it.
                 DialOpts::peer_id(peer)
+                    .condition(PeerCondition::Disconnected)
                     .addresses(addresses)
                     .extend_addresses_through_behaviour()
                     .build(),

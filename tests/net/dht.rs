@@ -108,3 +108,15 @@ async fn a_bootstrap_peer_that_comes_later_is_found() {
     .await;
     guest.connected(host.peer()).await;
 }
+
+#[tokio::test]
+async fn a_peer_is_reached_while_it_is_still_looked_for_where_it_was_before() {
+    let host = Node::listening(&[QUIC4]).await;
+    // Nobody answers there, and nobody says so.
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    let port = silent.local_addr().expect("bound").port();
+    let former = format!("/ip4/127.0.0.1/udp/{port}/quic-v1/p2p/{}", host.peer());
+    let known = vec![former.parse().expect("an address")];
+    let guest = Node::with(&[QUIC4], |config| config.known_peers = known).await;
+    guest.dial(&host).await;
+}
