@@ -156,6 +156,10 @@ impl Tree {
         if self.place.parent() != Some(link) || self.asked.is_some() || self.moving.dialling.is_some() {
             return;
         }
+        // Speakers feed it already, and the others turn to it: it waits for the root's link to end, and is the root then.
+        if self.may_be_root() {
+            return;
+        }
         self.moving.start_over();
         if let Some(standby) = self.standby.held() {
             return self.ask(standby, Why::Failover, now);
