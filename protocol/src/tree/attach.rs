@@ -311,20 +311,16 @@ impl Tree {
     /// be taken by now; a child knows what is left below it better than its last report says.
     fn others_to_ask(&mut self, link: Neighbour, peer: Peer, now: Duration) -> Vec<Candidate> {
         let mut named = self.children.candidates((link, peer), now);
-        let mut relays: Vec<(bool, u64, Candidate)> = self
-            .children
-            .of(Slot::Child)
-            .filter(|(child, state)| *child != link && state.capacity > 0)
-            .filter_map(|(child, state)| {
-                let candidate = self.links.get(&child)?.candidate.clone();
-                let is_full = state.report.as_ref().is_some_and(|report| report.free == 0);
-                // Each newcomer is sent to others first.
-                Some((is_full, super::affinity(peer, candidate.peer), candidate))
-            })
-            .filter(|(_, _, candidate)| candidate.peer != peer && !named.contains(candidate))
-            .collect();
-        relays.sort_unstable_by_key(|(is_full, affinity, _)| (*is_full, *affinity));
-        named.extend(relays.into_iter().map(|(_, _, candidate)| candidate));
+        if named.len() < limits::CANDIDATES {
+            let candidate = |child| Some(self.links.get(&child)?.candidate.clone());
+            let relays = self.children.relays((link, peer), candidate, now);
+            named.extend(relays);
+        }
+        let mut seen: Vec<Peer> = vec![];
+        named.retain(|candidate| !seen.contains(&candidate.peer) && {
+            seen.push(candidate.peer);
+            true
+        });
         named.truncate(limits::CANDIDATES);
         named
     }

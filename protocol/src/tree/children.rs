@@ -13,12 +13,18 @@ use crate::{
     wire::message::{Candidate, Offer, Report, Slot},
 };
 
+use super::affinity;
+
 /// How long a place that was named in a redirect is left out of the next ones. A newcomer dials, says hello and asks
 /// within this, or not at all; longer and a crowd of people who gave up empties the list.
 pub(super) const RESERVED_FOR: Duration = Duration::from_secs(2);
 
-/// Most reservations remembered: a crowd beyond is redirected by the same offers again, and asks deeper.
+/// Most members for whom it is remembered how many were sent to them of late: a few more than the children's offers name.
 const RESERVATIONS: usize = 512;
+
+/// Most children named for what may be left below them. Of those named the nearest is asked, so more of them sends a
+/// crowd to the same one; and one alone may be gone.
+const RELAYS_NAMED: usize = 2;
 
 /// Standby children for each place. A standby costs a few digests a second where a child costs fifty packets, and every
 /// member below needs one of the few elders that its parent names; with fewer, some find none.
@@ -57,14 +63,30 @@ impl Child {
 pub(super) struct Children {
     links: BTreeMap<Neighbour, Child>,
     capacity: usize,
-    reservations: Vec<Reservation>,
+    reservations: BTreeMap<Peer, Reserved>,
 }
 
-#[derive(Debug)]
-struct Reservation {
-    peer: Peer,
-    quarters: u16,
-    until: Duration,
+/// Quarters of places set aside, in this half of [`RESERVED_FOR`] and in the one before.
+#[derive(Debug, Clone, Copy, Default)]
+struct Reserved {
+    half: u64,
+    now: u32,
+    before: u32,
+}
+
+impl Reserved {
+    /// As it is in a later half.
+    fn at(self, half: u64) -> Self {
+        match half.saturating_sub(self.half) {
+            0 => self,
+            1 => Self { half, now: 0, before: self.now },
+            _ => Self { half, ..Self::default() },
+        }
+    }
+
+    fn quarters(self) -> u32 {
+        self.now.saturating_add(self.before)
+    }
 }
 
 impl Children {
@@ -73,7 +95,7 @@ impl Children {
         Self {
             links: BTreeMap::new(),
             capacity,
-            reservations: Vec::new(),
+            reservations: BTreeMap::new(),
         }
     }
 
@@ -199,49 +221,76 @@ impl Children {
     ///
     /// Nor are those who were told to go themselves: two that are sent to each other would make a loop.
     pub(super) fn candidates(&mut self, (link, who): (Neighbour, Peer), now: Duration) -> Vec<Candidate> {
-        self.reservations.retain(|reservation| reservation.until > now);
-        let mut offers: Vec<&Offer> = self
+        let half = half_at(now);
+        self.reservations.retain(|_, reserved| reserved.at(half).quarters() > 0);
+        let mut offers: Vec<(u8, core::cmp::Reverse<u32>, Peer, &Candidate)> = self
             .of(Slot::Child)
             .filter(|(child, state)| *child != link && !state.is_going(now))
             .filter_map(|(_, child)| child.report.as_ref())
             .flat_map(|report| &report.offers)
-            .filter(|offer| offer.candidate.peer != who && self.free_quarters(offer) > 0)
+            .filter(|offer| offer.candidate.peer != who)
+            .map(|offer| {
+                let peer = offer.candidate.peer;
+                let left = (u32::from(offer.free) * 4).saturating_sub(self.reserved(peer, half));
+                (offer.depth, core::cmp::Reverse(left), peer, &offer.candidate)
+            })
+            .filter(|(_, left, _, _)| left.0 > 0)
             .collect();
-        offers.sort_by_key(|offer| {
-            let left = self.free_quarters(offer);
-            (offer.depth, core::cmp::Reverse(left), offer.candidate.peer)
-        });
-        let mut named = Vec::new();
-        for offer in offers {
-            if named.len() < limits::CANDIDATES && !named.contains(&offer.candidate) {
-                named.push(offer.candidate.clone());
+        offers.sort_unstable_by_key(|(depth, left, peer, _)| (*depth, *left, *peer));
+        let mut named: Vec<Candidate> = Vec::new();
+        for (_, _, _, candidate) in offers {
+            if named.len() < limits::CANDIDATES && !named.contains(candidate) {
+                named.push(candidate.clone());
             }
         }
         self.reserve(&named, now);
         named
     }
 
-    /// What is left of an offer, in quarters of a place: who is named among four takes a quarter of each.
-    fn free_quarters(&self, offer: &Offer) -> u32 {
-        let reserved: u32 = self
-            .reservations
-            .iter()
-            .filter(|reservation| reservation.peer == offer.candidate.peer)
-            .map(|reservation| u32::from(reservation.quarters))
-            .sum();
-        (u32::from(offer.free) * 4).saturating_sub(reserved)
+    /// Children that may know of places below them, for someone who was named fewer than could be: those first to which
+    /// the fewest were sent of late, for all that is left below them.
+    pub(super) fn relays(
+        &mut self,
+        (link, who): (Neighbour, Peer),
+        candidate: impl Fn(Neighbour) -> Option<Candidate>,
+        now: Duration,
+    ) -> Vec<Candidate> {
+        let half = half_at(now);
+        let mut relays: Vec<(bool, u32, u64, Candidate)> = self
+            .of(Slot::Child)
+            .filter(|(child, state)| *child != link && state.capacity > 0 && !state.is_going(now))
+            .filter_map(|(child, state)| {
+                let relay = candidate(child)?;
+                let free = state.report.as_ref().map(|report| report.free);
+                let load = self.reserved(relay.peer, half) / free.unwrap_or(1).max(1);
+                Some((free == Some(0), load, affinity(who, relay.peer), relay))
+            })
+            .filter(|(_, _, _, relay)| relay.peer != who)
+            .collect();
+        relays.sort_unstable_by_key(|(is_full, load, affinity, _)| (*is_full, *load, *affinity));
+        let named: Vec<Candidate> = relays
+            .into_iter()
+            .take(RELAYS_NAMED)
+            .map(|(_, _, _, relay)| relay)
+            .collect();
+        self.reserve(&named, now);
+        named
+    }
+
+    /// Quarters of places that are set aside at a member: who is named among four takes a quarter of each.
+    fn reserved(&self, peer: Peer, half: u64) -> u32 {
+        self.reservations.get(&peer).map_or(0, |reserved| reserved.at(half).quarters())
     }
 
     fn reserve(&mut self, named: &[Candidate], now: Duration) {
+        let half = half_at(now);
         let quarters = 4_usize.div_ceil(named.len().max(1));
-        let quarters = u16::try_from(quarters).unwrap_or(4);
+        let quarters = u32::try_from(quarters).unwrap_or(4);
         for candidate in named {
-            if self.reservations.len() < RESERVATIONS {
-                self.reservations.push(Reservation {
-                    peer: candidate.peer,
-                    quarters,
-                    until: now + RESERVED_FOR,
-                });
+            if self.reservations.len() < RESERVATIONS || self.reservations.contains_key(&candidate.peer) {
+                let reserved = self.reservations.entry(candidate.peer).or_default();
+                *reserved = reserved.at(half);
+                reserved.now = reserved.now.saturating_add(quarters);
             }
         }
     }
@@ -249,6 +298,12 @@ impl Children {
     fn emergencies(&self) -> usize {
         (self.capacity / 2).max(EMERGENCIES)
     }
+}
+
+/// Which half of [`RESERVED_FOR`] a time lies in.
+fn half_at(now: Duration) -> u64 {
+    let half = (RESERVED_FOR / 2).as_millis().max(1);
+    u64::try_from(now.as_millis() / half).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
