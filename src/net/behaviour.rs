@@ -9,7 +9,7 @@ use super::{
         COMMUNITY_CONNECTIONS, CONNECTIONS, CONNECTIONS_PER_PEER, Config, NetError, PENDING_INCOMING,
         PENDING_OUTGOING,
     },
-    directory, streams,
+    directory, half_open, streams,
 };
 
 /// The identify protocol version: who has another is no Majlis peer, and no enemy.
@@ -22,6 +22,7 @@ const PING_INTERVAL: Duration = Duration::from_secs(15);
 #[derive(NetworkBehaviour)]
 pub(super) struct Behaviour {
     pub(super) limits: connection_limits::Behaviour,
+    pub(super) half_open: half_open::Behaviour,
     pub(super) identify: identify::Behaviour,
     pub(super) ping: ping::Behaviour,
     pub(super) streams: streams::Behaviour,
@@ -32,6 +33,7 @@ impl Behaviour {
     pub(super) fn new(config: &Config, holds: streams::Holds) -> Result<Self, NetError> {
         Ok(Self {
             limits: connection_limits::Behaviour::new(limits(config.community)),
+            half_open: half_open::Behaviour::default(),
             identify: identify::Behaviour::new(
                 identify::Config::new(IDENTIFY_VERSION.into(), config.keypair.public())
                     .with_agent_version(concat!("majlis/", env!("CARGO_PKG_VERSION")).into())

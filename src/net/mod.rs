@@ -11,6 +11,7 @@ mod config;
 mod connections;
 mod dials;
 mod directory;
+mod half_open;
 mod handle;
 mod outbox;
 pub mod quic;

@@ -6,6 +6,7 @@ use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
 use libp2p::{
     StreamProtocol, SwarmBuilder,
     gossipsub::{self, IdentTopic, MessageAuthenticity},
+    multiaddr::Protocol,
     swarm::{
         Swarm, SwarmEvent,
         dial_opts::{DialOpts, PeerCondition},
@@ -273,4 +274,31 @@ async fn one_peer_has_no_more_than_its_share_of_connections() {
     assert!(host.network.stats().connections <= 4);
     let guest = Node::listening(&[QUIC4]).await;
     guest.dial(&host).await;
+}
+
+#[tokio::test]
+async fn who_connects_over_tcp_and_says_nothing_keeps_nobody_out_who_comes_over_quic() {
+    let host = Node::listening(&[QUIC4, TCP4]).await;
+    let is_tcp = |address: &&Multiaddr| address.iter().any(|part| matches!(part, Protocol::Tcp(_)));
+    let addresses = host.network.addresses();
+    let port = addresses.iter().find(is_tcp).and_then(|address| {
+        address.iter().find_map(|part| match part {
+            Protocol::Tcp(port) => Some(port),
+            _ => None,
+        })
+    });
+    let mut silent = Vec::new();
+    for _ in 0..100 {
+        let connected = tokio::net::TcpStream::connect(("127.0.0.1", port.expect("it listens"))).await;
+        silent.push(connected.expect("the system accepts"));
+    }
+    let quic = addresses
+        .iter()
+        .find(|address| !is_tcp(address))
+        .expect("it listens");
+    for _ in 0..5 {
+        let guest = Node::listening(&[QUIC4]).await;
+        let dial = guest.network.dial(Some(host.peer()), vec![quic.clone()]);
+        assert_eq!(timeout(PATIENCE, dial).await.expect("it ends"), Ok(host.peer()));
+    }
 }

@@ -317,9 +317,11 @@ impl Tree {
             named.extend(relays);
         }
         let mut seen: Vec<Peer> = vec![];
-        named.retain(|candidate| !seen.contains(&candidate.peer) && {
-            seen.push(candidate.peer);
-            true
+        named.retain(|candidate| {
+            !seen.contains(&candidate.peer) && {
+                seen.push(candidate.peer);
+                true
+            }
         });
         named.truncate(limits::CANDIDATES);
         named

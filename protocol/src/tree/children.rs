@@ -79,8 +79,15 @@ impl Reserved {
     fn at(self, half: u64) -> Self {
         match half.saturating_sub(self.half) {
             0 => self,
-            1 => Self { half, now: 0, before: self.now },
-            _ => Self { half, ..Self::default() },
+            1 => Self {
+                half,
+                now: 0,
+                before: self.now,
+            },
+            _ => Self {
+                half,
+                ..Self::default()
+            },
         }
     }
 
@@ -222,7 +229,8 @@ impl Children {
     /// Nor are those who were told to go themselves: two that are sent to each other would make a loop.
     pub(super) fn candidates(&mut self, (link, who): (Neighbour, Peer), now: Duration) -> Vec<Candidate> {
         let half = half_at(now);
-        self.reservations.retain(|_, reserved| reserved.at(half).quarters() > 0);
+        self.reservations
+            .retain(|_, reserved| reserved.at(half).quarters() > 0);
         let mut offers: Vec<(u8, core::cmp::Reverse<u32>, Peer, &Candidate)> = self
             .of(Slot::Child)
             .filter(|(child, state)| *child != link && !state.is_going(now))
@@ -279,7 +287,9 @@ impl Children {
 
     /// Quarters of places that are set aside at a member: who is named among four takes a quarter of each.
     fn reserved(&self, peer: Peer, half: u64) -> u32 {
-        self.reservations.get(&peer).map_or(0, |reserved| reserved.at(half).quarters())
+        self.reservations
+            .get(&peer)
+            .map_or(0, |reserved| reserved.at(half).quarters())
     }
 
     fn reserve(&mut self, named: &[Candidate], now: Duration) {
