@@ -15,7 +15,7 @@ help: ## this list
 setup: ## install what is missing to build and test (says what; needs root or sudo only then)
 	@$(SETUP)
 
-demo: setup ## a room on this machine: a host speaks, listeners hear, a table says how well
+demo: setup ## a room on this machine: a host speaks, a relay is killed, a table says how well listeners heard
 	@$(CARGO) build
 	@$(CARGO) run --quiet -- demo
 
