@@ -57,8 +57,10 @@ pub const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub use crate::tree::SEEK_LIMIT;
 
-/// Links beyond the children's places and their standbys': a parent, members being greeted, people who only ask.
-const SPARE_LINKS: usize = 32;
+/// Links beyond those of children and standbys: its own ways up, and newcomers who say hello, ask, and are sent elsewhere
+/// within a few hundred milliseconds. With fewer a crowd of a thousand a second is turned away at the door and comes back
+/// for half a minute; each costs a few kilobytes while it lasts.
+const SPARE_LINKS: usize = 256;
 
 /// What a member is made of.
 #[derive(Debug, Clone)]

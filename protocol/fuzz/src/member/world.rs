@@ -37,7 +37,7 @@ const MAX_CHILDREN: usize = 3;
 const EMERGENCIES: usize = 2;
 
 /// Links beyond the children that a member keeps; see `SPARE_LINKS` in the member.
-const SPARE_LINKS: usize = 32;
+const SPARE_LINKS: usize = 256;
 
 pub struct World {
     member: Member,
