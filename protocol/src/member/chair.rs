@@ -36,6 +36,11 @@ impl Chairing {
 }
 
 impl Member {
+    /// Whether this member puts the room's actions in order.
+    pub(super) fn is_chair(&self) -> bool {
+        self.chairing.due.is_some()
+    }
+
     /// Takes the chair: from now on this member appends entries and sends beacons.
     pub(super) fn start_chairing(&mut self, now: Duration) {
         self.chairing.due = Some(now);

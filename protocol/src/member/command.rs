@@ -135,7 +135,7 @@ impl Member {
                 deadline: now + COMMAND_TIMEOUT,
             },
         );
-        if self.chairing.due().is_some() {
+        if self.is_chair() {
             let id = ActionId::of(&signed);
             if let Err(refusal) = self.append(signed, now) {
                 self.finish_command(id, Err(refusal));

@@ -330,4 +330,6 @@ pub enum Wake {
     Command,
     /// The chair has been silent for too long.
     Chair,
+    /// The parent has not brought an entry that there is.
+    Log,
 }

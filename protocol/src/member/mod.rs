@@ -45,6 +45,7 @@ mod refusals;
 mod relaying;
 #[cfg(test)]
 mod tests;
+mod withheld;
 
 use budget::Conduct;
 pub use command::{Command, CommandId};
@@ -104,8 +105,7 @@ pub struct Member {
     conduct: Conduct,
     /// When the chair was last heard.
     chair_heard: Duration,
-    /// When sound that ran ahead of the log last made us ask for it.
-    asked_ahead: Option<Duration>,
+    withheld: withheld::Withheld,
     tree: Tree,
     /// What the line carries up, in bits a second, where that is known.
     uplink: Option<u64>,
@@ -168,7 +168,7 @@ impl Member {
             links: BTreeMap::new(),
             conduct: Conduct::default(),
             chair_heard: now,
-            asked_ahead: None,
+            withheld: withheld::Withheld::default(),
             tree,
             uplink: None,
             refusers: BTreeSet::new(),
@@ -325,6 +325,7 @@ impl Member {
             self.chairing.due().map(|at| (at, Wake::Beacon)),
             command.map(|at| (at, Wake::Command)),
             self.chairless_due().map(|at| (at, Wake::Chair)),
+            self.withheld.due().map(|at| (at, Wake::Log)),
         ]
         .into_iter()
         .flatten()
@@ -379,6 +380,7 @@ impl Member {
         }
         self.tree.handle_timeout(now);
         self.expire_commands(now);
+        self.leave_who_withholds(now);
         self.beacon_if_due(now);
         self.leave_if_chairless(now);
     }

@@ -17,10 +17,6 @@ use crate::{
 
 use super::{Event, Left, Member, OnStage, Output, Route, greeting::EntriesAsked, refusal};
 
-/// Pause between two requests for the log because sound runs ahead of it. A few a second find an entry before the
-/// sound that waits for it is too old; one for each packet would make the parent cut us off.
-const AHEAD_PAUSE: Duration = Duration::from_millis(200);
-
 /// How long a neighbour may take to send entries. A batch of them on a slow line takes seconds; whoever takes longer
 /// would hold up a newcomer that could ask others.
 const ENTRIES_TIMEOUT: Duration = Duration::from_secs(10);
@@ -56,24 +52,10 @@ impl Member {
         self.route(Route::Head(head));
     }
 
-    /// Asks for what the speakers know already, but not for every packet that says so. The parent may hide it, so the
-    /// standby is asked too.
-    pub(super) fn handle_sound_ahead(&mut self, now: Duration) {
-        if self.asked_ahead.is_some_and(|asked| now < asked + AHEAD_PAUSE) {
-            return;
-        }
-        self.asked_ahead = Some(now);
-        let above = [self.place().parent(), self.tree.standby()];
-        for link in above.into_iter().flatten() {
-            self.ask_for_entries(link, now);
-        }
-    }
-
     /// Notes what a neighbour claims to have, and asks it for what is not here.
     pub(super) fn want_entries(&mut self, link: Neighbour, theirs: Head, now: Duration) {
         let ours = self.head().sequence;
-        let is_chair = self.chairing.due().is_some();
-        if self.log.is_none() || is_chair || theirs.sequence <= ours {
+        if self.log.is_none() || self.is_chair() || theirs.sequence <= ours {
             return;
         }
         if let Some(neighbour) = self.links.get_mut(&link) {
@@ -83,7 +65,7 @@ impl Member {
     }
 
     /// Asks a neighbour for what follows our head, unless its answer is under way.
-    fn ask_for_entries(&mut self, link: Neighbour, now: Duration) {
+    pub(super) fn ask_for_entries(&mut self, link: Neighbour, now: Duration) {
         let after = self.head().sequence;
         let Some(neighbour) = self.links.get_mut(&link).filter(|link| link.asked.is_none()) else {
             return;
@@ -113,10 +95,15 @@ impl Member {
         let Entries { entries, more } = entries;
         let asked = self.links.get_mut(&link).and_then(|link| link.asked.take());
         let before = asked.map_or(self.head().sequence, |asked| asked.after);
+        let (mut newest, mut news) = (0, None);
         for signed in entries {
             let Some(log) = self.log.as_mut() else { return };
+            let sequence = signed.peek().map_or(0, |entry| entry.sequence);
             match log.handle_entry(signed) {
-                Ok(Some(applied)) => self.handle_applied(applied, now),
+                Ok(Some(applied)) => {
+                    news = Some(applied.entry.sequence);
+                    self.handle_applied(applied, now);
+                }
                 Ok(None) => {}
                 Err(EntryError::Gap { .. }) => return self.ask_for_entries(link, now),
                 Err(EntryError::UpdateNeeded { .. }) => {
@@ -129,6 +116,11 @@ impl Member {
             if self.left {
                 return;
             }
+            newest = newest.max(sequence);
+        }
+        self.note_entries_of(link, newest, news.is_some(), now);
+        if let Some(sequence) = news.filter(|_| self.place().parent() != Some(link)) {
+            self.expect_entry_of_parent(sequence, now);
         }
         if more && self.head().sequence > before {
             self.ask_for_entries(link, now);
@@ -146,7 +138,7 @@ impl Member {
         let Some(chair) = self.log.as_ref().map(|log| log.state().chair()) else {
             return;
         };
-        if self.chairing.due().is_some() {
+        if self.is_chair() {
             return;
         }
         match self.beacon.handle(signed, self.room, chair) {
@@ -155,6 +147,9 @@ impl Member {
                 self.clock.handle_beacon(&beacon, now);
                 self.chair_heard = now;
                 self.want_entries(link, beacon.head, now);
+                if beacon.head.sequence > self.head().sequence {
+                    self.expect_entry(beacon.head.sequence, now);
+                }
                 self.send_to_children(&Message::Beacon(beacon.signed().clone()));
                 if !beacon.is_farewell() {
                     self.tree.set_roots(beacon.root, beacon.fallback, now);

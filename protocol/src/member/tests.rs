@@ -2,6 +2,7 @@
 
 mod hostile;
 mod tree;
+mod withheld;
 
 use alloc::{collections::BTreeSet, format, string::ToString, vec};
 

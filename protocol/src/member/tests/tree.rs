@@ -485,7 +485,7 @@ fn a_relay_that_has_proven_itself_takes_the_place_of_a_leaf() {
 }
 
 /// A link that a member opened to a stranger, who has welcomed it.
-fn welcomed(world: &mut World, member: usize, seed: u8) -> Neighbour {
+pub(super) fn welcomed(world: &mut World, member: usize, seed: u8) -> Neighbour {
     let link = world.asked(member, seed);
     let greeting = hello(seed, |_| ());
     let welcome = Welcome {
