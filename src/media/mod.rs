@@ -2,17 +2,20 @@
 //!
 //! One plane a process; rooms share its links. A datagram comes in on a task of its connection, is judged by the
 //! room's [`Flow`](majlis_protocol::media::Flow), and goes out again on every link that the verdict names, without
-//! a queue of its own and without waiting. Where a path carries no datagrams, the same bytes travel on a substream
-//! (`fallback`). The plane decides nothing: rooms tell it their routes, the flow judges.
+//! a queue of its own and without waiting; what came together goes on together (`bundle`). Where a path carries no
+//! datagrams, the same bytes travel on a substream (`fallback`). The plane decides nothing: rooms tell it their routes, the flow judges.
 
+mod bundle;
 mod ear;
 mod fallback;
+mod intake;
 mod path;
 mod paths;
 mod room;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    iter,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak,
         atomic::{AtomicU64, Ordering},
@@ -31,7 +34,12 @@ use tokio::sync::mpsc;
 
 pub use room::{MediaStats, RoomMedia, Signal};
 
+use self::intake::Intake;
 use crate::net::{Network, Stream, quic::Link};
+
+/// Most datagrams of one connection that are handled without a look at anything else. A stage sends three a tick; many
+/// more, and one connection would hold up the others for milliseconds.
+const TOGETHER: usize = 16;
 
 /// A handle on the process's media plane.
 #[derive(Debug, Clone)]
@@ -120,25 +128,40 @@ impl Plane {
 }
 
 impl Shared {
-    fn handle_datagram(&self, peer: Peer, bytes: Bytes, arrived: Instant) {
-        let Ok(datagram) = Datagram::parse(bytes) else {
-            self.note_malformed();
-            return;
-        };
-        let room = {
-            let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
-            rooms.get(&Alias(datagram.alias)).cloned()
-        };
-        let Some(room) = room else {
-            self.unknown_room.fetch_add(1, Ordering::Relaxed);
-            return;
-        };
-        for item in datagram.items {
-            match item {
-                Ok(item) => room.handle_item(peer, item, arrived),
-                Err(_) => self.note_malformed(),
+    /// Takes datagrams of a peer that are here already. What they bring goes on together.
+    fn handle_datagrams(&self, peer: Peer, datagrams: impl IntoIterator<Item = Bytes>, arrived: Instant) {
+        let mut intake: Option<Intake> = None;
+        for bytes in datagrams {
+            let Ok(datagram) = Datagram::parse(bytes) else {
+                self.note_malformed();
+                continue;
+            };
+            let alias = Alias(datagram.alias);
+            if intake.as_ref().is_none_or(|intake| intake.alias() != alias) {
+                if let Some(before) = intake.take() {
+                    before.finish();
+                }
+                intake = self.room(alias).map(|room| Intake::new(room, arrived));
+            }
+            let Some(intake) = &mut intake else {
+                self.unknown_room.fetch_add(1, Ordering::Relaxed);
+                continue;
+            };
+            for item in datagram.items {
+                match item {
+                    Ok(item) => intake.handle_item(peer, item),
+                    Err(_) => self.note_malformed(),
+                }
             }
         }
+        if let Some(intake) = intake {
+            intake.finish();
+        }
+    }
+
+    fn room(&self, alias: Alias) -> Option<Arc<RoomMedia>> {
+        let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
+        rooms.get(&alias).cloned()
     }
 
     fn note_malformed(&self) {
@@ -150,13 +173,18 @@ impl Shared {
     }
 }
 
-/// The task of one connection: until it ends, each datagram is handled as it comes. It does not keep the plane, and
-/// with it the network, from being dropped.
+/// The task of one connection: until it ends, each datagram is handled as it comes, with those that came with it. It
+/// does not keep the plane, and with it the network, from being dropped.
 async fn receive(plane: Weak<Shared>, link: Link) {
     if let Some(peer) = peer_of(link.peer()) {
-        while let Ok(datagram) = link.recv().await {
+        while let Ok(first) = link.recv().await {
             let Some(plane) = plane.upgrade() else { return };
-            plane.handle_datagram(peer, datagram, Instant::now());
+            let others = iter::from_fn(|| link.try_recv());
+            let datagrams = iter::once(first).chain(others).take(TOGETHER);
+            plane.handle_datagrams(peer, datagrams, Instant::now());
+            drop(plane);
+            // A connection on which something is always ready must not keep the others waiting.
+            tokio::task::coop::consume_budget().await;
         }
     }
     if let Some(plane) = plane.upgrade() {
@@ -171,7 +199,7 @@ async fn serve_fallback(plane: Weak<Shared>, peer: PeerId, stream: Stream) {
     while let Some(datagram) = datagrams.next().await {
         let Some(plane) = plane.upgrade() else { return };
         match datagram {
-            Ok(datagram) => plane.handle_datagram(peer, datagram, Instant::now()),
+            Ok(datagram) => plane.handle_datagrams(peer, [datagram], Instant::now()),
             Err(_) => return plane.note_malformed(),
         }
     }

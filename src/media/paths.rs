@@ -8,10 +8,9 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use libp2p::PeerId;
 use majlis_protocol::{
-    media::{Packet, Tag, Transmit, TransmitKind},
+    media::{Delivery, Packet, Tag, Transmit, TransmitKind},
     neighbour::Neighbour,
     person::Peer,
     wire::{
@@ -20,7 +19,7 @@ use majlis_protocol::{
     },
 };
 
-use super::path::Path;
+use super::{bundle::Bundle, path::Path};
 use crate::net::Network;
 
 /// The ways, and what the links on them are for.
@@ -164,34 +163,21 @@ impl Paths {
         };
     }
 
-    /// Sends a packet on. Receivers that chose the same alias share one datagram.
-    pub(super) fn push(&mut self, packet: &Packet, to: &[Neighbour]) {
-        let mut built: Vec<(Alias, Bytes)> = Vec::new();
-        for to in to {
-            let Some(path) = self.paths.get_mut(to) else {
+    /// Sends packets on.
+    pub(super) fn push(&mut self, deliveries: &[Delivery]) {
+        let mut bundle = Bundle::new(deliveries);
+        for (to, selection) in bundle.receivers() {
+            let Some(path) = self.paths.get_mut(&to) else {
                 continue;
             };
-            let alias = path.alias();
-            let datagram = match built.iter().find(|(other, _)| *other == alias) {
-                Some((_, datagram)) => datagram.clone(),
-                None => {
-                    let mut builder = Builder::new(alias.0, path.capacity());
-                    if !builder.push(packet.bytes()) {
-                        self.dropped += 1;
-                        continue;
-                    }
-                    let datagram = builder.finish();
-                    built.push((alias, datagram.clone()));
-                    datagram
-                }
-            };
-            self.sent += 1;
+            let datagram = bundle.datagram(path.alias(), selection);
+            self.sent += selection.count();
             #[cfg(feature = "testlink")]
             let lost_before = path.lost_by_testlink();
             path.send(&self.network, datagram);
             #[cfg(feature = "testlink")]
-            {
-                self.pushes_lost += path.lost_by_testlink().saturating_sub(lost_before);
+            if path.lost_by_testlink() > lost_before {
+                self.pushes_lost += selection.count();
             }
         }
     }

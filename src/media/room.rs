@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use majlis_protocol::{
-    media::{self, Check, Complaint, Counters, Delivery, Flow, Header, Own, Packet},
+    media::{self, Check, Complaint, Counters, Delivery, Flow, Genuine, Header, Own, Packet},
     member::Route,
     neighbour::Neighbour,
     person::{Peer, Person},
@@ -22,7 +22,7 @@ use tokio::{
     time,
 };
 
-use super::{ear::Ear, paths::Paths};
+use super::{ear::Ear, intake::Intake, paths::Paths};
 use crate::{
     audio::{
         PlaybackFeed,
@@ -171,29 +171,32 @@ impl RoomMedia {
     }
 
     /// Changes how sound flows.
-    pub fn handle_route(&self, route: Route) {
+    pub fn handle_route(self: &Arc<Self>, route: Route) {
         let now = self.started.elapsed();
         let mut state = self.lock();
         state.take_route(route, now);
         let released = state.flow.take_released(now);
         self.settle(&mut state);
         drop(state);
+        let mut intake = Intake::new(Arc::clone(self), Instant::now());
         for (from, packet) in released {
-            self.judge(from, packet, Instant::now());
+            intake.handle_packet(from, packet);
         }
+        intake.finish();
     }
 
-    /// Takes an item that came from a peer: a packet through the flow, to the children and to the ear.
-    pub(super) fn handle_item(&self, peer: Peer, item: Item, arrived: Instant) {
+    /// The link that an item of a peer came on. A peer that is no neighbour here is judged like one that may not send:
+    /// by a number nobody has.
+    pub(super) fn link_of(&self, peer: Peer, item: &Item) -> Neighbour {
+        let link = self.lock().paths.link_of(peer, item);
+        link.unwrap_or(Neighbour(u64::MAX))
+    }
+
+    /// Takes an item that is no packet.
+    pub(super) fn handle_report(&self, from: Neighbour, item: &Item, arrived: Instant) {
         let now = arrived.saturating_duration_since(self.started);
         let mut state = self.lock();
-        // A peer that is no neighbour here is judged like one that may not send: by a number nobody has.
-        let from = state.paths.link_of(peer, &item).unwrap_or(Neighbour(u64::MAX));
-        match &item {
-            Item::Media(packet) => {
-                drop(state);
-                return self.judge(from, packet.clone(), arrived);
-            }
+        match item {
             Item::Heartbeat(report) => state.flow.handle_heartbeat(from, report, now),
             Item::Digest(report) => state.flow.handle_digest(from, report, now),
             Item::Pull(pull) => state.flow.handle_pull(from, pull, now),
@@ -203,52 +206,63 @@ impl RoomMedia {
         self.settle(&mut state);
     }
 
-    /// Sends a packet of our own.
-    pub fn send(&self, own: Own) {
-        let mut state = self.lock();
-        match state.flow.commit_own(own, self.started.elapsed()) {
-            Ok(delivery) => state.paths.push(&delivery.packet, &delivery.to),
-            Err(dropped) => tracing::debug!(%dropped, "an own packet was not sent"),
-        }
-        self.settle(&mut state);
-    }
-
-    fn judge(&self, from: Neighbour, packet: Bytes, arrived: Instant) {
+    /// Takes a packet through every check, that of its signature last.
+    pub(super) fn verify(&self, from: Neighbour, packet: Bytes, arrived: Instant) -> Option<Genuine> {
         let now = arrived.saturating_duration_since(self.started);
         // The lock is not held while the signature is checked.
         let checked = self.lock().flow.check(from, packet, now);
         let candidate = match checked {
             Ok(Check::Verify(candidate)) => candidate,
-            Ok(Check::Held) => return self.signal(Signal::Ahead),
-            Err(_) => return,
-        };
-        let verified = candidate.verify();
-        let mut state = self.lock();
-        let delivery = match verified {
-            Ok(genuine) => state.flow.commit(genuine, now),
-            Err(forged) => {
-                if let Some(forger) = state.flow.note_forged(forged) {
-                    self.signal(Signal::Forger(forger));
-                }
-                return;
+            Ok(Check::Held) => {
+                self.signal(Signal::Ahead);
+                return None;
             }
+            Err(_) => return None,
         };
-        if let Ok(delivery) = delivery {
-            state.paths.push(&delivery.packet, &delivery.to);
-            self.settle(&mut state);
-            let is_first = !std::mem::replace(&mut state.heard, true);
-            drop(state);
-            if is_first {
-                let Header { epoch, sequence, .. } = *delivery.packet.header();
-                self.signal(Signal::First {
-                    speaker: delivery.speaker,
-                    epoch,
-                    sequence,
-                    arrived,
-                });
-            }
-            self.ear.hear(speech(&delivery), arrived);
+        let forged = match candidate.verify() {
+            Ok(genuine) => return Some(genuine),
+            Err(forged) => forged,
+        };
+        if let Some(forger) = self.lock().flow.note_forged(forged) {
+            self.signal(Signal::Forger(forger));
         }
+        None
+    }
+
+    /// Sends packets that hold to the children and to the ear.
+    pub(super) fn deliver(&self, together: Vec<Genuine>, arrived: Instant) {
+        let now = arrived.saturating_duration_since(self.started);
+        let mut state = self.lock();
+        let committed = together
+            .into_iter()
+            .filter_map(|genuine| state.flow.commit(genuine, now).ok());
+        let deliveries: Vec<Delivery> = committed.collect();
+        state.paths.push(&deliveries);
+        self.settle(&mut state);
+        let is_first = !deliveries.is_empty() && !std::mem::replace(&mut state.heard, true);
+        drop(state);
+        if let Some(first) = deliveries.first().filter(|_| is_first) {
+            let Header { epoch, sequence, .. } = *first.packet.header();
+            self.signal(Signal::First {
+                speaker: first.speaker,
+                epoch,
+                sequence,
+                arrived,
+            });
+        }
+        for delivery in &deliveries {
+            self.ear.hear(speech(delivery), arrived);
+        }
+    }
+
+    /// Sends a packet of our own.
+    pub fn send(&self, own: Own) {
+        let mut state = self.lock();
+        match state.flow.commit_own(own, self.started.elapsed()) {
+            Ok(delivery) => state.paths.push(&[delivery]),
+            Err(dropped) => tracing::debug!(%dropped, "an own packet was not sent"),
+        }
+        self.settle(&mut state);
     }
 
     /// Does what the flow wants after an input: sends, tells the room, and has it woken in time.

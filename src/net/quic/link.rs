@@ -15,6 +15,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures::FutureExt as _;
 use libp2p::PeerId;
 
 use super::config::DATAGRAM_SEND_BUFFER;
@@ -53,8 +54,8 @@ pub struct Stats {
     pub datagrams_overflowed: u64,
     /// Datagrams that arrived.
     pub datagrams_received: u64,
-    /// Datagrams that [`Link::recv`] has given out. The difference to those that arrived waits to be read,
-    /// or was pushed out of the full receive queue by newer ones.
+    /// Datagrams that [`Link::recv`] and [`Link::try_recv`] have given out. The difference to those that arrived waits
+    /// to be read, or was pushed out of the full receive queue by newer ones.
     pub datagrams_read: u64,
     /// Datagrams that the link emulator lost.
     #[cfg(feature = "testlink")]
@@ -227,6 +228,14 @@ impl Link {
         let datagram = self.0.connection.read_datagram().await.map_err(Closed)?;
         self.0.read.fetch_add(1, Ordering::Relaxed);
         Ok(datagram)
+    }
+
+    /// The next datagram, if one is here already.
+    #[must_use = "a datagram that was taken is gone"]
+    pub fn try_recv(&self) -> Option<Bytes> {
+        let datagram = self.0.connection.read_datagram().now_or_never()?.ok()?;
+        self.0.read.fetch_add(1, Ordering::Relaxed);
+        Some(datagram)
     }
 
     /// Waits until the connection has ended.

@@ -8,15 +8,18 @@ use std::sync::{
 use bytes::Bytes;
 use majlis::event::Event;
 use majlis_protocol::{
-    media::{FORGED_BOUND, Tag, WINDOW},
+    media::{FORGED_BOUND, Packet, Tag, WINDOW},
     person::PersonKey,
     reason::Reason,
     room::RoomId,
-    wire::message::Alias,
+    wire::{
+        datagram::{Datagram, Item},
+        message::Alias,
+    },
 };
 
 use crate::support::{
-    attacker::{Attacker, Says, altered, datagram},
+    attacker::{Attacker, Says, altered, datagram, within},
     nodes::wait_for,
     scene::{self, Scene},
 };
@@ -190,9 +193,8 @@ async fn a_speaker_that_sends_too_much_is_held_to_its_budget() {
         let counter = Arc::clone(&passed);
         let counting = tokio::spawn(async move {
             while let Ok(datagram) = link.recv().await {
-                if tag_of(&datagram) == Some(me) {
-                    counter.fetch_add(1, Ordering::Relaxed);
-                }
+                let passed = sequences_of(datagram, me).len() as u64;
+                counter.fetch_add(passed, Ordering::Relaxed);
             }
         });
         let packets: Vec<Bytes> = (0..400)
@@ -217,11 +219,50 @@ async fn a_speaker_that_sends_too_much_is_held_to_its_budget() {
     .await;
 }
 
-/// The tag of the first packet in a datagram: behind the alias, a length of one or two bytes, and kind and flags.
-fn tag_of(datagram: &[u8]) -> Option<Tag> {
-    let length = if datagram.get(2)? & 0x80 == 0 { 1 } else { 2 };
-    let tag = datagram.get(2 + length + 2..2 + length + 6)?;
-    tag.try_into().ok().map(Tag)
+/// The sequences of one speaker's packets in a datagram.
+fn sequences_of(datagram: Bytes, tag: Tag) -> Vec<u32> {
+    let items = Datagram::parse(datagram).expect("the host's").items;
+    let packets = items.filter_map(|item| match item.expect("the host's") {
+        Item::Media(packet) => Some(Packet::parse(packet).expect("the host's")),
+        _ => None,
+    });
+    let headers = packets.map(|packet| *packet.header());
+    headers
+        .filter(|header| header.tag == tag)
+        .map(|header| header.sequence)
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_packets_that_come_together_those_that_are_genuine_and_new_leave_together() {
+    scene::during(async |scene: &mut Scene| {
+        let witness = scene.intruder().await;
+        let (intruder, says) = scene.speaker().await;
+        let (key, room) = (&intruder.attacker.key, scene.link.room);
+        let up = intruder.attacker.network.links(intruder.at).pop().expect("QUIC");
+        let down = witness.attacker.network.links(witness.at).pop().expect("QUIC");
+        let next = async || loop {
+            let datagram = within("a datagram", down.recv()).await.expect("the host stays");
+            let sequences = sequences_of(datagram, says.tag);
+            if !sequences.is_empty() {
+                return sequences;
+            }
+        };
+        let before = scene.counts().await;
+        for first in (0..40).step_by(4) {
+            let [one, two, three, four] = [0, 1, 2, 3].map(|n| says.at(first + n).signed(key, room));
+            let altered = altered(&two, two.len() - 1);
+            up.send(intruder.datagram(&[&one, &altered, &two, &two, &three, &four]))
+                .expect("it fits");
+            // A packet that came before is found to be a duplicate once the one before has left.
+            let left = [next().await, next().await];
+            assert_eq!(left, [[first, first + 1], [first + 2, first + 3]]);
+        }
+        let after = scene.counts().await;
+        assert_eq!(after.forged_dropped - before.forged_dropped, 10);
+        assert_eq!(after.duplicate_dropped - before.duplicate_dropped, 10);
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
