@@ -9,6 +9,7 @@ use majlis_protocol::{
     link::{Address, RoomLink},
     log::Role,
     person::{Peer, Person},
+    reason::Reason,
     room::RoomId,
     tree::Why,
 };
@@ -151,6 +152,28 @@ pub enum Event {
         /// To whom.
         #[serde(serialize_with = "shown_or_null")]
         subject: Option<Person>,
+        /// The role that it gives.
+        role: Option<RoleName>,
+        /// How long a ban lasts; `null` for one without an end, and for every other action.
+        lasts_ms: Option<u64>,
+        /// Why, where the author said so.
+        reason: Option<String>,
+    },
+    /// A person came onto the stage or left it, whatever their role.
+    Stage {
+        /// Who.
+        #[serde(serialize_with = "shown")]
+        key: Person,
+        /// Whether they are on it.
+        on: bool,
+    },
+    /// A person on the stage was muted by another, or may be heard again once they open their microphone.
+    Mute {
+        /// Who.
+        #[serde(serialize_with = "shown")]
+        key: Person,
+        /// Which.
+        muted: bool,
     },
     /// The room is called something else.
     Title {
@@ -268,6 +291,8 @@ pub struct Stats {
     pub forged_dropped: u64,
     /// Packets from a link or for a stage stay that may not carry them, or for an unknown room alias.
     pub refused_dropped: u64,
+    /// Packets of people who are muted, or were when they spoke.
+    pub muted_dropped: u64,
     /// Packets that were too old.
     pub stale_dropped: u64,
     /// Packets that had come before.
@@ -350,6 +375,10 @@ pub enum LeftReason {
     Interrupted,
     /// Nobody of the room could be reached any more.
     Unreachable,
+    /// A host, co-host or moderator put this person out; it may come back in a minute.
+    Kicked,
+    /// A host, co-host or moderator keeps this person out.
+    Banned,
     /// The room did not let this node in.
     Refused,
 }
@@ -363,6 +392,17 @@ impl From<Why> for ParentReason {
             Why::Left => Self::Left,
             Why::RootMoved => Self::RootMoved,
             _ => Self::Failover,
+        }
+    }
+}
+
+/// Of a refusal that keeps a node out of a room, or ends its stay.
+impl From<Reason> for LeftReason {
+    fn from(reason: Reason) -> Self {
+        match reason {
+            Reason::Kicked => Self::Kicked,
+            Reason::Banned => Self::Banned,
+            _ => Self::Refused,
         }
     }
 }

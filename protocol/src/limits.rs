@@ -34,6 +34,19 @@ pub const STAGE: usize = 32;
 /// Most invitations open at once: two stages full.
 pub const INVITATIONS: usize = 64;
 
+/// Most co-hosts and moderators of a room together. More than ever keep order at once; each is one more who can.
+pub const OFFICERS: usize = 64;
+
+/// Most people muted at once: every seat of the stage, eight times over, since a mute outlasts a stay.
+pub const MUTES: usize = 256;
+
+/// Most people kept out at once. Keys are free, so a list can always be outgrown; what helps then is another room.
+/// Each costs every member some 300 bytes.
+pub const BANS: usize = 4_096;
+
+/// How long a kicked person is kept out, in milliseconds of room clock: long enough to notice that it was meant.
+pub const KICK_MS: u64 = 60_000;
+
 /// Most bytes of an announcement: a genesis and eight addresses.
 pub const ANNOUNCEMENT: usize = 8_192;
 
@@ -86,7 +99,7 @@ pub const TAGS: usize = 5;
 /// Most bytes of a BCP 47 language tag, as RFC 5646 recommends.
 pub const LANGUAGE: usize = 35;
 
-/// Most bytes of a text for people in a refusal.
+/// Most bytes of a text for people in a refusal, and of the reason that an act of moderation gives.
 pub const REASON: usize = 200;
 
 /// Most bytes of a multiaddr in text.

@@ -82,6 +82,10 @@ reasons! {
     Duplicate = 14, "it was done already";
     /// Chance gave this stay on the stage a media tag that was used before: sign the action anew.
     TagTaken = 15, "two stays on the stage drew the same tag: try again";
+    /// The person is kept out of this room: leave, and do not come back with this key before the ban is over.
+    Banned = 16, "banned from the room";
+    /// The person was put out of this room: come back after a minute.
+    Kicked = 17, "put out of the room: come back in a minute";
 }
 
 impl Reason {
@@ -103,6 +107,8 @@ impl Reason {
                 | Self::BadCertificate
                 | Self::Refused
                 | Self::NotAllowed
+                | Self::Banned
+                | Self::Kicked
         )
     }
 }

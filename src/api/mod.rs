@@ -59,6 +59,74 @@ pub enum Act {
     },
     /// Ends the room for everyone.
     End,
+    /// Makes a person a moderator or a co-host.
+    Grant {
+        /// Whom.
+        key: String,
+        /// What.
+        role: Office,
+    },
+    /// Takes that role back.
+    Revoke {
+        /// Whose.
+        key: String,
+        /// Why; may be left out, as everywhere.
+        #[serde(default)]
+        reason: String,
+    },
+    /// Silences a person on the stage.
+    Mute {
+        /// Whom.
+        key: String,
+        /// Why.
+        #[serde(default)]
+        reason: String,
+    },
+    /// Lifts that.
+    Unmute {
+        /// Whose.
+        key: String,
+        /// Why.
+        #[serde(default)]
+        reason: String,
+    },
+    /// Puts a person out of the room.
+    Kick {
+        /// Whom.
+        key: String,
+        /// Why.
+        #[serde(default)]
+        reason: String,
+    },
+    /// Puts a person out and keeps them out.
+    Ban {
+        /// Whom.
+        key: String,
+        /// For how many seconds; none: until it is lifted.
+        #[serde(default)]
+        seconds: Option<u64>,
+        /// Why.
+        #[serde(default)]
+        reason: String,
+    },
+    /// Lets a person in again.
+    Unban {
+        /// Whom.
+        key: String,
+        /// Why.
+        #[serde(default)]
+        reason: String,
+    },
+}
+
+/// A role that can be granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Office {
+    /// Keeps order.
+    Moderator,
+    /// Does what the host does, but end the room.
+    CoHost,
 }
 
 /// Opens or closes this node's own microphone, file or tone.

@@ -1,6 +1,6 @@
 //! What the API answers: one function a request, over [`Node`] and [`RoomHandle`].
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
@@ -13,12 +13,15 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use majlis_protocol::room::{RoomId, RoomTag};
+use majlis_protocol::{
+    log::Role,
+    room::{RoomId, RoomTag},
+};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::{Semaphore, watch};
 
-use super::{Act, Mic, events, guard, keys};
+use super::{Act, Mic, Office, events, guard, keys};
 use crate::{
     home::ApiAccess,
     node::Node,
@@ -184,6 +187,38 @@ async fn action(room: &RoomHandle, act: Act) -> Result<RoomAction, Refused> {
         Act::LeaveStage => RoomAction::LeaveStage,
         Act::Move { key } => RoomAction::Move(whom(key).await?),
         Act::End => RoomAction::End,
+        Act::Grant { key, role } => RoomAction::Grant {
+            person: whom(key).await?,
+            role: match role {
+                Office::Moderator => Role::Moderator,
+                Office::CoHost => Role::CoHost,
+            },
+        },
+        Act::Revoke { key, reason } => RoomAction::Revoke {
+            person: whom(key).await?,
+            reason,
+        },
+        Act::Mute { key, reason } => RoomAction::Mute {
+            person: whom(key).await?,
+            reason,
+        },
+        Act::Unmute { key, reason } => RoomAction::Unmute {
+            person: whom(key).await?,
+            reason,
+        },
+        Act::Kick { key, reason } => RoomAction::Kick {
+            person: whom(key).await?,
+            reason,
+        },
+        Act::Ban { key, seconds, reason } => RoomAction::Ban {
+            person: whom(key).await?,
+            lasts: seconds.map(Duration::from_secs),
+            reason,
+        },
+        Act::Unban { key, reason } => RoomAction::Unban {
+            person: whom(key).await?,
+            reason,
+        },
     })
 }
 

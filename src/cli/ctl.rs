@@ -1,7 +1,9 @@
 //! `majlis ctl`: acts in the room of the node that runs in this home, through its local API.
 
-use clap::{Args, Subcommand};
-use majlis::api::{Act, Client, Mic};
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use majlis::api::{Act, Client, Mic, Office};
 use majlis_protocol::room::RoomId;
 use serde_json::{Value, json};
 
@@ -11,11 +13,16 @@ use super::{
     show,
 };
 
+/// Seconds of a hundred years, which no ban needs to outlast.
+const CENTURY: u64 = 36_500 * 86_400;
+
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   majlis ctl people                       who is here, each with key and nick#tag
   majlis ctl invite salma#x7f2k3ab        onto the stage; she then runs `majlis ctl accept`
   majlis ctl mic on
+  majlis ctl grant salma#x7f2k3ab moderator
+  majlis ctl ban noise#q3m8t2vk --for 2h --reason \"noise, three times\"
   majlis ctl tree                         through whom the sound comes, and who takes it from you
   majlis ctl --home ~/other info          the node of another home
 
@@ -64,6 +71,50 @@ enum CtlAction {
         /// Whom: a key, or nick#tag
         key: String,
     },
+    /// Make a person a moderator or a co-host
+    Grant {
+        /// Whom: a key, or nick#tag
+        key: String,
+        /// What
+        role: GrantedRole,
+    },
+    /// Take the role of moderator or co-host back, or give up your own
+    Revoke(Whom),
+    /// Silence a person on the stage, at every relay, until it is lifted
+    Mute(Whom),
+    /// Let a muted person be heard again; they open their microphone themselves
+    Unmute(Whom),
+    /// Put a person out of the room, with every role lost; they may come back as a listener after a minute
+    Kick(Whom),
+    /// Put a person out of the room and keep them out
+    Ban {
+        #[command(flatten)]
+        whom: Whom,
+        /// For how long: 90s, 10m, 2h or 7d; until it is lifted when left out
+        #[arg(long = "for", value_name = "TIME", value_parser = span)]
+        lasts: Option<Duration>,
+    },
+    /// Let a person in again who was kicked or banned; `majlis ctl people` shows their keys
+    Unban(Whom),
+}
+
+/// Whom an act of moderation is about, and why.
+#[derive(Debug, Args)]
+struct Whom {
+    /// Whom: a key, or nick#tag
+    key: String,
+    /// Why, for everyone to read in the room's log
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    reason: String,
+}
+
+/// A role that is granted.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum GrantedRole {
+    /// Invites, moves, mutes, kicks and bans those below
+    Moderator,
+    /// Does what the host does, but end the room
+    CoHost,
 }
 
 pub(crate) async fn run(args: CtlArgs, flags: &NodeFlags) -> anyhow::Result<()> {
@@ -78,7 +129,7 @@ pub(crate) async fn run(args: CtlArgs, flags: &NodeFlags) -> anyhow::Result<()> 
         }
         CtlAction::People => {
             let info = client.get(&path).await?;
-            let people = json!({ "room": room, "people": info["people"] });
+            let people = json!({ "room": room, "people": info["people"], "kept_out": info["kept_out"] });
             return Ok(face.result("people", &people, &show::room::people(&info))?);
         }
         CtlAction::Tree => {
@@ -102,6 +153,23 @@ pub(crate) async fn run(args: CtlArgs, flags: &NodeFlags) -> anyhow::Result<()> 
         CtlAction::Decline => Act::Decline,
         CtlAction::LeaveStage => Act::LeaveStage,
         CtlAction::Move { key } => Act::Move { key },
+        CtlAction::Grant { key, role } => Act::Grant {
+            key,
+            role: match role {
+                GrantedRole::Moderator => Office::Moderator,
+                GrantedRole::CoHost => Office::CoHost,
+            },
+        },
+        CtlAction::Revoke(Whom { key, reason }) => Act::Revoke { key, reason },
+        CtlAction::Mute(Whom { key, reason }) => Act::Mute { key, reason },
+        CtlAction::Unmute(Whom { key, reason }) => Act::Unmute { key, reason },
+        CtlAction::Kick(Whom { key, reason }) => Act::Kick { key, reason },
+        CtlAction::Ban { whom, lasts } => Act::Ban {
+            key: whom.key,
+            seconds: lasts.map(|lasts| lasts.as_secs()),
+            reason: whom.reason,
+        },
+        CtlAction::Unban(Whom { key, reason }) => Act::Unban { key, reason },
     };
     let answer = client.post(&format!("{path}/act"), &act).await?;
     let seq = answer["seq"].as_u64();
@@ -137,5 +205,50 @@ async fn room(client: &Client, named: Option<RoomId>) -> anyhow::Result<String> 
             "the node is in several rooms; choose one with --room: {}",
             rooms.join(", ")
         ),
+    }
+}
+
+/// A time as people type it: a number and a unit, at least a second and below a century.
+fn span(text: &str) -> Result<Duration, String> {
+    let usage = || format!("'{text}' is not a time: write 90s, 10m, 2h or 7d");
+    let unit = text.chars().next_back().ok_or_else(usage)?;
+    let size: u64 = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => return Err(usage()),
+    };
+    let number: u64 = text[..text.len() - 1].parse().map_err(|_| usage())?;
+    let seconds = number
+        .checked_mul(size)
+        .filter(|seconds| (1..CENTURY).contains(seconds));
+    seconds.map(Duration::from_secs).ok_or_else(usage)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_a_number_with_its_unit() {
+        for (text, seconds) in [("90s", 90), ("10m", 600), ("2h", 7_200), ("7d", 604_800)] {
+            assert_eq!(span(text), Ok(Duration::from_secs(seconds)));
+        }
+        for text in [
+            "",
+            "10",
+            "h",
+            "-1h",
+            "1.5h",
+            "0s",
+            "10 m",
+            "1w",
+            "٣h",
+            "36500d",
+            "99999999999999999999d",
+        ] {
+            assert!(span(text).is_err(), "{text}");
+        }
     }
 }

@@ -70,6 +70,9 @@ fn show(report: &Report, face: &mut Face) -> anyhow::Result<()> {
                 action: entry.action.to_owned(),
                 author: entry.author,
                 subject: entry.subject,
+                role: entry.granted.map(Into::into),
+                lasts_ms: entry.lasts_ms,
+                reason: entry.reason.as_ref().map(ToString::to_string),
             })?,
             Face::People(show) => show.text(&entry.to_string())?,
         }

@@ -212,7 +212,7 @@ fn toggle(room: &RoomHandle, on: bool, done: mpsc::Sender<Result<(), ActError>>)
 fn kept_out(error: &RoomError) -> Option<LeftReason> {
     match error {
         RoomError::Unreachable { .. } => Some(LeftReason::Unreachable),
-        RoomError::Refused(_) => Some(LeftReason::Refused),
+        RoomError::Refused(refusal) => Some(refusal.reason.into()),
         RoomError::Ended => Some(LeftReason::Ended),
         _ => None,
     }
@@ -224,6 +224,12 @@ fn outcome(reason: LeftReason) -> anyhow::Result<()> {
         LeftReason::Ended | LeftReason::Duration | LeftReason::Interrupted => Ok(()),
         LeftReason::Unreachable => anyhow::bail!(
             "nobody of the room can be reached any more; check the network, then join again with a fresh link"
+        ),
+        LeftReason::Kicked => {
+            anyhow::bail!("you were put out of the room; you may join again in a minute, as a listener")
+        }
+        LeftReason::Banned => anyhow::bail!(
+            "you are banned from the room; only its host, co-hosts and moderators can lift that"
         ),
         _ => anyhow::bail!("the room did not let this node in"),
     }

@@ -356,6 +356,8 @@ impl State {
                 self.paths.set_source(tag, None);
                 flow.revoke(tag);
             }
+            Route::Mute(tag) => flow.mute(tag),
+            Route::Unmute { tag, since } => flow.unmute(tag, since),
             Route::Source { tag, link } => {
                 self.paths.set_source(tag, link);
                 flow.set_source(tag, link);

@@ -136,6 +136,9 @@ pub enum ActError {
     /// There is no microphone, file or tone to turn on: the node was started without.
     #[error("this node has no input: start it with --input mic, --input file:PATH or --input tone:HZ")]
     NoInput,
+    /// Somebody who keeps order has muted this person, and they alone lift it.
+    #[error("you are muted; a host, co-host or moderator must unmute you first")]
+    Muted,
     /// Only people on the stage speak.
     #[error("not on the stage: ask the host for an invitation, then `accept` it")]
     NotOnStage,
@@ -173,8 +176,12 @@ pub struct RoomInfo {
     pub listeners: u32,
     /// Whether sound of ours goes out.
     pub microphone: bool,
-    /// The people on the stage, those invited, and the others this node knows of.
+    /// Whether this person is muted by another.
+    pub muted: bool,
+    /// The people on the stage, those who keep order, those invited, and the others this node knows of.
     pub people: Vec<PersonInfo>,
+    /// Who is kicked or banned now.
+    pub kept_out: Vec<KeptOut>,
     /// What was counted.
     pub stats: Stats,
 }
@@ -191,10 +198,30 @@ pub struct PersonInfo {
     pub tag: String,
     /// The role.
     pub role: RoleName,
+    /// Whether this person may speak: moderators and co-hosts are on the stage or in the audience.
+    pub on_stage: bool,
+    /// Whether another has muted this person.
+    pub muted: bool,
     /// Whether an invitation to the stage is open.
     pub invited: bool,
     /// Whether it is this node's own person.
     pub me: bool,
+}
+
+/// A person who may not come in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KeptOut {
+    /// The key.
+    #[serde(serialize_with = "shown")]
+    pub key: Person,
+    /// The tag of the key.
+    pub tag: String,
+    /// Whether it was a kick; else a ban.
+    pub kicked: bool,
+    /// For how long still; `null` until it is lifted.
+    pub left_ms: Option<u64>,
+    /// Why, or nothing.
+    pub reason: String,
 }
 
 /// A handle on a room. Clones are the same room.
@@ -374,6 +401,8 @@ fn advice(reason: Reason) -> &'static str {
     match reason {
         Reason::UnknownRoom => "ask the host for a fresh link",
         Reason::Full | Reason::TooMany => "try again later",
+        Reason::Kicked => "join again then, as a listener",
+        Reason::Banned => "only its host, co-hosts and moderators can lift that",
         Reason::Malformed | Reason::Unsupported | Reason::BadCertificate => {
             "run the newest version of the program at both ends"
         }

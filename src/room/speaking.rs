@@ -111,12 +111,15 @@ impl Speaking {
         self.stage.borrow().is_some()
     }
 
-    /// Takes or leaves the stage. Off the stage the source is paused.
+    /// Takes or leaves the stage, or begins another epoch on it. Off the stage the source is paused.
     pub(super) fn set_stage(&mut self, stage: Option<OnStage>) {
         if stage.is_none() {
             self.turn(false);
         }
-        self.touched = false;
+        let tag = |stage: &Option<OnStage>| stage.as_ref().map(|stage| stage.tag);
+        if tag(&stage) != tag(&self.stage.borrow()) {
+            self.touched = false;
+        }
         self.stage.send_replace(stage);
     }
 

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     domain, limits,
+    log::permissions::Role,
     person::Person,
     room::{RoomId, at_most},
     signed::{self, Malformed, Signed, Statement, VERSION},
@@ -34,6 +35,20 @@ pub mod kind {
     pub const MOVE: u16 = 0x8005;
     /// Ends the room for good.
     pub const END: u16 = 0x8006;
+    /// Makes a person a moderator or a co-host.
+    pub const GRANT: u16 = 0x8007;
+    /// Takes that role away again.
+    pub const REVOKE: u16 = 0x8008;
+    /// Silences a person on the stage until a moderator lifts it.
+    pub const MUTE: u16 = 0x8009;
+    /// Lifts that.
+    pub const UNMUTE: u16 = 0x800a;
+    /// Puts a person out of the room, who may come back as a listener after a minute.
+    pub const KICK: u16 = 0x800b;
+    /// Keeps a person out of the room, for a time or for good.
+    pub const BAN: u16 = 0x800c;
+    /// Lets them in again.
+    pub const UNBAN: u16 = 0x800d;
 }
 
 /// A place in a log: the newest entry, and thereby all before it.
@@ -99,6 +114,58 @@ pub enum Act {
     },
     /// The room is over.
     End,
+    /// A person helps to keep order from now on.
+    Grant {
+        /// Who.
+        subject: Person,
+        /// As what: a moderator or a co-host.
+        role: Role,
+    },
+    /// A person is a moderator or co-host no longer.
+    Revoke {
+        /// Who.
+        subject: Person,
+        /// Why; may be empty.
+        reason: Text,
+    },
+    /// Nobody passes on what a person says, until that is lifted by someone who may.
+    Mute {
+        /// Who.
+        subject: Person,
+        /// Why; may be empty.
+        reason: Text,
+    },
+    /// A muted person may be heard again, once they open their microphone.
+    Unmute {
+        /// Who.
+        subject: Person,
+        /// Why; may be empty.
+        reason: Text,
+    },
+    /// A person is put out of the room, loses every role, and may come back as a listener after
+    /// [`limits::KICK_MS`].
+    Kick {
+        /// Who.
+        subject: Person,
+        /// Why; may be empty.
+        reason: Text,
+    },
+    /// A person is put out of the room and kept out.
+    Ban {
+        /// Who.
+        subject: Person,
+        /// For how long from this entry, in milliseconds of room clock, at least 1; none: until it is lifted.
+        lasts_ms: Option<u64>,
+        /// Why; may be empty.
+        reason: Text,
+    },
+    /// A person who was kicked or banned may come in again.
+    Unban {
+        /// Who.
+        subject: Person,
+        /// Why; may be empty.
+        reason: Text,
+    },
     /// A kind that this version does not know. Show it; stop at it if it is critical.
     Unknown {
         /// Its number.
@@ -212,11 +279,47 @@ impl Act {
                     count: body.len(),
                 });
             }
+            kind::GRANT => {
+                let (subject, role): (Person, u8) = field(body, "grant")?;
+                let role = granted(role).ok_or(Malformed::Invalid {
+                    what: "a role that is not granted",
+                })?;
+                Self::Grant { subject, role }
+            }
+            kind::REVOKE | kind::MUTE | kind::UNMUTE | kind::KICK | kind::UNBAN => {
+                let (subject, reason) = field(body, "act of moderation")?;
+                Self::moderation(kind, subject, checked(reason)?)
+            }
+            kind::BAN => {
+                let (subject, lasts_ms, reason): (_, Option<u64>, _) = field(body, "ban")?;
+                if lasts_ms == Some(0) {
+                    return Err(Malformed::Invalid {
+                        what: "a ban of no time",
+                    });
+                }
+                let reason = checked(reason)?;
+                Self::Ban {
+                    subject,
+                    lasts_ms,
+                    reason,
+                }
+            }
             kind => Self::Unknown {
                 kind,
                 body: body.clone(),
             },
         })
+    }
+
+    /// The acts that name a person and a reason, and nothing else.
+    fn moderation(kind: u16, subject: Person, reason: Text) -> Self {
+        match kind {
+            kind::REVOKE => Self::Revoke { subject, reason },
+            kind::MUTE => Self::Mute { subject, reason },
+            kind::UNMUTE => Self::Unmute { subject, reason },
+            kind::KICK => Self::Kick { subject, reason },
+            _ => Self::Unban { subject, reason },
+        }
     }
 
     /// The body that [`Act::decode`] reads.
@@ -227,6 +330,17 @@ impl Act {
             Self::Invite { subject } | Self::Move { subject } => signed::encode(subject),
             Self::Accept { invite } | Self::Decline { invite } => signed::encode(invite),
             Self::End => Bytes::new(),
+            Self::Grant { subject, role } => signed::encode(&(subject, number(*role))),
+            Self::Revoke { subject, reason }
+            | Self::Mute { subject, reason }
+            | Self::Unmute { subject, reason }
+            | Self::Kick { subject, reason }
+            | Self::Unban { subject, reason } => signed::encode(&(subject, reason)),
+            Self::Ban {
+                subject,
+                lasts_ms,
+                reason,
+            } => signed::encode(&(subject, lasts_ms, reason)),
             Self::Unknown { body, .. } => body.clone(),
         }
     }
@@ -241,6 +355,13 @@ impl Act {
             Self::Decline { .. } => kind::DECLINE,
             Self::Move { .. } => kind::MOVE,
             Self::End => kind::END,
+            Self::Grant { .. } => kind::GRANT,
+            Self::Revoke { .. } => kind::REVOKE,
+            Self::Mute { .. } => kind::MUTE,
+            Self::Unmute { .. } => kind::UNMUTE,
+            Self::Kick { .. } => kind::KICK,
+            Self::Ban { .. } => kind::BAN,
+            Self::Unban { .. } => kind::UNBAN,
             Self::Unknown { kind, .. } => *kind,
         }
     }
@@ -255,6 +376,13 @@ impl Act {
             Self::Decline { .. } => "decline",
             Self::Move { .. } => "move",
             Self::End => "end",
+            Self::Grant { .. } => "grant",
+            Self::Revoke { .. } => "revoke",
+            Self::Mute { .. } => "mute",
+            Self::Unmute { .. } => "unmute",
+            Self::Kick { .. } => "kick",
+            Self::Ban { .. } => "ban",
+            Self::Unban { .. } => "unban",
             Self::Unknown { .. } => "unknown",
         }
     }
@@ -263,14 +391,78 @@ impl Act {
     #[must_use]
     pub fn subject(&self, author: Person) -> Option<Person> {
         match self {
-            Self::Invite { subject } | Self::Move { subject } => Some(*subject),
+            Self::Invite { subject }
+            | Self::Move { subject }
+            | Self::Grant { subject, .. }
+            | Self::Revoke { subject, .. }
+            | Self::Mute { subject, .. }
+            | Self::Unmute { subject, .. }
+            | Self::Kick { subject, .. }
+            | Self::Ban { subject, .. }
+            | Self::Unban { subject, .. } => Some(*subject),
             Self::Accept { .. } | Self::Decline { .. } => Some(author),
             Self::Title { .. } | Self::End | Self::Unknown { .. } => None,
         }
     }
+
+    /// The role that it gives.
+    #[must_use]
+    pub fn granted(&self) -> Option<Role> {
+        match self {
+            Self::Grant { role, .. } => Some(*role),
+            _ => None,
+        }
+    }
+
+    /// How long it holds, in milliseconds; none for a ban without an end, and for everything else.
+    #[must_use]
+    pub fn lasts_ms(&self) -> Option<u64> {
+        match self {
+            Self::Ban { lasts_ms, .. } => *lasts_ms,
+            _ => None,
+        }
+    }
+
+    /// Why it was done, where its author said so.
+    #[must_use]
+    pub fn reason(&self) -> Option<&Text> {
+        match self {
+            Self::Revoke { reason, .. }
+            | Self::Mute { reason, .. }
+            | Self::Unmute { reason, .. }
+            | Self::Kick { reason, .. }
+            | Self::Ban { reason, .. }
+            | Self::Unban { reason, .. } => Some(reason).filter(|reason| !reason.is_empty()),
+            _ => None,
+        }
+    }
 }
 
-/// Reads a body of one field.
+/// The role that a number in a `grant` stands for. Listeners and speakers need no grant, and there is one host.
+fn granted(number: u8) -> Option<Role> {
+    match number {
+        1 => Some(Role::Moderator),
+        2 => Some(Role::CoHost),
+        _ => None,
+    }
+}
+
+/// The number of a role in a `grant`; 0, which nobody reads, for one that is not granted.
+fn number(role: Role) -> u8 {
+    match role {
+        Role::Moderator => 1,
+        Role::CoHost => 2,
+        _ => 0,
+    }
+}
+
+/// A reason that fits its limit.
+fn checked(reason: Text) -> Result<Text, Malformed> {
+    at_most("reason", reason.len(), limits::REASON)?;
+    Ok(reason)
+}
+
+/// Reads a body.
 fn field<T: DeserializeOwned>(body: &[u8], what: &'static str) -> Result<T, Malformed> {
     signed::decode(body, what)
 }
@@ -317,6 +509,40 @@ mod tests {
                 subject: Person([4; 32]),
             },
             Act::End,
+            Act::Grant {
+                subject: Person([5; 32]),
+                role: Role::CoHost,
+            },
+            Act::Revoke {
+                subject: Person([5; 32]),
+                reason: Text::clean(""),
+            },
+            Act::Mute {
+                subject: Person([6; 32]),
+                reason: Text::clean("ضجيج"),
+            },
+            Act::Unmute {
+                subject: Person([6; 32]),
+                reason: Text::clean("quiet now"),
+            },
+            Act::Kick {
+                subject: Person([7; 32]),
+                reason: Text::clean("spam"),
+            },
+            Act::Ban {
+                subject: Person([7; 32]),
+                lasts_ms: Some(3_600_000),
+                reason: Text::clean("spam"),
+            },
+            Act::Ban {
+                subject: Person([7; 32]),
+                lasts_ms: None,
+                reason: Text::clean(""),
+            },
+            Act::Unban {
+                subject: Person([7; 32]),
+                reason: Text::clean("a mistake"),
+            },
             Act::Unknown {
                 kind: 0x0040,
                 body: Bytes::from_static(b"later"),
@@ -360,7 +586,34 @@ mod tests {
                 count: 1
             }
         );
-        for kind in [kind::TITLE, kind::INVITE, kind::ACCEPT, kind::DECLINE, kind::MOVE] {
+        let subject = Person([1; 32]);
+        for role in [0_u8, 3, 255] {
+            assert_eq!(
+                refused(kind::GRANT, &signed::encode(&(subject, role))),
+                Malformed::Invalid {
+                    what: "a role that is not granted"
+                }
+            );
+        }
+        let long = "x".repeat(201);
+        let too_long = Malformed::TooLong {
+            what: "reason",
+            max: 200,
+        };
+        for kind in [kind::REVOKE, kind::MUTE, kind::UNMUTE, kind::KICK, kind::UNBAN] {
+            assert_eq!(refused(kind, &signed::encode(&(subject, &long))), too_long);
+        }
+        let ban = |lasts_ms: Option<u64>, reason: &str| {
+            refused(kind::BAN, &signed::encode(&(subject, lasts_ms, reason)))
+        };
+        assert_eq!(ban(None, &long), too_long);
+        assert_eq!(
+            ban(Some(0), ""),
+            Malformed::Invalid {
+                what: "a ban of no time"
+            }
+        );
+        for kind in (kind::TITLE..=kind::UNBAN).filter(|kind| *kind != kind::END) {
             assert!(
                 Act::decode(kind, &Bytes::new()).is_err(),
                 "{kind:#x} without a body"

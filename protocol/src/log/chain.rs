@@ -11,6 +11,7 @@ use crate::{
     log::{
         action::{Act, Action, ActionId, CRITICAL, Head},
         entry::Entry,
+        permissions::Role,
         state::{ActionError, Change, State},
     },
     person::{Person, PersonKey},
@@ -50,6 +51,8 @@ pub struct Applied {
     pub action: Verified<Action>,
     /// The id of that action, for the verdict to its author.
     pub id: ActionId,
+    /// What its author was when it was done.
+    pub author_role: Role,
     /// What the action does.
     pub act: Act,
     /// What that changed, in the order in which to act upon it.
@@ -228,7 +231,7 @@ impl Log {
         self.check_place(&entry, &signed)?;
         let candidate = self.examine(entry.signed_action()?, entry.clock)?;
         let hash = Entry::hash(&signed);
-        match self.check_act(&candidate) {
+        match self.check_act(&candidate, entry.clock) {
             // Only a program that knows a kind can judge it, and the chair that wrote it down did.
             Ok(()) | Err(ActionError::Unsupported { .. }) => {}
             Err(error) => return Err(error.into()),
@@ -270,7 +273,7 @@ impl Log {
         }
         let clock = clock_ms.max(self.state.clock());
         let candidate = self.examine(action, clock)?;
-        self.check_act(&candidate)?;
+        self.check_act(&candidate, clock)?;
         let action = verify_action(candidate.signed.clone())?;
         let entry = Entry::new(
             self.room,
@@ -363,10 +366,10 @@ impl Log {
     }
 
     /// Whether the room lets its author do this now.
-    fn check_act(&self, candidate: &Candidate) -> Result<(), ActionError> {
+    fn check_act(&self, candidate: &Candidate, clock_ms: u64) -> Result<(), ActionError> {
         let act = &candidate.act;
         self.state
-            .check(candidate.action.author, act)
+            .check(candidate.action.author, act, clock_ms)
             .map_err(|reason| match act {
                 Act::Unknown { kind, .. } if reason == Reason::Unsupported => {
                     ActionError::Unsupported { kind: *kind }
@@ -392,6 +395,7 @@ impl Log {
         id: ActionId,
         act: Act,
     ) -> Applied {
+        let author_role = self.state.role(action.author);
         let changes = self.state.apply(&entry, hash, id, &action, &act);
         self.size += size(entry.signed());
         self.entries.push(entry.clone());
@@ -401,6 +405,7 @@ impl Log {
             hash,
             action,
             id,
+            author_role,
             act,
             changes,
         }

@@ -11,9 +11,11 @@ use crate::{
     log::{
         chain::{Applied, EntryError, Log},
         entry::Entry,
+        permissions::Role,
     },
     person::Person,
     signed::{Malformed, Signed, Statement, StatementError},
+    text::Text,
 };
 
 /// Bytes of a record's length.
@@ -142,8 +144,16 @@ pub struct Line {
     pub kind: u16,
     /// By whom.
     pub author: Person,
+    /// What its author was at that point.
+    pub author_role: Role,
     /// To whom, if to a person.
     pub subject: Option<Person>,
+    /// The role that it gave.
+    pub granted: Option<Role>,
+    /// How long it holds, in milliseconds; none for a ban without an end, and for everything else.
+    pub lasts_ms: Option<u64>,
+    /// Why, where the author said so.
+    pub reason: Option<Text>,
 }
 
 /// The first record of a file that is not valid.
@@ -270,7 +280,11 @@ impl Line {
             action: applied.act.name(),
             kind: applied.act.kind(),
             author: applied.author(),
+            author_role: applied.author_role,
             subject: applied.subject(),
+            granted: applied.act.granted(),
+            lasts_ms: applied.act.lasts_ms(),
+            reason: applied.act.reason().cloned(),
         }
     }
 }
@@ -281,15 +295,24 @@ impl fmt::Display for Line {
         let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
         write!(
             f,
-            "{:>5}  {hours:02}:{minutes:02}:{seconds:02}  {} ",
-            self.sequence, self.author
+            "{:>5}  {hours:02}:{minutes:02}:{seconds:02}  {} ({}) ",
+            self.sequence, self.author, self.author_role
         )?;
         match self.action {
             "unknown" => write!(f, "unknown action {:#06x}", self.kind)?,
             name => f.write_str(name)?,
         }
-        match self.subject.filter(|subject| *subject != self.author) {
-            Some(subject) => write!(f, " {subject}"),
+        if let Some(subject) = self.subject.filter(|subject| *subject != self.author) {
+            write!(f, " {subject}")?;
+        }
+        if let Some(role) = self.granted {
+            write!(f, " as {role}")?;
+        }
+        if let Some(lasts_ms) = self.lasts_ms {
+            write!(f, " for {} s", lasts_ms.div_ceil(1_000))?;
+        }
+        match &self.reason {
+            Some(reason) => write!(f, ": {reason}"),
             None => Ok(()),
         }
     }

@@ -9,6 +9,7 @@ mod beacon;
 mod chain;
 mod entry;
 mod file;
+mod measures;
 pub mod permissions;
 mod state;
 
@@ -18,6 +19,7 @@ pub use self::{
     chain::{Applied, EntryError, Equivocation, Log},
     entry::Entry,
     file::{Broken, BrokenReason, Line, RecordError, Records, Report, record, records, verify},
+    measures::{Exclusion, Mute, Office},
     permissions::Role,
     state::{ActionError, Change, State, Stay},
 };

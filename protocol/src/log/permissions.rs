@@ -1,7 +1,9 @@
 //! Who may do what to whom: one table, and nothing else decides (SPEC.md section 7).
 //!
 //! Roles are ranked. A rule lets one role do one thing to the room, to oneself, or to people of a lower rank; what
-//! no rule allows is refused. Nobody ranks above the host, so no rule can reach the host.
+//! no rule allows is refused. Nobody ranks above the host, so no rule can reach the host. Two more rules of rank stand
+//! beside the table: nobody gives away a role as high as their own, and nobody lifts what a higher role has laid upon a
+//! person.
 
 use core::fmt;
 
@@ -15,6 +17,10 @@ pub enum Role {
     Listener,
     /// On the stage by an accepted invitation.
     Speaker,
+    /// Keeps order: on the stage or not.
+    Moderator,
+    /// Does what the host does, but end the room; makes moderators. On the stage or not.
+    CoHost,
     /// Signed the genesis; on the stage from the start, and nobody can change that.
     Host,
 }
@@ -55,12 +61,45 @@ pub enum Target {
 /// The table.
 pub const RULES: &[Rule] = &[
     rule(kind::TITLE, Role::Host, Whom::Room),
+    rule(kind::TITLE, Role::CoHost, Whom::Room),
     rule(kind::INVITE, Role::Host, Whom::Below),
+    rule(kind::INVITE, Role::CoHost, Whom::Below),
+    rule(kind::INVITE, Role::CoHost, Whom::Oneself),
+    rule(kind::INVITE, Role::Moderator, Whom::Below),
+    rule(kind::ACCEPT, Role::CoHost, Whom::Oneself),
+    rule(kind::ACCEPT, Role::Moderator, Whom::Oneself),
     rule(kind::ACCEPT, Role::Listener, Whom::Oneself),
+    rule(kind::DECLINE, Role::CoHost, Whom::Oneself),
+    rule(kind::DECLINE, Role::Moderator, Whom::Oneself),
     rule(kind::DECLINE, Role::Listener, Whom::Oneself),
     rule(kind::MOVE, Role::Host, Whom::Below),
+    rule(kind::MOVE, Role::CoHost, Whom::Below),
+    rule(kind::MOVE, Role::CoHost, Whom::Oneself),
+    rule(kind::MOVE, Role::Moderator, Whom::Below),
+    rule(kind::MOVE, Role::Moderator, Whom::Oneself),
     rule(kind::MOVE, Role::Speaker, Whom::Oneself),
     rule(kind::END, Role::Host, Whom::Room),
+    rule(kind::GRANT, Role::Host, Whom::Below),
+    rule(kind::GRANT, Role::CoHost, Whom::Below),
+    rule(kind::REVOKE, Role::Host, Whom::Below),
+    rule(kind::REVOKE, Role::CoHost, Whom::Below),
+    rule(kind::REVOKE, Role::CoHost, Whom::Oneself),
+    rule(kind::REVOKE, Role::Moderator, Whom::Oneself),
+    rule(kind::MUTE, Role::Host, Whom::Below),
+    rule(kind::MUTE, Role::CoHost, Whom::Below),
+    rule(kind::MUTE, Role::Moderator, Whom::Below),
+    rule(kind::UNMUTE, Role::Host, Whom::Below),
+    rule(kind::UNMUTE, Role::CoHost, Whom::Below),
+    rule(kind::UNMUTE, Role::Moderator, Whom::Below),
+    rule(kind::KICK, Role::Host, Whom::Below),
+    rule(kind::KICK, Role::CoHost, Whom::Below),
+    rule(kind::KICK, Role::Moderator, Whom::Below),
+    rule(kind::BAN, Role::Host, Whom::Below),
+    rule(kind::BAN, Role::CoHost, Whom::Below),
+    rule(kind::BAN, Role::Moderator, Whom::Below),
+    rule(kind::UNBAN, Role::Host, Whom::Below),
+    rule(kind::UNBAN, Role::CoHost, Whom::Below),
+    rule(kind::UNBAN, Role::Moderator, Whom::Below),
 ];
 
 /// Asks the table.
@@ -79,6 +118,31 @@ pub fn check(kind: u16, by: Role, to: Target) -> Result<(), Reason> {
     if allowed { Ok(()) } else { Err(Reason::NotAllowed) }
 }
 
+/// Whether a role may give this one away: nobody gives what is as high as their own.
+///
+/// # Errors
+/// [`Reason::NotAllowed`] when it is.
+pub fn check_grant(by: Role, role: Role) -> Result<(), Reason> {
+    if role < by {
+        Ok(())
+    } else {
+        Err(Reason::NotAllowed)
+    }
+}
+
+/// Whether a role may lift or change what somebody of another role has laid upon a person: a moderator does not undo
+/// what the host did.
+///
+/// # Errors
+/// [`Reason::NotAllowed`] when the other ranked higher.
+pub fn check_lift(by: Role, laid_by: Role) -> Result<(), Reason> {
+    if by >= laid_by {
+        Ok(())
+    } else {
+        Err(Reason::NotAllowed)
+    }
+}
+
 const fn rule(kind: u16, by: Role, to: Whom) -> Rule {
     Rule { kind, by, to }
 }
@@ -90,6 +154,8 @@ impl Role {
         match self {
             Self::Listener => "listener",
             Self::Speaker => "speaker",
+            Self::Moderator => "moderator",
+            Self::CoHost => "co-host",
             Self::Host => "host",
         }
     }
@@ -107,39 +173,72 @@ mod tests {
 
     use super::*;
 
-    const ROLES: [Role; 3] = [Role::Listener, Role::Speaker, Role::Host];
+    const ROLES: [Role; 5] = [
+        Role::Listener,
+        Role::Speaker,
+        Role::Moderator,
+        Role::CoHost,
+        Role::Host,
+    ];
 
     fn targets() -> Vec<Target> {
         let others = ROLES.map(Target::Other);
         [vec![Target::Room, Target::Oneself], others.to_vec()].concat()
     }
 
-    /// The whole table as it is meant, written out: what is here is allowed, and nothing else is.
-    #[test]
-    fn the_table_allows_this_and_nothing_else() {
-        use Role::{Host, Listener, Speaker};
+    /// The whole table as it is meant, written out: a line of what is allowed to whom, by each role from the lowest.
+    fn meant(kind: u16, by: Role) -> &'static [Target] {
+        use Role::{CoHost, Host, Listener, Moderator, Speaker};
         use Target::{Oneself, Other, Room};
-        let allowed = [
-            (kind::TITLE, Host, Room),
-            (kind::INVITE, Host, Other(Listener)),
-            (kind::INVITE, Host, Other(Speaker)),
-            (kind::ACCEPT, Listener, Oneself),
-            (kind::DECLINE, Listener, Oneself),
-            (kind::MOVE, Host, Other(Listener)),
-            (kind::MOVE, Host, Other(Speaker)),
-            (kind::MOVE, Speaker, Oneself),
-            (kind::END, Host, Room),
-        ];
+        const SELF: &[Target] = &[Oneself];
+        const ROOM: &[Target] = &[Room];
+        const BELOW_MODERATOR: &[Target] = &[Other(Listener), Other(Speaker)];
+        const BELOW_CO_HOST: &[Target] = &[Other(Listener), Other(Speaker), Other(Moderator)];
+        const BELOW_HOST: &[Target] = &[Other(Listener), Other(Speaker), Other(Moderator), Other(CoHost)];
+        const SELF_AND_BELOW_MODERATOR: &[Target] = &[Oneself, Other(Listener), Other(Speaker)];
+        const SELF_AND_BELOW_CO_HOST: &[Target] =
+            &[Oneself, Other(Listener), Other(Speaker), Other(Moderator)];
+        match (kind, by) {
+            (kind::TITLE, CoHost | Host) | (kind::END, Host) => ROOM,
+            (kind::ACCEPT | kind::DECLINE, Listener | Moderator | CoHost) => SELF,
+            (kind::MOVE, Speaker) | (kind::REVOKE, Moderator) => SELF,
+            (kind::MOVE, Moderator) => SELF_AND_BELOW_MODERATOR,
+            (kind::INVITE | kind::MOVE | kind::REVOKE, CoHost) => SELF_AND_BELOW_CO_HOST,
+            (kind::INVITE | kind::MOVE | kind::GRANT | kind::REVOKE, Host) => BELOW_HOST,
+            (kind::GRANT, CoHost) => BELOW_CO_HOST,
+            (kind::INVITE, Moderator) => BELOW_MODERATOR,
+            (kind::MUTE | kind::UNMUTE | kind::KICK | kind::BAN | kind::UNBAN, by) => match by {
+                Host => BELOW_HOST,
+                CoHost => BELOW_CO_HOST,
+                Moderator => BELOW_MODERATOR,
+                Listener | Speaker => &[],
+            },
+            _ => &[],
+        }
+    }
+
+    #[test]
+    fn the_table_allows_what_is_meant_and_nothing_else() {
         for kind in (0x8000..0x8040).chain([0, 0x0040, 0x0041, 0xffff]) {
             for by in ROLES {
                 for to in targets() {
-                    let expected = if allowed.contains(&(kind, by, to)) {
+                    let expected = if meant(kind, by).contains(&to) {
                         Ok(())
                     } else {
                         Err(Reason::NotAllowed)
                     };
                     assert_eq!(check(kind, by, to), expected, "{kind:#06x} by {by} to {to:?}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn nobody_gives_a_role_as_high_as_their_own_or_lifts_what_a_higher_one_did() {
+        for by in ROLES {
+            for other in ROLES {
+                assert_eq!(check_grant(by, other).is_ok(), other < by, "{by} gives {other}");
+                assert_eq!(check_lift(by, other).is_ok(), other <= by, "{by} lifts {other}'s");
             }
         }
     }

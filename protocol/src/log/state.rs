@@ -14,6 +14,7 @@ use crate::{
     log::{
         action::{Act, Action, ActionId},
         entry::Entry,
+        measures::{Exclusion, Mute, Office},
         permissions::{self, Role, Target},
     },
     media::Tag,
@@ -36,6 +37,9 @@ pub struct Stay {
     pub tag: Tag,
     /// Sequence of the entry that granted it; 0 for the host.
     pub since: u32,
+    /// The oldest entry that its sound may say its speaker knew: the one that granted it, or that lifted the last
+    /// mute. What says an older one was spoken before.
+    pub heard_since: u32,
 }
 
 /// What an entry changed, for those who act upon it.
@@ -69,6 +73,32 @@ pub enum Change {
         person: Person,
         /// The tag of the stay that is over.
         tag: Tag,
+    },
+    /// This person's role is another.
+    Role {
+        /// Whose.
+        person: Person,
+        /// Which it is now.
+        role: Role,
+    },
+    /// Sound with this tag is refused until the mute is lifted.
+    Muted {
+        /// Who is muted.
+        person: Person,
+        /// The tag of the stay, which goes on.
+        tag: Tag,
+    },
+    /// This person is muted no more.
+    Unmuted {
+        /// Who.
+        person: Person,
+        /// The stay, if there is one: its sound is welcome again.
+        stay: Option<Stay>,
+    },
+    /// This person is put out of the room: its links are closed.
+    Expelled {
+        /// Who.
+        person: Person,
     },
     /// The room is over; every stay was revoked.
     Ended,
@@ -128,6 +158,10 @@ pub struct State {
     ended: bool,
     stage: BTreeMap<Person, Stay>,
     invited: BTreeMap<Person, [u8; 32]>,
+    officers: BTreeMap<Person, Office>,
+    mutes: BTreeMap<Person, Mute>,
+    /// Those that have run out go with the next entry.
+    exclusions: BTreeMap<Person, Exclusion>,
     /// Every tag that a stay ever had, each to its person.
     tags: BTreeMap<Tag, Person>,
     /// Applied actions that have not expired yet, each with its expiry. Those that have are refused for that.
@@ -151,6 +185,16 @@ impl ActionError {
     }
 }
 
+impl Stay {
+    fn begun(tag: Tag, since: u32) -> Self {
+        Self {
+            tag,
+            since,
+            heard_since: since,
+        }
+    }
+}
+
 impl State {
     /// The room as its genesis makes it: the host on the stage and in the chair.
     pub(super) fn new(genesis: &Verified<Genesis>) -> Self {
@@ -163,8 +207,11 @@ impl State {
             clock: 0,
             title: genesis.title.clone(),
             ended: false,
-            stage: BTreeMap::from([(host, Stay { tag, since: 0 })]),
+            stage: BTreeMap::from([(host, Stay::begun(tag, 0))]),
             invited: BTreeMap::new(),
+            officers: BTreeMap::new(),
+            mutes: BTreeMap::new(),
+            exclusions: BTreeMap::new(),
             tags: BTreeMap::from([(tag, host)]),
             applied: BTreeMap::new(),
         }
@@ -218,11 +265,40 @@ impl State {
         &self.invited
     }
 
+    /// Moderators and co-hosts, on the stage or not.
+    #[must_use]
+    pub fn officers(&self) -> &BTreeMap<Person, Office> {
+        &self.officers
+    }
+
+    /// Who is muted, on the stage or not.
+    #[must_use]
+    pub fn mutes(&self) -> &BTreeMap<Person, Mute> {
+        &self.mutes
+    }
+
+    /// Everyone who is kept out at this time of the room clock.
+    pub fn exclusions(&self, clock_ms: u64) -> impl Iterator<Item = (&Person, &Exclusion)> {
+        self.exclusions
+            .iter()
+            .filter(move |(_, exclusion)| exclusion.holds_at(clock_ms))
+    }
+
+    /// Why a person is kept out at this time of the room clock; `None` for who may come in.
+    #[must_use]
+    pub fn exclusion(&self, person: Person, clock_ms: u64) -> Option<&Exclusion> {
+        self.exclusions
+            .get(&person)
+            .filter(|exclusion| exclusion.holds_at(clock_ms))
+    }
+
     /// A person's role. Persons that the log does not name are listeners.
     #[must_use]
     pub fn role(&self, person: Person) -> Role {
         if person == self.host {
             Role::Host
+        } else if let Some(office) = self.officers.get(&person) {
+            office.role
         } else if self.stage.contains_key(&person) {
             Role::Speaker
         } else {
@@ -238,24 +314,30 @@ impl State {
         Some((person, on))
     }
 
-    /// Whether `author` may do this now.
+    /// Whether `author` may do this at `clock_ms` of the room clock.
     ///
     /// # Errors
     /// [`Reason`] that the author is told.
-    pub fn check(&self, author: Person, act: &Act) -> Result<(), Reason> {
+    pub fn check(&self, author: Person, act: &Act, clock_ms: u64) -> Result<(), Reason> {
         if self.ended {
             return Err(Reason::Ended);
         }
         if let Act::Unknown { .. } = act {
             return Err(Reason::Unsupported);
         }
+        if let Some(exclusion) = self.exclusion(author, clock_ms) {
+            return Err(exclusion.told());
+        }
         let target = match act.subject(author) {
             None => Target::Room,
             Some(subject) if subject == author => Target::Oneself,
             Some(subject) => Target::Other(self.role(subject)),
         };
-        permissions::check(act.kind(), self.role(author), target)?;
-        self.check_situation(author, act)
+        let by = self.role(author);
+        permissions::check(act.kind(), by, target)?;
+        self.check_rank(by, act, clock_ms)?;
+        self.check_situation(author, act, clock_ms)?;
+        self.check_room(act, clock_ms)
     }
 
     /// Whether an action's time is right and it is not a repetition, for an entry at `clock_ms`.
@@ -300,6 +382,22 @@ impl State {
         self.term = entry.term;
         self.applied.retain(|_, expires| *expires >= entry.clock);
         self.applied.insert(id, action.expires);
+        self.exclusions
+            .retain(|_, exclusion| exclusion.holds_at(entry.clock));
+        let subject = act.subject(action.author);
+        let before = subject.map(|person| self.role(person));
+        let mut changes = self.apply_act(entry, hash, action.author, act);
+        let role = subject
+            .map(|person| (person, self.role(person)))
+            .filter(|(_, role)| Some(*role) != before)
+            .map(|(person, role)| Change::Role { person, role });
+        changes.splice(0..0, role);
+        changes
+    }
+
+    fn apply_act(&mut self, entry: &Entry, hash: [u8; 32], author: Person, act: &Act) -> Vec<Change> {
+        let laid_by = self.role(author);
+        let sequence = entry.sequence;
         match act {
             Act::Title { title } => {
                 self.title = title.clone();
@@ -312,42 +410,154 @@ impl State {
                     invite: hash,
                 }]
             }
-            Act::Accept { .. } => vec![self.grant(action.author, entry.sequence, hash)],
-            Act::Decline { .. } => self.remove(action.author),
+            Act::Accept { .. } => self.seat(author, sequence, hash),
+            Act::Decline { .. } => self.remove(author),
             Act::Move { subject } => self.remove(*subject),
             Act::End => self.end(),
+            Act::Grant { subject, role } => {
+                let office = Office {
+                    role: *role,
+                    since: sequence,
+                };
+                self.officers.insert(*subject, office);
+                Vec::new()
+            }
+            Act::Revoke { subject, .. } => {
+                self.officers.remove(subject);
+                Vec::new()
+            }
+            Act::Mute { subject, reason } => {
+                let mute = Mute {
+                    laid_by,
+                    entry: sequence,
+                    reason: reason.clone(),
+                };
+                self.mutes.insert(*subject, mute);
+                self.muted(*subject).into_iter().collect()
+            }
+            Act::Unmute { subject, .. } => self.unmute(*subject, sequence),
+            Act::Kick { subject, reason } => {
+                let exclusion = Exclusion {
+                    laid_by,
+                    entry: sequence,
+                    until: Some(entry.clock.saturating_add(limits::KICK_MS)),
+                    is_kick: true,
+                    reason: reason.clone(),
+                };
+                self.expel(*subject, exclusion)
+            }
+            Act::Ban {
+                subject,
+                lasts_ms,
+                reason,
+            } => {
+                let exclusion = Exclusion {
+                    laid_by,
+                    entry: sequence,
+                    until: lasts_ms.map(|lasts| entry.clock.saturating_add(lasts)),
+                    is_kick: false,
+                    reason: reason.clone(),
+                };
+                self.expel(*subject, exclusion)
+            }
+            Act::Unban { subject, .. } => {
+                self.exclusions.remove(subject);
+                Vec::new()
+            }
             Act::Unknown { .. } => Vec::new(),
         }
     }
 
-    /// Whether the subject is where the act needs it, and places are left.
-    fn check_situation(&self, author: Person, act: &Act) -> Result<(), Reason> {
+    /// The rules of rank beside the table: what may be given, and what may be lifted.
+    fn check_rank(&self, by: Role, act: &Act, clock_ms: u64) -> Result<(), Reason> {
+        let laid_by = match act {
+            Act::Grant { role, .. } => return permissions::check_grant(by, *role),
+            Act::Unmute { subject, .. } => self.mutes.get(subject).map(|mute| mute.laid_by),
+            Act::Kick { subject, .. } | Act::Ban { subject, .. } | Act::Unban { subject, .. } => self
+                .exclusion(*subject, clock_ms)
+                .map(|exclusion| exclusion.laid_by),
+            _ => None,
+        };
+        laid_by.map_or(Ok(()), |laid_by| permissions::check_lift(by, laid_by))
+    }
+
+    /// Whether the subject is where the act needs it.
+    fn check_situation(&self, author: Person, act: &Act, clock_ms: u64) -> Result<(), Reason> {
+        let is_out = |person: &Person| self.exclusion(*person, clock_ms).is_some();
         let fits = match act {
             Act::Invite { subject } => {
-                !self.stage.contains_key(subject) && !self.invited.contains_key(subject)
+                !self.stage.contains_key(subject) && !self.invited.contains_key(subject) && !is_out(subject)
             }
             Act::Accept { invite } | Act::Decline { invite } => self.invited.get(&author) == Some(invite),
             Act::Move { subject } => self.stage.contains_key(subject) || self.invited.contains_key(subject),
-            Act::Title { .. } | Act::End | Act::Unknown { .. } => true,
+            Act::Grant { subject, role } => {
+                let held = self.officers.get(subject).map(|office| office.role);
+                held != Some(*role) && !is_out(subject)
+            }
+            Act::Revoke { subject, .. } => self.officers.contains_key(subject),
+            Act::Mute { subject, .. } => {
+                self.stage.contains_key(subject) && !self.mutes.contains_key(subject)
+            }
+            Act::Unmute { subject, .. } => self.mutes.contains_key(subject),
+            Act::Kick { subject, .. } => !is_out(subject),
+            Act::Unban { subject, .. } => is_out(subject),
+            Act::Title { .. } | Act::End | Act::Ban { .. } | Act::Unknown { .. } => true,
         };
+        if fits { Ok(()) } else { Err(Reason::NoSuchSubject) }
+    }
+
+    /// Whether a place is left for what the act adds.
+    fn check_room(&self, act: &Act, clock_ms: u64) -> Result<(), Reason> {
         let full = match act {
             Act::Invite { .. } => self.invited.len() >= limits::INVITATIONS,
             Act::Accept { .. } => self.stage.len() >= limits::STAGE,
+            Act::Grant { subject, .. } => {
+                !self.officers.contains_key(subject) && self.officers.len() >= limits::OFFICERS
+            }
+            Act::Mute { .. } => self.mutes.len() >= limits::MUTES,
+            Act::Kick { subject, .. } | Act::Ban { subject, .. } => {
+                self.exclusion(*subject, clock_ms).is_none()
+                    && self.exclusions(clock_ms).count() >= limits::BANS
+            }
             _ => false,
         };
-        match (fits, full) {
-            (false, _) => Err(Reason::NoSuchSubject),
-            (true, true) => Err(Reason::Full),
-            (true, false) => Ok(()),
-        }
+        if full { Err(Reason::Full) } else { Ok(()) }
     }
 
-    fn grant(&mut self, person: Person, since: u32, entry: [u8; 32]) -> Change {
+    /// Brings a person to the stage. A mute from an earlier stay holds in this one.
+    fn seat(&mut self, person: Person, since: u32, entry: [u8; 32]) -> Vec<Change> {
         let tag = Tag::of(&entry);
         self.invited.remove(&person);
-        self.stage.insert(person, Stay { tag, since });
+        self.stage.insert(person, Stay::begun(tag, since));
         self.tags.insert(tag, person);
-        Change::Granted { person, tag }
+        let mute = self.mutes.contains_key(&person).then(|| self.muted(person));
+        [Change::Granted { person, tag }]
+            .into_iter()
+            .chain(mute.flatten())
+            .collect()
+    }
+
+    fn muted(&self, person: Person) -> Option<Change> {
+        let tag = self.stage.get(&person)?.tag;
+        Some(Change::Muted { person, tag })
+    }
+
+    fn unmute(&mut self, person: Person, sequence: u32) -> Vec<Change> {
+        self.mutes.remove(&person);
+        let stay = self.stage.get_mut(&person).map(|stay| {
+            stay.heard_since = sequence;
+            *stay
+        });
+        vec![Change::Unmuted { person, stay }]
+    }
+
+    /// Takes everything from a person that the room gave, and keeps it out.
+    fn expel(&mut self, person: Person, exclusion: Exclusion) -> Vec<Change> {
+        self.officers.remove(&person);
+        self.exclusions.insert(person, exclusion);
+        let mut changes = self.remove(person);
+        changes.push(Change::Expelled { person });
+        changes
     }
 
     /// Takes a person off the stage and off the list of the invited; one is on at most one of the two.
@@ -363,10 +573,16 @@ impl State {
     fn end(&mut self) -> Vec<Change> {
         self.ended = true;
         let everyone: BTreeSet<Person> = self.invited.keys().chain(self.stage.keys()).copied().collect();
-        let mut changes: Vec<Change> = everyone
-            .into_iter()
-            .flat_map(|person| self.remove(person))
-            .collect();
+        let mut changes = Vec::new();
+        for person in everyone {
+            let before = self.role(person);
+            let removed = self.remove(person);
+            let role = self.role(person);
+            if role != before {
+                changes.push(Change::Role { person, role });
+            }
+            changes.extend(removed);
+        }
         changes.push(Change::Ended);
         changes
     }
@@ -437,16 +653,16 @@ mod tests {
             let invite = Act::Invite {
                 subject: Person([n; 32]),
             };
-            assert_eq!(state.check(host, &invite), Ok(()));
+            assert_eq!(state.check(host, &invite, 0), Ok(()));
             apply(&mut state, host, &invite, [n; 32]);
         }
         let one_more = Act::Invite {
             subject: Person([99; 32]),
         };
-        assert_eq!(state.check(host, &one_more), Err(Reason::Full));
+        assert_eq!(state.check(host, &one_more, 0), Err(Reason::Full));
         let guest = Person([100; 32]);
         let accept = Act::Accept { invite: [100; 32] };
-        assert_eq!(state.check(guest, &accept), Err(Reason::Full));
+        assert_eq!(state.check(guest, &accept, 0), Err(Reason::Full));
         apply(
             &mut state,
             host,
@@ -455,7 +671,7 @@ mod tests {
             },
             [250; 32],
         );
-        assert_eq!(state.check(guest, &accept), Ok(()));
+        assert_eq!(state.check(guest, &accept, 0), Ok(()));
     }
 
     #[test]

@@ -14,6 +14,8 @@ pub struct Counters {
     pub own: u64,
     /// Came on a link that such sound does not come on, or from a stay that is not on the stage.
     pub refused: u64,
+    /// From a stay that is muted, or was when it was spoken.
+    pub muted: u64,
     /// Not laid out as a packet.
     pub malformed: u64,
     /// More than its stay may send.
@@ -48,6 +50,7 @@ impl Counters {
     pub(super) fn count(&mut self, dropped: Dropped) {
         let counter = match dropped {
             Dropped::Refused => &mut self.refused,
+            Dropped::Muted => &mut self.muted,
             Dropped::Malformed(_) => &mut self.malformed,
             Dropped::Budget => &mut self.budget,
             Dropped::Stale => &mut self.stale,

@@ -314,6 +314,22 @@ impl Flow {
     /// Ends a stay: nothing of it passes from now on, and nothing that is kept of it is sent.
     pub fn revoke(&mut self, tag: Tag) {
         self.relay.revoke(tag);
+        self.forget_sound(tag);
+    }
+
+    /// Silences a stay: nothing of it passes until it is unmuted, and nothing that is kept of it is sent.
+    pub fn mute(&mut self, tag: Tag) {
+        self.relay.mute(tag);
+        self.forget_sound(tag);
+    }
+
+    /// Takes what a stay says again, as [`Relay::unmute`].
+    pub fn unmute(&mut self, tag: Tag, since: u32) {
+        self.relay.unmute(tag, since);
+    }
+
+    /// Drops all that is kept of a stay's sound, and what of it waits to be sent.
+    fn forget_sound(&mut self, tag: Tag) {
         self.streams.remove(&tag);
         let is_of_it = |transmit: &Transmit| {
             matches!(transmit.kind, TransmitKind::Answer | TransmitKind::History)
@@ -526,7 +542,7 @@ impl Flow {
 
     /// Another says what it has. Only of the stage, so that claims cost no memory.
     fn handle_claim(&mut self, known: &Known, witness: Witness, now: Duration) {
-        if self.relay.person(known.tag).is_some() {
+        if self.relay.is_heard(known.tag) {
             let from_start = self.is_settled(now);
             let stream = self.streams.entry(known.tag).or_default();
             stream.handle_claim(known, witness, from_start, now);

@@ -63,6 +63,9 @@ struct Stay {
     verifier: Arc<Verifier>,
     /// The link of the speaker's own peer, where it is a neighbour.
     source: Option<Neighbour>,
+    muted: bool,
+    /// The oldest log entry that its packets may name: what names an older one was spoken before a mute was lifted.
+    heard_since: u32,
     window: Window,
     budget: Budget,
 }
@@ -99,6 +102,11 @@ impl Relay {
     /// Whose stay this is, while it is on the stage.
     pub(super) fn person(&self, tag: Tag) -> Option<Person> {
         Some(self.stage.get(&tag)?.person)
+    }
+
+    /// Whether sound of this stay is taken.
+    pub(super) fn is_heard(&self, tag: Tag) -> bool {
+        self.stage.get(&tag).is_some_and(|stay| !stay.muted)
     }
 
     /// The link of the speaker's own peer, where it is a neighbour.
@@ -224,6 +232,8 @@ impl Relay {
             person,
             verifier: Arc::new(person.verifier()?),
             source: None,
+            muted: false,
+            heard_since: 0,
             window: Window::default(),
             budget: Budget::new(self.bitrate),
         };
@@ -234,6 +244,21 @@ impl Relay {
     /// Ends a stay: nothing of it passes from now on, not even what is being verified at this moment.
     pub fn revoke(&mut self, tag: Tag) {
         self.stage.remove(&tag);
+    }
+
+    /// Refuses what a stay says until it is unmuted, also what is being verified at this moment.
+    pub fn mute(&mut self, tag: Tag) {
+        if let Some(stay) = self.stage.get_mut(&tag) {
+            stay.muted = true;
+        }
+    }
+
+    /// Takes what a stay says again, as far as it names the log entry `since` or a later one.
+    pub fn unmute(&mut self, tag: Tag, since: u32) {
+        if let Some(stay) = self.stage.get_mut(&tag) {
+            stay.muted = false;
+            stay.heard_since = since;
+        }
     }
 
     /// Says from whom sound comes down.
@@ -349,6 +374,9 @@ impl Relay {
 
 impl Stay {
     fn allows(&self, packet: &Packet, now: Duration) -> Result<(), Dropped> {
+        if self.muted || packet.header().log < self.heard_since {
+            return Err(Dropped::Muted);
+        }
         if !self.budget.allows(packet.frame_count(), packet.opus_bytes(), now) {
             return Err(Dropped::Budget);
         }

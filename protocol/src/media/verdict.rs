@@ -59,6 +59,10 @@ pub enum Dropped {
     /// fault, or has not heard yet; a retry does not help.
     #[error("the media packet came from where it may not come, or from someone who is not on the stage")]
     Refused,
+    /// Its speaker is muted, or was when it was spoken. The speaker is at fault, or has not heard yet; a retry does
+    /// not help.
+    #[error("the speaker is muted")]
+    Muted,
     /// It is no packet. Its sender is at fault, or newer than we are; a retry does not help.
     #[error(transparent)]
     Malformed(#[from] BadPacket),

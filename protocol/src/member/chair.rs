@@ -73,6 +73,7 @@ impl Member {
             .map_err(|error| refusal(error.reason(), &error.to_string()))?;
         let sequence = applied.entry.sequence;
         self.handle_applied(applied, now);
+        self.follow_exclusions(false, now);
         if !self.left {
             self.chairing.due = Some(now);
             self.beacon_if_due(now);

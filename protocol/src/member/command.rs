@@ -4,7 +4,7 @@ use alloc::{string::String, vec::Vec};
 use core::time::Duration;
 
 use crate::{
-    log::{Act, Action, ActionId},
+    log::{Act, Action, ActionId, Role},
     neighbour::Neighbour,
     person::Person,
     reason::Reason,
@@ -30,9 +30,10 @@ pub struct CommandId(pub u64);
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Command {
-    /// Call the room something else: 1 to 200 bytes after cleaning. For hosts.
+    /// Call the room something else: 1 to 200 bytes after cleaning. For hosts and co-hosts.
     Title(String),
-    /// Invite someone to the stage, who may accept or decline. Nobody is brought there without. For hosts.
+    /// Invite someone to the stage, who may accept or decline. Nobody is brought there without. For hosts, co-hosts and
+    /// moderators.
     Invite(Person),
     /// Take the invitation to the stage. The microphone stays off.
     Accept,
@@ -40,10 +41,63 @@ pub enum Command {
     Decline,
     /// Leave the stage for the audience. The host stays on it.
     LeaveStage,
-    /// Move someone from the stage to the audience, who is heard no more at once; or withdraw an invitation. For hosts.
+    /// Move someone from the stage to the audience, who is heard no more at once; or withdraw an invitation. For hosts,
+    /// co-hosts and moderators.
     Move(Person),
     /// End the room for everyone, for good. For hosts.
     End,
+    /// Make someone a moderator or a co-host. Hosts make both, co-hosts make moderators.
+    Grant {
+        /// Whom.
+        person: Person,
+        /// What.
+        role: Role,
+    },
+    /// Take that role back, or give up one's own.
+    Revoke {
+        /// Whose.
+        person: Person,
+        /// Why; may be empty. At most 200 bytes after cleaning, as every reason.
+        reason: String,
+    },
+    /// Silence someone on the stage, who cannot lift that. For hosts, co-hosts and moderators, as all that follows; each
+    /// to those of a lower role.
+    Mute {
+        /// Whom.
+        person: Person,
+        /// Why.
+        reason: String,
+    },
+    /// Let a muted person be heard again, who opens the microphone when they like.
+    Unmute {
+        /// Whom.
+        person: Person,
+        /// Why.
+        reason: String,
+    },
+    /// Put someone out of the room, who may come back as a listener after a minute.
+    Kick {
+        /// Whom.
+        person: Person,
+        /// Why.
+        reason: String,
+    },
+    /// Put someone out of the room and keep them out.
+    Ban {
+        /// Whom.
+        person: Person,
+        /// For how long; none: until it is lifted.
+        lasts: Option<Duration>,
+        /// Why.
+        reason: String,
+    },
+    /// Let someone in again who was kicked or banned.
+    Unban {
+        /// Whom.
+        person: Person,
+        /// Why.
+        reason: String,
+    },
 }
 
 /// A command whose entry is not here yet.
@@ -118,13 +172,14 @@ impl Member {
             return Err(refusal(Reason::NotInTheRoom, "not in the room yet"));
         };
         let me = self.config.key.person();
+        let clock = self.clock.now_ms(now);
         log.state()
-            .check(me, &act)
+            .check(me, &act, clock)
             .map_err(|reason| refusal(reason, &alloc::format!("{reason}")))?;
         if self.requests.len() >= MAX_PENDING {
             return Err(refusal(Reason::TooMany, "too many commands wait for the chair"));
         }
-        let action = Action::new(self.room, me, log.head(), self.clock.now_ms(now), &act);
+        let action = Action::new(self.room, me, log.head(), clock, &act);
         let action = Verified::sign(action, &self.config.key)
             .map_err(|error| refusal(Reason::Malformed, &alloc::format!("{error}")))?;
         let signed = action.signed().clone();
@@ -180,6 +235,65 @@ impl Member {
             Command::LeaveStage => Act::Move { subject: me },
             Command::Move(subject) => Act::Move { subject },
             Command::End => Act::End,
+            moderation => return act_of_moderation(moderation),
         })
     }
+}
+
+/// The act of a command about another person that carries a reason or a role.
+fn act_of_moderation(wish: Command) -> Result<Act, Refusal> {
+    Ok(match wish {
+        Command::Grant { person, role } if matches!(role, Role::Moderator | Role::CoHost) => Act::Grant {
+            subject: person,
+            role,
+        },
+        Command::Revoke { person, reason } => Act::Revoke {
+            subject: person,
+            reason: reason_of(&reason)?,
+        },
+        Command::Mute { person, reason } => Act::Mute {
+            subject: person,
+            reason: reason_of(&reason)?,
+        },
+        Command::Unmute { person, reason } => Act::Unmute {
+            subject: person,
+            reason: reason_of(&reason)?,
+        },
+        Command::Kick { person, reason } => Act::Kick {
+            subject: person,
+            reason: reason_of(&reason)?,
+        },
+        Command::Ban {
+            person,
+            lasts,
+            reason,
+        } => Act::Ban {
+            subject: person,
+            lasts_ms: lasts.map(millis),
+            reason: reason_of(&reason)?,
+        },
+        Command::Unban { person, reason } => Act::Unban {
+            subject: person,
+            reason: reason_of(&reason)?,
+        },
+        _ => {
+            return Err(refusal(
+                Reason::Malformed,
+                "only the roles of moderator and co-host are granted",
+            ));
+        }
+    })
+}
+
+fn reason_of(text: &str) -> Result<Text, Refusal> {
+    let text = Text::clean(text);
+    if text.len() > crate::limits::REASON {
+        return Err(refusal(Reason::Malformed, "a reason has at most 200 bytes"));
+    }
+    Ok(text)
+}
+
+/// Whole milliseconds, one at least: a ban of no time is none.
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
 }

@@ -261,6 +261,9 @@ impl Member {
                 return false;
             }
         };
+        if self.refuse_if_kept_out(link, certificate.person, now) {
+            return false;
+        }
         let mut ours = false;
         if let Some(known) = self.links.get_mut(&link) {
             ours = known.side == Side::Opener;

@@ -199,6 +199,15 @@ pub enum Route {
     },
     /// Sound under a tag is refused.
     Revoke(Tag),
+    /// Sound under a tag is refused while its stay goes on.
+    Mute(Tag),
+    /// Sound under a tag is welcome again.
+    Unmute {
+        /// The tag of the stay.
+        tag: Tag,
+        /// The oldest entry that such sound may name: what names an older one was spoken before.
+        since: u32,
+    },
     /// Sound under a tag may come up on this link, because its speaker is at the other end; or on none.
     Source {
         /// The tag of the stay.
@@ -265,6 +274,12 @@ pub enum Event {
         author: Person,
         /// To whom.
         subject: Option<Person>,
+        /// Why, where the author said so.
+        reason: Option<Text>,
+        /// The role that it gives.
+        granted: Option<Role>,
+        /// How long a ban lasts, in milliseconds; none for one without an end, and for everything else.
+        lasts_ms: Option<u64>,
     },
     /// A person has another role.
     Role {
@@ -273,8 +288,22 @@ pub enum Event {
         /// Which.
         role: Role,
     },
-    /// Another person took this one off the stage: what is buffered of it is not to be heard. Who leaves by itself
-    /// is heard out.
+    /// A person came onto the stage, or left it.
+    Stage {
+        /// Who.
+        person: Person,
+        /// Whether they are on it.
+        on: bool,
+    },
+    /// A person on the stage was muted, or may be heard again once they open their microphone.
+    Muted {
+        /// Who.
+        person: Person,
+        /// Which.
+        muted: bool,
+    },
+    /// Another person took the word from this one: what is buffered of it is not to be heard. Who leaves the stage by
+    /// itself is heard out.
     Silenced(Person),
     /// The room has another title.
     Title(Text),
@@ -313,7 +342,7 @@ pub enum Left {
     Interrupted,
     /// Nobody of the room can be reached.
     Unreachable,
-    /// The room did not let this member in, or it must not go on.
+    /// The room did not let this member in, put it out, or it must not go on.
     Refused(Refusal),
 }
 

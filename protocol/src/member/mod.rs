@@ -39,6 +39,7 @@ mod chair;
 mod command;
 mod greeting;
 mod io;
+mod moderating;
 mod place;
 mod record;
 mod refusals;
@@ -232,6 +233,12 @@ impl Member {
     #[must_use]
     pub fn listeners(&self) -> u32 {
         self.listeners
+    }
+
+    /// The room clock in milliseconds, as this member estimates it.
+    #[must_use]
+    pub fn clock_ms(&mut self, now: Duration) -> u64 {
+        self.clock.now_ms(now)
     }
 
     /// This member's own role.

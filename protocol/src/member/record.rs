@@ -6,7 +6,7 @@ use core::time::Duration;
 use crate::{
     identity::Profile,
     limits,
-    log::{self, Act, Applied, Beacon, Change, EntryError, Head, Log, Role},
+    log::{self, Applied, Beacon, Change, EntryError, Head, Log},
     neighbour::Neighbour,
     person::Person,
     reason::Reason,
@@ -39,14 +39,16 @@ impl Member {
             .state()
             .stage()
             .iter()
-            .map(|(person, stay)| (*person, stay.tag))
+            .map(|(person, stay)| (*person, *stay))
             .collect();
         let (head, bitrate) = (log.head().sequence, log.genesis().audio.bitrate);
         self.log = Some(log);
         self.limit_places(now);
         self.route(Route::Bitrate(bitrate));
-        for (person, tag) in stage {
+        for (person, stay) in stage {
+            let tag = stay.tag;
             self.route(Route::Grant { tag, person });
+            self.resume_mute(person, stay);
             self.source_of(person);
         }
         self.route(Route::Head(head));
@@ -117,6 +119,10 @@ impl Member {
                 return;
             }
             newest = newest.max(sequence);
+        }
+        self.follow_exclusions(more, now);
+        if self.left || !self.links.contains_key(&link) {
+            return;
         }
         self.note_entries_of(link, newest, news.is_some(), now);
         if let Some(sequence) = news.filter(|_| self.place().parent() != Some(link)) {
@@ -201,15 +207,14 @@ impl Member {
             action: applied.act.name(),
             author: applied.action.author,
             subject: applied.act.subject(applied.action.author),
+            reason: applied.act.reason().cloned(),
+            granted: applied.act.granted(),
+            lasts_ms: applied.act.lasts_ms(),
         });
         for change in &applied.changes {
             self.handle_change(*change, now);
         }
-        if let Act::Move { subject } = applied.act
-            && subject != applied.action.author
-        {
-            self.event(Event::Silenced(subject));
-        }
+        self.silence(&applied);
         self.route(Route::Head(applied.entry.sequence));
         self.finish_command(applied.id, Ok(applied.entry.sequence));
         if applied.changes.contains(&Change::Ended) {
@@ -223,7 +228,7 @@ impl Member {
             Change::Granted { person, tag } => {
                 self.route(Route::Grant { tag, person });
                 self.source_of(person);
-                self.tell_role(person);
+                self.event(Event::Stage { person, on: true });
                 self.share_profile(person);
                 if person == me && self.joined {
                     self.take_the_stage(tag, now);
@@ -231,7 +236,7 @@ impl Member {
             }
             Change::Revoked { person, tag } => {
                 self.route(Route::Revoke(tag));
-                self.tell_role(person);
+                self.event(Event::Stage { person, on: false });
                 if person == me {
                     self.outputs.push_back(Output::Stage(None));
                     self.tree.set_on_stage(false, now);
@@ -242,7 +247,12 @@ impl Member {
                     self.event(Event::Title(title));
                 }
             }
-            Change::Invited { .. } | Change::Uninvited { .. } | Change::Ended => {}
+            Change::Role { person, role } => self.event(Event::Role { person, role }),
+            Change::Muted { person, tag } => self.handle_muted(person, tag),
+            Change::Unmuted { person, stay } => self.handle_unmuted(person, stay, now),
+            // Followed once all that came with it has been applied: the next entry may lift it.
+            Change::Expelled { .. } | Change::Ended => {}
+            Change::Invited { .. } | Change::Uninvited { .. } => {}
         }
     }
 
@@ -331,17 +341,5 @@ impl Member {
         self.log
             .as_ref()
             .is_some_and(|log| log.state().stage().contains_key(&person))
-    }
-
-    /// Tells the role that a change of the stage has given. The stage makes speakers of listeners and back; whoever has
-    /// another role keeps it.
-    fn tell_role(&mut self, person: Person) {
-        let role = self
-            .log
-            .as_ref()
-            .map_or(Role::Listener, |log| log.state().role(person));
-        if matches!(role, Role::Speaker | Role::Listener) {
-            self.event(Event::Role { person, role });
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! Members in virtual time, joined by links that carry real frames.
 
 mod hostile;
+mod moderation;
 mod tree;
 mod withheld;
 

@@ -401,7 +401,7 @@ fn an_unknown_critical_act_stops_the_log_for_good() {
     let room = room();
     let (host, mut member) = (key(1), room.member());
     let unknown = Act::Unknown {
-        kind: 0x8007,
+        kind: 0x803f,
         body: vec![1].into(),
     };
     let action = room.action(&host, &unknown);
@@ -415,16 +415,16 @@ fn an_unknown_critical_act_stops_the_log_for_good() {
     );
     assert_eq!(member.stopped_at(), None, "a forgery stops nobody");
 
-    let needed = EntryError::UpdateNeeded { kind: 0x8007 };
+    let needed = EntryError::UpdateNeeded { kind: 0x803f };
     assert_eq!(member.handle_entry(entry), Err(needed.clone()));
-    assert_eq!(member.stopped_at(), Some(0x8007));
+    assert_eq!(member.stopped_at(), Some(0x803f));
     assert_eq!(member.head(), room.head());
     let next = room.sign(room.unchecked(&room.action(&host, &title("next"))));
     assert_eq!(member.handle_entry(next), Err(needed));
     let action = room.action(&host, &title("next"));
     assert_eq!(
         member.append(action, &host, 9_000),
-        Err(ActionError::Unsupported { kind: 0x8007 })
+        Err(ActionError::Unsupported { kind: 0x803f })
     );
 }
 

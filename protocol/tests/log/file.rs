@@ -2,8 +2,9 @@
 
 use majlis_protocol::{
     limits,
-    log::{Act, Broken, BrokenReason, EntryError, RecordError, Report, record, records, verify},
+    log::{Act, Broken, BrokenReason, EntryError, RecordError, Report, Role, record, records, verify},
     signed::StatementError,
+    text::Text,
 };
 
 use super::{Room, forged, key, person, title};
@@ -46,7 +47,38 @@ fn a_file_gives_back_the_log_and_what_happened() {
     let shown = last.to_string();
     assert_eq!(
         shown,
-        format!("    4  00:00:04  {} move {}", person(1), person(2))
+        format!("    4  00:00:04  {} (host) move {}", person(1), person(2))
+    );
+}
+
+#[test]
+fn a_line_says_in_which_role_for_how_long_and_why() {
+    let mut room = Room::open();
+    let host = key(1);
+    room.does(
+        &host,
+        &Act::Grant {
+            subject: person(2),
+            role: Role::Moderator,
+        },
+    );
+    room.does(
+        &key(2),
+        &Act::Ban {
+            subject: person(3),
+            lasts_ms: Some(90_000),
+            reason: Text::clean("spam"),
+        },
+    );
+    let report = verify(&file(&room)).unwrap();
+    let shown: Vec<String> = report.lines.iter().map(ToString::to_string).collect();
+    let (a, b, c) = (person(1), person(2), person(3));
+    assert_eq!(
+        shown,
+        [
+            format!("    1  00:00:01  {a} (host) grant {b} as moderator"),
+            format!("    2  00:00:02  {b} (moderator) ban {c} for 90 s: spam"),
+        ]
     );
 }
 
@@ -166,7 +198,7 @@ fn forged_missing_and_repeated_records_are_named() {
 fn a_file_that_needs_an_update_says_so() {
     let room = room();
     let unknown = Act::Unknown {
-        kind: 0x8007,
+        kind: 0x803f,
         body: vec![].into(),
     };
     let entry = room.sign(room.unchecked(&room.action(&key(1), &unknown)));

@@ -2,6 +2,7 @@
 
 mod entries;
 mod file;
+mod moderation;
 mod properties;
 mod roles;
 mod vectors;

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 use majlis_protocol::{
-    log::{Act, Action, Entry, Head, Log, State, kind, record, verify},
+    log::{Act, Action, Entry, Head, Log, Role, State, kind, record, verify},
     person::Person,
     room::RoomId,
     signed::{Signed, Verified},
@@ -24,17 +24,32 @@ enum Wish {
     Decline(u8),
     Move(u8),
     End,
+    Grant(u8, Role),
+    Revoke(u8),
+    Mute(u8),
+    Unmute(u8),
+    Kick(u8),
+    Ban(u8, Option<u64>),
+    Unban(u8),
     Unknown(u16),
 }
 
 fn wish() -> impl Strategy<Value = Wish> {
-    let anyone = 1_u8..8;
+    let anyone = 1_u8..10;
     prop_oneof![
         2 => "[a-z]{1,20}".prop_map(Wish::Title),
         6 => anyone.clone().prop_map(Wish::Invite),
         6 => anyone.clone().prop_map(Wish::Accept),
         2 => anyone.clone().prop_map(Wish::Decline),
-        4 => anyone.prop_map(Wish::Move),
+        4 => anyone.clone().prop_map(Wish::Move),
+        4 => (anyone.clone(), prop_oneof![Just(Role::Moderator), Just(Role::CoHost)])
+            .prop_map(|(subject, role)| Wish::Grant(subject, role)),
+        2 => anyone.clone().prop_map(Wish::Revoke),
+        4 => anyone.clone().prop_map(Wish::Mute),
+        2 => anyone.clone().prop_map(Wish::Unmute),
+        2 => anyone.clone().prop_map(Wish::Kick),
+        2 => (anyone.clone(), prop::option::of(1_u64..5_000)).prop_map(|(subject, lasts)| Wish::Ban(subject, lasts)),
+        2 => anyone.prop_map(Wish::Unban),
         1 => Just(Wish::End),
         1 => any::<u16>().prop_map(Wish::Unknown),
     ]
@@ -60,6 +75,20 @@ impl Wish {
                 subject: person(*subject),
             },
             Self::End => Act::End,
+            Self::Grant(subject, role) => Act::Grant {
+                subject: person(*subject),
+                role: *role,
+            },
+            Self::Ban(subject, lasts_ms) => Act::Ban {
+                subject: person(*subject),
+                lasts_ms: *lasts_ms,
+                reason: Text::clean("spam"),
+            },
+            Self::Revoke(subject) => moderation(kind::REVOKE, *subject),
+            Self::Mute(subject) => moderation(kind::MUTE, *subject),
+            Self::Unmute(subject) => moderation(kind::UNMUTE, *subject),
+            Self::Kick(subject) => moderation(kind::KICK, *subject),
+            Self::Unban(subject) => moderation(kind::UNBAN, *subject),
             Self::Unknown(kind) => Act::Unknown {
                 kind: *kind,
                 body: Bytes::new(),
@@ -68,10 +97,38 @@ impl Wish {
     }
 }
 
-/// A room with a speaker (2) and an invited listener (3); 4 and above are nobody.
+/// An act that names a person and a reason.
+fn moderation(kind: u16, subject: u8) -> Act {
+    let (subject, reason) = (person(subject), Text::clean("order"));
+    match kind {
+        kind::REVOKE => Act::Revoke { subject, reason },
+        kind::MUTE => Act::Mute { subject, reason },
+        kind::UNMUTE => Act::Unmute { subject, reason },
+        kind::KICK => Act::Kick { subject, reason },
+        _ => Act::Unban { subject, reason },
+    }
+}
+
+/// A room with a muted speaker (2), an invited listener (3), a moderator (8) and a banned person (9); 4 to 7 are nobody.
 fn room() -> Room {
     let mut room = Room::open();
     room.seat(&key(2));
+    room.does(&key(1), &moderation(kind::MUTE, 2));
+    room.does(
+        &key(1),
+        &Act::Grant {
+            subject: person(8),
+            role: Role::Moderator,
+        },
+    );
+    room.does(
+        &key(1),
+        &Act::Ban {
+            subject: person(9),
+            lasts_ms: None,
+            reason: Text::clean("spam"),
+        },
+    );
     room.does(&key(1), &Act::Invite { subject: person(3) });
     room
 }
@@ -107,6 +164,11 @@ fn check_invariants(log: &Log) {
             .keys()
             .all(|person| !state.invited().contains_key(person))
     );
+    assert_eq!(state.role(state.host()), Role::Host, "nobody removes the host");
+    for (person, _) in state.exclusions(state.clock()) {
+        assert_eq!(state.role(*person), Role::Listener, "who is out has no role");
+        assert!(!state.invited().contains_key(person));
+    }
     for (person, stay) in state.stage() {
         assert_eq!(state.stay(stay.tag), Some((*person, true)));
     }
@@ -115,7 +177,7 @@ fn check_invariants(log: &Log) {
 proptest! {
     #[test]
     fn no_sequence_of_requests_by_unprivileged_persons_changes_the_state(
-        requests in prop::collection::vec((4_u8..8, wish()), 1..12)
+        requests in prop::collection::vec((prop_oneof![4_u8..8, Just(9)], wish()), 1..12)
     ) {
         let mut room = room();
         let (state, head) = (room.log.state().clone(), room.head());
@@ -136,13 +198,13 @@ proptest! {
 
     #[test]
     fn the_chair_and_every_member_see_the_same_room(
-        requests in prop::collection::vec((1_u8..6, wish()), 1..30)
+        requests in prop::collection::vec((prop_oneof![1_u8..6, Just(8)], wish()), 1..30)
     ) {
         let mut room = room();
         let mut member = room.member();
         for (author, wish) in requests {
             let act = wish.act(room.log.state());
-            let allowed = room.log.state().check(person(author), &act);
+            let allowed = room.log.state().check(person(author), &act, room.clock + 1_000);
             match room.ask(&key(author), &act) {
                 Ok(applied) => {
                     prop_assert_eq!(allowed, Ok(()));

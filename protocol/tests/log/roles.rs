@@ -87,10 +87,16 @@ fn an_invitation_is_accepted_by_the_invited_once_and_gives_a_tag_of_its_own() {
     let tag = Tag(applied.hash[..4].try_into().unwrap());
     assert_eq!(
         applied.changes,
-        [Change::Granted {
-            person: person(3),
-            tag
-        }]
+        [
+            Change::Role {
+                person: person(3),
+                role: Role::Speaker
+            },
+            Change::Granted {
+                person: person(3),
+                tag
+            }
+        ]
     );
     let stay = room.log.state().stage()[&person(3)];
     assert_eq!((stay.tag, stay.since), (tag, applied.entry.sequence));
@@ -133,10 +139,16 @@ fn the_host_moves_anyone_but_itself_and_speakers_move_themselves() {
     let applied = room.does(&key(2), &moved(2));
     assert_eq!(
         applied.changes,
-        [Change::Revoked {
-            person: person(2),
-            tag
-        }]
+        [
+            Change::Role {
+                person: person(2),
+                role: Role::Listener
+            },
+            Change::Revoked {
+                person: person(2),
+                tag
+            }
+        ]
     );
     assert_eq!(room.log.state().role(person(2)), Role::Listener);
 
@@ -168,7 +180,7 @@ fn only_the_host_ends_the_room_and_then_nothing_more_happens() {
     assert_eq!(refused(&mut room, 2, &Act::End), Reason::NotAllowed);
     assert_eq!(refused(&mut room, 4, &Act::End), Reason::NotAllowed);
     let applied = room.does(&key(1), &Act::End);
-    assert_eq!(applied.changes.len(), 4);
+    assert_eq!(applied.changes.len(), 5);
     assert_eq!(applied.changes.last(), Some(&Change::Ended));
     assert!(room.log.state().ended() && room.log.state().stage().is_empty());
     for act in [title("again"), Act::End, Act::Invite { subject: person(4) }] {
@@ -179,7 +191,7 @@ fn only_the_host_ends_the_room_and_then_nothing_more_happens() {
 #[test]
 fn the_chair_writes_down_nothing_that_it_cannot_judge() {
     let mut room = room();
-    for kind in [0x0040, 0x8007] {
+    for kind in [0x0040, 0x803f] {
         let unknown = Act::Unknown {
             kind,
             body: vec![1, 2, 3].into(),

@@ -1,4 +1,4 @@
-//! `vectors/log.json`: a log of five entries and a beacon, made with fixed keys.
+//! `vectors/log.json`: a log of twelve entries and a beacon, made with fixed keys.
 //!
 //! To write it anew after the format was changed on purpose:
 //! `cargo test -p majlis-protocol --test tests -- --ignored log::vectors::write`
@@ -6,10 +6,11 @@
 use std::{fs, path::PathBuf};
 
 use majlis_protocol::{
-    log::{Act, ActionId, Beacon, Entry, Log, NewestBeacon},
-    person::{Peer, PersonKey},
+    log::{Act, ActionId, Beacon, Entry, Log, NewestBeacon, Role},
+    person::{Peer, Person, PersonKey},
     room::{Genesis, RoomId},
     signed::{Signed, Verified},
+    text::Text,
 };
 use serde_json::{Value, json};
 
@@ -57,6 +58,11 @@ fn make() -> Value {
     );
     log(&mut room, &guest, &Act::Accept { invite });
     let tag = room.log.state().stage()[&guest.person()].tag;
+    let subject = guest.person();
+    let reason = Text::clean("ضجيج");
+    log(&mut room, &host, &Act::Mute { subject, reason });
+    let reason = Text::clean("");
+    log(&mut room, &host, &Act::Unmute { subject, reason });
     log(
         &mut room,
         &guest,
@@ -64,6 +70,10 @@ fn make() -> Value {
             subject: guest.person(),
         },
     );
+    for (author, act) in moderation(guest.person()) {
+        let author = if author { &host } else { &guest };
+        log(&mut room, author, &act);
+    }
     let head = room.head();
     log(&mut room, &host, &Act::End);
     let mut beacon = Beacon::new(
@@ -89,6 +99,49 @@ fn make() -> Value {
             "signed": hex(&beacon.signed().to_bytes()),
         },
     })
+}
+
+/// Every act of moderation once, each by the host (true) or the guest.
+fn moderation(guest: Person) -> Vec<(bool, Act)> {
+    let (subject, reason) = (person(3), Text::clean("ضجيج"));
+    vec![
+        (
+            true,
+            Act::Grant {
+                subject: guest,
+                role: Role::Moderator,
+            },
+        ),
+        (
+            false,
+            Act::Kick {
+                subject,
+                reason: reason.clone(),
+            },
+        ),
+        (
+            false,
+            Act::Ban {
+                subject,
+                lasts_ms: Some(3_600_000),
+                reason,
+            },
+        ),
+        (
+            true,
+            Act::Unban {
+                subject,
+                reason: Text::clean("a mistake"),
+            },
+        ),
+        (
+            true,
+            Act::Revoke {
+                subject: guest,
+                reason: Text::clean(""),
+            },
+        ),
+    ]
 }
 
 #[test]
@@ -117,7 +170,7 @@ fn the_vectors_are_accepted_from_their_bytes_alone() {
 
     let mut log = Log::new(genesis);
     let entries = vectors["entries"].as_array().unwrap();
-    assert_eq!(entries.len(), 5);
+    assert_eq!(entries.len(), 12);
     for vector in entries {
         let entry = Signed::<Entry>::from_bytes(&unhex(&vector["signed"])).unwrap();
         let applied = log.handle_entry(entry).unwrap().expect("a new entry");

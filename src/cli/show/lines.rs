@@ -55,17 +55,12 @@ pub(super) fn line(event: &Event, names: &Names) -> Option<String> {
             format!("{DIM}sound comes another way now, {} long{DIM:#}", hops(*depth))
         }
         Event::Role { key, role } => are(names, key, &format!("{} now", role.0)),
-        Event::Log {
-            action,
-            author,
-            subject,
-            ..
-        } => {
-            let subject = subject.as_ref().filter(|subject| *subject != author);
-            let subject = subject
-                .map(|subject| format!(" {}", names.of(subject)))
-                .unwrap_or_default();
-            format!("{DIM}{}: {action}{subject}{DIM:#}", names.of(author))
+        Event::Log { .. } => format!("{DIM}{}{DIM:#}", entry(event, names)?),
+        Event::Mute { key, muted: true } if names.is_own(key) => {
+            format!("{LOUD}you are muted{LOUD:#}: nobody hears you until it is lifted")
+        }
+        Event::Mute { key, muted: false } if names.is_own(key) => {
+            "you are muted no more; your microphone is closed until you open it".to_owned()
         }
         Event::Chair { key, .. } => are(names, key, "in the chair"),
         Event::Microphone { on: true } => {
@@ -78,6 +73,46 @@ pub(super) fn line(event: &Event, names: &Names) -> Option<String> {
         Event::Summary(stats) => summary(stats, names)?,
         _ => return None,
     })
+}
+
+/// What was done, by whom, to whom, and why.
+fn entry(event: &Event, names: &Names) -> Option<String> {
+    let Event::Log {
+        action,
+        author,
+        subject,
+        role,
+        lasts_ms,
+        reason,
+        ..
+    } = event
+    else {
+        return None;
+    };
+    let mut text = format!("{}: {action}", names.of(author));
+    if let Some(subject) = subject.as_ref().filter(|subject| *subject != author) {
+        text += &format!(" {}", names.of(subject));
+    }
+    if let Some(role) = role {
+        text += &format!(" as {}", role.0);
+    }
+    if let Some(lasts_ms) = lasts_ms {
+        text += &format!(" for {}", span(*lasts_ms));
+    }
+    if let Some(reason) = reason {
+        text += &format!(" ({reason})");
+    }
+    Some(text)
+}
+
+/// A time for people, in the largest unit that it fills, rounded up.
+pub(super) fn span(ms: u64) -> String {
+    let seconds = ms.div_ceil(1_000);
+    let (size, unit) = [(86_400, "d"), (3_600, "h"), (60, "min")]
+        .into_iter()
+        .find(|(size, _)| seconds >= *size)
+        .unwrap_or((1, "s"));
+    format!("{} {unit}", seconds.div_ceil(size))
 }
 
 /// A Unix time in this machine's zone.
@@ -113,6 +148,8 @@ fn left(reason: LeftReason) -> &'static str {
         LeftReason::Duration => "the time is over; you have left",
         LeftReason::Interrupted => "you have left",
         LeftReason::Unreachable => "the room can no longer be reached",
+        LeftReason::Kicked => "you were put out of the room",
+        LeftReason::Banned => "you are banned from the room",
         LeftReason::Refused => "the room did not let you in",
         _ => "you are no longer in the room",
     }
@@ -158,15 +195,32 @@ mod tests {
         let event = Event::Log {
             seq: 1,
             term: 1,
-            action: "invite".into(),
+            action: "ban".into(),
             author: person,
             subject: Some(Person([2; 32])),
+            role: None,
+            lasts_ms: Some(5_400_000),
+            reason: Some("spam".into()),
         };
         let line = plain(&event).expect("a line");
+        assert!(line.ends_with("for 2 h (spam)"), "{line}");
         assert!(
             line.contains(&person.tag()) && line.contains(&Person([2; 32]).tag()),
             "{line}"
         );
+    }
+
+    #[test]
+    fn a_span_is_shown_in_the_largest_unit_that_it_fills() {
+        for (ms, shown) in [
+            (1, "1 s"),
+            (59_000, "59 s"),
+            (60_000, "1 min"),
+            (3_600_000, "1 h"),
+            (172_800_000, "2 d"),
+        ] {
+            assert_eq!(span(ms), shown);
+        }
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use super::lines;
+
 /// What the room is and how it sounds here.
 pub(crate) fn info(info: &Value) -> String {
     let text = |name: &str| info[name].as_str().unwrap_or("unknown");
@@ -42,23 +44,46 @@ pub(crate) fn people(info: &Value) -> String {
             } else {
                 ""
             };
-            let live = if person["microphone"] == true {
-                "  live"
+            let muted = if person["muted"] == true { "  muted" } else { "" };
+            let invited = if person["invited"] == true {
+                "  invited"
             } else {
                 ""
             };
             format!(
-                "{named:<24} {:<9} {}{stage}{live}",
+                "{named:<24} {:<9} {}{stage}{muted}{invited}",
                 text(person, "role"),
                 text(person, "key")
             )
         })
+        .chain(info["kept_out"].as_array().into_iter().flatten().map(kept_out))
         .collect();
     if lines.is_empty() {
         "nobody is known yet".to_owned()
     } else {
         lines.join("\n")
     }
+}
+
+/// A line for someone who may not come in.
+fn kept_out(person: &Value) -> String {
+    let text = |name: &str| person[name].as_str().unwrap_or_default();
+    let named = format!("#{}", text("tag"));
+    let what = if person["kicked"] == true {
+        "kicked"
+    } else {
+        "banned"
+    };
+    let left = person["left_ms"].as_u64();
+    let left = left.map(|ms| format!("  {} left", lines::span(ms)));
+    let why = Some(text("reason")).filter(|why| !why.is_empty());
+    let why = why.map(|why| format!("  ({why})"));
+    format!(
+        "{named:<24} {what:<9} {}{}{}",
+        text("key"),
+        left.unwrap_or_default(),
+        why.unwrap_or_default()
+    )
 }
 
 #[cfg(test)]
@@ -70,11 +95,18 @@ mod tests {
     #[test]
     fn people_are_named_by_nick_and_tag_with_the_key_to_copy() {
         let info = json!({ "people": [
-            { "key": "12D3", "nick": "salma", "tag": "abcd", "role": "speaker", "on_stage": true, "microphone": true },
+            { "key": "12D3", "nick": "salma", "tag": "abcd", "role": "speaker", "on_stage": true, "muted": true },
+        ], "kept_out": [
+            { "key": "12D4", "tag": "efgh", "kicked": false, "left_ms": 7_200_000, "reason": "spam" },
         ] });
-        let line = people(&info);
+        let shown = people(&info);
+        let (line, out) = shown.split_once('\n').expect("two lines");
         assert!(line.starts_with("salma#abcd ") && line.contains("12D3"), "{line}");
-        assert!(line.ends_with("on stage  live"), "{line}");
+        assert!(line.ends_with("on stage  muted"), "{line}");
+        assert!(
+            out.starts_with("#efgh ") && out.ends_with("12D4  2 h left  (spam)"),
+            "{out}"
+        );
     }
 
     #[test]

@@ -36,7 +36,8 @@ mod sound;
 mod telling;
 
 use super::{
-    ActError, EventSender, PersonInfo, REQUESTS, Request, RoomError, RoomHandle, RoomInfo, Seat, TreeInfo,
+    ActError, EventSender, KeptOut, PersonInfo, REQUESTS, Request, RoomError, RoomHandle, RoomInfo, Seat,
+    TreeInfo,
     announcing::Announcing,
     events,
     links::{Control, Link},

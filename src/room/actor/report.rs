@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use majlis_protocol::{
-    log::Log,
+    log::{Exclusion, Log, State},
     person::{Peer, Person},
 };
 
-use super::{Actor, Listening, PersonInfo, RoomInfo, Speaking, Stats, TreeInfo, listening};
+use super::{Actor, KeptOut, Listening, PersonInfo, RoomInfo, Speaking, Stats, TreeInfo, listening};
 
 impl Actor {
     pub(super) fn stats(&self) -> Stats {
@@ -26,6 +26,7 @@ impl Actor {
             answered_packets: verdicts.pulled_out,
             forged_dropped: verdicts.forged,
             refused_dropped: verdicts.refused + self.plane.unknown_room(),
+            muted_dropped: verdicts.muted,
             stale_dropped: verdicts.stale,
             duplicate_dropped: verdicts.duplicate,
             overflow_dropped: verdicts.budget
@@ -41,7 +42,8 @@ impl Actor {
         }
     }
 
-    pub(super) fn info(&self) -> Option<RoomInfo> {
+    pub(super) fn info(&mut self) -> Option<RoomInfo> {
+        let clock_ms = self.member.clock_ms(self.epoch.elapsed());
         let log = self.member.log()?;
         let state = log.state();
         Some(RoomInfo {
@@ -56,7 +58,9 @@ impl Actor {
             term: log.term(),
             listeners: self.member.listeners(),
             microphone: self.speaking.as_ref().is_some_and(Speaking::is_on),
+            muted: state.mutes().contains_key(&self.me),
             people: self.people(log),
+            kept_out: kept_out(log.state(), clock_ms),
             stats: self.stats(),
         })
     }
@@ -67,12 +71,13 @@ impl Actor {
         TreeInfo::of(&self.member, me, &self.network)
     }
 
-    /// The people on the stage first, then those invited, then the others at the ends of our links.
+    /// The people on the stage first, then those who keep order, then those invited, then the others at the ends of our links.
     fn people(&self, log: &Log) -> Vec<PersonInfo> {
         let state = log.state();
         let mut keys: Vec<Person> = state
             .stage()
             .keys()
+            .chain(state.officers().keys())
             .chain(state.invited().keys())
             .copied()
             .collect();
@@ -92,9 +97,23 @@ impl Actor {
             nick: nick(key),
             tag: key.tag(),
             role: state.role(key).into(),
+            on_stage: state.stage().contains_key(&key),
+            muted: state.mutes().contains_key(&key),
             invited: state.invited().contains_key(&key),
             me: key == self.me,
         };
         keys.into_iter().map(person).collect()
     }
+}
+
+/// Who is kept out, with what is left of it.
+fn kept_out(state: &State, clock_ms: u64) -> Vec<KeptOut> {
+    let one = |(person, exclusion): (&Person, &Exclusion)| KeptOut {
+        key: *person,
+        tag: person.tag(),
+        kicked: exclusion.is_kick,
+        left_ms: exclusion.until.map(|until| until.saturating_sub(clock_ms)),
+        reason: exclusion.reason.to_string(),
+    };
+    state.exclusions(clock_ms).map(one).collect()
 }

@@ -112,7 +112,27 @@ impl Actor {
             _ => return false,
         };
         let log = self.member.log();
-        self.on_stage.is_some() && log.is_some_and(|log| log.state().check(self.me, &act).is_ok())
+        self.on_stage.is_some()
+            && log.is_some_and(|log| {
+                let state = log.state();
+                state.check(self.me, &act, state.clock()).is_ok()
+            })
+    }
+
+    /// Another has muted us: nothing more goes out until that is lifted and the input is turned on again.
+    pub(super) fn be_muted(&mut self) {
+        if self
+            .speaking
+            .as_mut()
+            .is_some_and(|speaking| speaking.turn(false))
+        {
+            self.tell(Event::Microphone { on: false });
+        }
+    }
+
+    fn is_muted(&self) -> bool {
+        let log = self.member.log();
+        log.is_some_and(|log| log.state().mutes().contains_key(&self.me))
     }
 
     /// A file or a tone starts by itself, once enough listeners are there to hear it. A microphone never does.
@@ -122,8 +142,8 @@ impl Actor {
             Some(_) => self.member.listeners(),
             None => self.member.tree().members().saturating_sub(1),
         };
-        let enough = self.wait_listeners <= listeners;
-        let Some(speaking) = self.speaking.as_mut().filter(|_| enough) else {
+        let may = self.wait_listeners <= listeners && !self.is_muted();
+        let Some(speaking) = self.speaking.as_mut().filter(|_| may) else {
             return;
         };
         if speaking.start_by_itself() {
@@ -135,6 +155,9 @@ impl Actor {
         let speaking = self.speaking.as_ref().ok_or(ActError::NoInput)?;
         if on && !speaking.is_on_stage() {
             return Err(ActError::NotOnStage);
+        }
+        if on && self.is_muted() {
+            return Err(ActError::Muted);
         }
         // Told first: one that cannot be opened tells by itself that it is off.
         if speaking.is_on() != on {

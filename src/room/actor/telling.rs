@@ -1,9 +1,6 @@
 //! What the member says happened, told to whoever listens, and what follows from it here.
 
-use majlis_protocol::{
-    log::Role,
-    member::{self, Left},
-};
+use majlis_protocol::member::{self, Left};
 
 use super::{Actor, Announcing, Event, LeftReason, RoomError, millis};
 
@@ -51,6 +48,9 @@ impl Actor {
                 action,
                 author,
                 subject,
+                reason,
+                granted,
+                lasts_ms,
             } => {
                 self.tell(Event::Log {
                     seq: sequence,
@@ -58,16 +58,28 @@ impl Actor {
                     action: action.into(),
                     author,
                     subject,
+                    role: granted.map(Into::into),
+                    lasts_ms,
+                    reason: reason.map(|reason| reason.to_string()),
                 });
             }
             member::Event::Role { person, role } => {
-                if let (Role::Listener, Some(listening)) = (role, &self.listening) {
-                    listening.end(person);
-                }
                 self.tell(Event::Role {
                     key: person,
                     role: role.into(),
                 });
+            }
+            member::Event::Stage { person, on } => {
+                if let (false, Some(listening)) = (on, &self.listening) {
+                    listening.end(person);
+                }
+                self.tell(Event::Stage { key: person, on });
+            }
+            member::Event::Muted { person, muted } => {
+                self.tell(Event::Mute { key: person, muted });
+                if muted && person == self.me {
+                    self.be_muted();
+                }
             }
             member::Event::Silenced(person) => {
                 if let Some(listening) = &self.listening {
@@ -112,7 +124,7 @@ impl Actor {
             (Left::Interrupted, None) => LeftReason::Interrupted,
             (Left::Ended, _) => LeftReason::Ended,
             (Left::Unreachable, _) => LeftReason::Unreachable,
-            (Left::Refused(_), _) => LeftReason::Refused,
+            (Left::Refused(refusal), _) => refusal.reason.into(),
         };
         self.left = Some(reason);
         let why = std::mem::take(&mut self.why_nobody);

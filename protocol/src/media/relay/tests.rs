@@ -342,6 +342,48 @@ mod the_stage {
     }
 
     #[test]
+    fn what_the_muted_say_is_dropped_by_name_whoever_brings_it() {
+        let mut relay = relay();
+        assert!(is_delivered(&give(&mut relay, SPEAKER, &spoken(0))));
+        relay.mute(TAG);
+        for (from, bytes) in [(SPEAKER, spoken(1)), (PARENT, spoken(2)), (PARENT, spoken(0))] {
+            assert_eq!(give(&mut relay, from, &bytes), Outcome::Dropped(Dropped::Muted));
+        }
+        assert_eq!(
+            relay.commit_own(sign(header(3), &key()), NOW),
+            Err(Dropped::Muted)
+        );
+        assert_eq!(relay.counters().muted, 4);
+    }
+
+    #[test]
+    fn what_was_spoken_into_a_mute_stays_unheard_when_it_is_lifted() {
+        let mut relay = relay();
+        relay.mute(TAG);
+        relay.set_head(HEAD + 2);
+        relay.unmute(TAG, HEAD + 2);
+        let knew = |log, sequence| {
+            with(Header {
+                log,
+                ..header(sequence)
+            })
+        };
+        for log in [HEAD, HEAD + 1] {
+            let outcome = give(&mut relay, SPEAKER, &knew(log, log));
+            assert_eq!(outcome, Outcome::Dropped(Dropped::Muted));
+        }
+        assert!(is_delivered(&give(&mut relay, SPEAKER, &knew(HEAD + 2, 20))));
+    }
+
+    #[test]
+    fn a_packet_that_is_being_verified_when_its_speaker_is_muted_is_dropped() {
+        let mut relay = relay();
+        let genuine = genuine(&mut relay, spoken(0));
+        relay.mute(TAG);
+        assert_eq!(relay.commit(genuine, NOW), Err(Dropped::Muted));
+    }
+
+    #[test]
     fn a_tag_that_changes_hands_during_verification_carries_nothing_over() {
         let mut relay = relay();
         let genuine = genuine(&mut relay, spoken(0));

@@ -76,6 +76,8 @@ impl Sound {
                 debug_assert!(granted.is_ok(), "every person of the world has a key");
             }
             Route::Revoke(tag) => flow.revoke(tag),
+            Route::Mute(tag) => flow.mute(tag),
+            Route::Unmute { tag, since } => flow.unmute(tag, since),
             Route::Source { tag, link } => flow.set_source(tag, link),
             Route::Bitrate(bitrate) => flow.set_bitrate(bitrate),
             Route::Head(sequence) => flow.set_head(sequence),

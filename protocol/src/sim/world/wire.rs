@@ -125,10 +125,8 @@ impl Wire {
     /// Sends a control frame.
     pub(super) fn send_frame(&mut self, number: u32, frame: Bytes, desk: &mut Desk<'_>) {
         let bytes = frame.len() as u64;
-        if self.send_control(number, What::Frame(frame), bytes, desk) {
-            if desk.is_counted() {
-                desk.tally.control_bytes += bytes;
-            }
+        if self.send_control(number, What::Frame(frame), bytes, desk) && desk.is_counted() {
+            desk.tally.control_bytes += bytes;
         }
     }
 
