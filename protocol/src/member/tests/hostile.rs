@@ -433,23 +433,3 @@ fn who_says_that_there_is_more_and_sends_nothing_is_asked_once() {
     assert_eq!(asked.count(), 1);
     assert_eq!(world.refusal_on(link), Some(Reason::Malformed));
 }
-
-#[test]
-fn what_a_parent_hides_is_asked_of_the_standby_too() {
-    let mut world = tree::grown(20, 4);
-    let listener = world
-        .alive()
-        .find(|at| world.members[*at].place().depth() == 2 && world.members[*at].standby().is_some())
-        .expect("a listener with a standby");
-    let parent = world.members[listener].place().parent().expect("a parent");
-    let standby = world.members[listener].tree().standby().expect("a standby");
-    let before = world.seen.len();
-    world.members[listener].handle(Input::SoundAhead, world.now);
-    world.run();
-    for link in [parent, standby] {
-        let asked = world.seen[before..].iter().any(|(_, output)| {
-            matches!(output, Output::Send { to, message } if *to == link && asks_for_entries(&&**message))
-        });
-        assert!(asked, "{link:?}");
-    }
-}
