@@ -40,6 +40,75 @@ fn a_room_is_steered_from_another_terminal() {
 }
 
 #[test]
+fn a_moderator_mutes_kicks_and_bans_and_the_log_says_why() {
+    let homes = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let [a, b, c] = homes.each_ref().map(tempfile::TempDir::path);
+    let (mut host, link) = host(a, &[]);
+    let (mut moderator, hers) = join(b, &link, &["--nick", "salma"]);
+    let (mut noisy, his) = join(c, &link, &["--nick", "noise", "--input", "tone:440"]);
+    let [hers, his] = [&hers, &his].map(|joined| joined["key"].as_str().unwrap());
+
+    assert!(fails(c, &["ctl", "mute", hers]).contains("may not"));
+    succeeds(a, &["ctl", "grant", hers, "moderator"]);
+    moderator.until_that("role", |event| event["role"] == "moderator");
+    succeeds(b, &["ctl", "invite", his]);
+    noisy.until_that("log", |event| event["action"] == "invite");
+    succeeds(c, &["ctl", "accept"]);
+    noisy.until_that("microphone", |event| event["on"] == true);
+
+    let done = &succeeds(b, &["ctl", "mute", his, "--reason", "a tone"])[0];
+    let told = host.until_that("log", |event| event["seq"] == done["seq"]);
+    assert_eq!(
+        (
+            &told["action"],
+            &told["reason"],
+            &told["author"],
+            &told["subject"]
+        ),
+        (&"mute".into(), &"a tone".into(), &hers.into(), &his.into())
+    );
+    noisy.until_that("microphone", |event| event["on"] == false);
+    let people = &succeeds(a, &["ctl", "people"])[0]["people"];
+    let person = people.as_array().unwrap().iter().find(|one| one["key"] == his);
+    assert_eq!(person.expect("on the stage")["muted"], true);
+    assert!(fails(c, &["ctl", "mic", "on"]).contains("muted"));
+    assert!(fails(c, &["ctl", "unmute", his]).contains("may not"));
+    succeeds(b, &["ctl", "unmute", his]);
+    noisy.until_that("mute", |event| event["muted"] == false);
+    succeeds(c, &["ctl", "mic", "on"]);
+
+    succeeds(b, &["ctl", "ban", his, "--for", "2h", "--reason", "again"]);
+    assert_eq!(noisy.until("left")["reason"], "banned");
+    let (code, _, said) = noisy.finish();
+    assert!(code == Some(1) && said.contains("banned"), "{code:?}: {said}");
+    let mut again =
+        super::program::Running::start(c, &["join", &link, "--input", "none", "--output", "none"]);
+    assert_eq!(again.until("left")["reason"], "banned");
+    let (code, _, said) = again.finish();
+    assert!(code == Some(1) && said.contains("again"), "{code:?}: {said}");
+    let kept_out = &succeeds(a, &["ctl", "people"])[0]["kept_out"][0];
+    assert_eq!(
+        (&kept_out["key"], &kept_out["kicked"]),
+        (&his.into(), &false.into())
+    );
+    assert!(kept_out["left_ms"].as_u64().unwrap() > 7_000_000, "{kept_out}");
+    succeeds(b, &["ctl", "unban", his]);
+    let (mut back, joined) = join(c, &link, &[]);
+    assert_eq!(joined["role"], "listener");
+    succeeds(b, &["ctl", "kick", his]);
+    assert_eq!(back.until("left")["reason"], "kicked");
+
+    let log = a.join("rooms").join(super::program::id_of(&link)).join("log");
+    let log = log.to_str().unwrap();
+    succeeds(a, &["log", "verify", log]);
+    let shown = String::from_utf8(run(a, &["log", "show", log]).stdout).unwrap();
+    assert!(
+        shown.contains(&format!("{hers} (moderator) ban {his} for 7200 s: again")),
+        "{shown}"
+    );
+}
+
+#[test]
 fn what_the_chair_refuses_exits_1_with_its_reason() {
     let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (_host, link) = host(a.path(), &[]);

@@ -7,4 +7,5 @@ mod coming_and_going;
 mod control;
 mod fallback;
 mod media;
+mod moderation;
 mod relay;
