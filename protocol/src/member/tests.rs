@@ -703,12 +703,12 @@ fn a_flood_of_messages_ends_the_link_and_nobody_elses() {
 #[test]
 fn more_links_than_places_are_turned_away() {
     let mut world = World::hosted();
-    let links: Vec<Neighbour> = (0..100).map(|_| world.stranger(0, 9)).collect();
+    let links: Vec<Neighbour> = (0..400).map(|_| world.stranger(0, 9)).collect();
     let refused = links
         .iter()
         .filter(|link| world.refusal_on(**link) == Some(Reason::Full))
         .count();
-    assert_eq!(refused, 100 - world.members[0].max_links());
+    assert_eq!(refused, 400 - world.members[0].max_links());
 }
 
 #[test]

@@ -51,6 +51,8 @@ pub(super) struct Held {
     pub(super) rows: Vec<Row>,
     /// How often processes were held up while somebody spoke.
     pub(super) stalls: u64,
+    /// Whether a relay was killed in the middle of the speech.
+    pub(super) killed: bool,
 }
 
 /// A room with the process that hosts it.
@@ -109,7 +111,7 @@ impl<'a> Stage<'a> {
         let mut guests = self.gather(plans, &rooms, &meeting).await?;
         self.show_tree(&rooms, &guests)?;
         self.speak(&mut rooms, &mut guests).await?;
-        let killed = self.kill(&rooms, &mut guests).await?;
+        let killed = self.kill(&mut rooms, &mut guests).await?;
         self.listen(&mut rooms, &mut guests).await?;
         let while_speaking = |room: &Room| room.process.seen().stalls.saturating_sub(room.before);
         let mut stalls: u64 = rooms.iter().map(while_speaking).sum();
@@ -117,11 +119,12 @@ impl<'a> Stage<'a> {
         for guest in &mut guests {
             let seen = guest.process.ended().await;
             stalls += seen.stalls.saturating_sub(guest.before.0);
-            if guest.plan.name != killed {
+            if Some(guest.plan.name) != killed {
                 rows.push(self.judge(guest, &seen, rooms[guest.plan.expects].clip)?);
             }
         }
-        Ok(Held { rows, stalls })
+        let killed = killed.is_some();
+        Ok(Held { rows, stalls, killed })
     }
 
     /// Brings everyone in, relays first, and waits until all have places and whoever hangs below a relay has someone
@@ -184,61 +187,67 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// Kills the relay of the first room on which most hang, in the middle of the speech; which it was.
-    async fn kill(&mut self, rooms: &[Room], guests: &mut [Guest]) -> anyhow::Result<&'static str> {
+    /// Kills the relay of the first room on which most hang, in the middle of the speech; which it was, unless this
+    /// machine is so slow that the speech was over before.
+    async fn kill(
+        &mut self,
+        rooms: &mut [Room],
+        guests: &mut [Guest],
+    ) -> anyhow::Result<Option<&'static str>> {
         let tree = self.tree(rooms, guests);
-        let relays: Vec<&'static str> = guests
-            .iter()
-            .filter(|guest| guest.plan.relays)
-            .map(|guest| guest.plan.name)
-            .collect();
+        let relays = guests.iter().filter(|guest| guest.plan.relays);
+        let relays: Vec<&'static str> = relays.map(|guest| guest.plan.name).collect();
         let victim = tree
             .busiest(&relays)
             .ok_or_else(|| anyhow::anyhow!("nobody hangs on a relay that could be killed"))?;
         let orphans = tree.children(victim);
-        for guest in guests
-            .iter_mut()
-            .filter(|guest| orphans.contains(&guest.plan.name))
-        {
-            // One that was killed gets its line in the table.
-            let settled = |seen: &Seen| seen.counts.received >= BEFORE_THE_KILL;
-            let _ = guest.process.until("hearing the speech", settled).await;
+        let all_settle = async {
+            for guest in named(guests, &orphans) {
+                let settled = |seen: &Seen| seen.counts.received >= BEFORE_THE_KILL;
+                // One that was killed gets its line in the table.
+                let _ = guest.process.until("hearing the speech", settled).await;
+            }
+        };
+        tokio::select! {
+            () = all_settle => {}
+            ended = rooms[0].process.until("done speaking", |seen| seen.input_ended) => {
+                return ended.map(|_| None);
+            }
         }
-        anyhow::ensure!(
-            !rooms[0].process.seen().input_ended,
-            "this machine is so slow that the speech was over before a relay could be killed in the middle of it"
+        let Some(guest) = named(guests, &[victim]).next() else {
+            return Ok(None);
+        };
+        let (pid, peer) = (guest.process.pid, guest.process.seen().peer);
+        guest.process.kill()?;
+        let text = format!(
+            "{victim} (process {pid}) was killed with SIGKILL while {} took the speech from it.",
+            orphans.join(" and ")
         );
-        let mut pid = 0;
-        let mut peer = None;
-        for guest in guests.iter_mut().filter(|guest| guest.plan.name == victim) {
-            (pid, peer) = (guest.process.pid, guest.process.seen().peer);
-            guest.process.kill()?;
-        }
-        self.face.result(
-            "killed",
-            &json!({ "name": victim, "pid": pid, "children": orphans }),
-            &format!(
-                "{victim} (process {pid}) was killed with SIGKILL while {} took the speech from it.",
-                all(&orphans)
-            ),
-        )?;
-        for guest in guests
-            .iter_mut()
-            .filter(|guest| orphans.contains(&guest.plan.name))
-        {
-            let found = |seen: &Seen| seen.parent.is_some() && seen.parent != peer;
+        let event = json!({ "name": victim, "pid": pid, "children": orphans });
+        self.face.result("killed", &event, &text)?;
+        self.follow(guests, &orphans, peer).await?;
+        Ok(Some(victim))
+    }
+
+    /// Tells to whom each of those turns who have lost this parent.
+    async fn follow(
+        &mut self,
+        guests: &mut [Guest],
+        orphans: &[&str],
+        lost: Option<String>,
+    ) -> anyhow::Result<()> {
+        for guest in named(guests, orphans) {
+            let found = |seen: &Seen| seen.parent.is_some() && seen.parent != lost;
             let Ok(seen) = guest.process.until("taken in by another", found).await else {
                 continue;
             };
             let name = guest.plan.name;
             let to = self.names.of(seen.parent.as_ref()).unwrap_or("someone else");
-            self.face.result(
-                "moved",
-                &json!({ "name": name, "to": to }),
-                &format!("{name} takes it from {to} now."),
-            )?;
+            let event = json!({ "name": name, "to": to });
+            self.face
+                .result("moved", &event, &format!("{name} takes it from {to} now."))?;
         }
-        Ok(victim)
+        Ok(())
     }
 
     /// Waits until all was said and heard, and ends the rooms.
@@ -370,7 +379,8 @@ impl Room {
     }
 }
 
-/// Names in a sentence.
-fn all(names: &[&str]) -> String {
-    names.join(" and ")
+/// Those guests that are called so.
+fn named<'a>(guests: &'a mut [Guest], names: &[&str]) -> impl Iterator<Item = &'a mut Guest> {
+    let is_named = move |guest: &&mut Guest| names.contains(&guest.plan.name);
+    guests.iter_mut().filter(is_named)
 }

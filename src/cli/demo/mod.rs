@@ -94,13 +94,18 @@ pub(crate) async fn run(args: DemoArgs, flags: &NodeFlags) -> anyhow::Result<()>
             break held;
         }
         let text = format!(
-            "\nFrames were missed, and the machine had held processes up {} times: once more.\n",
+            "\nThe machine has held processes up {} times, and frames came too late for it: once more.\n",
             held.stalls
         );
         face.result("again", &json!({ "stalls": held.stalls }), &text)?;
         take += 1;
     };
-    report(&mut face, &held.rows, args.keep.as_deref())
+    report(&mut face, &held.rows, args.keep.as_deref())?;
+    anyhow::ensure!(
+        held.killed,
+        "the speech was over before a relay could be killed in the middle of it; run it again when this machine has less to do"
+    );
+    Ok(())
 }
 
 /// Who listens: two relays and three listeners in the first room, one listener in the second.
@@ -132,10 +137,11 @@ fn plans(wrong_room: bool) -> [Plan; 6] {
 
 impl Held {
     /// Whether what went wrong says nothing about the rooms: processes were held up, and all that is amiss is that
-    /// frames came too late.
+    /// frames, or the kill, came too late.
     fn is_the_machines_fault(&self) -> bool {
         let mut bad = self.rows.iter().filter(|row| !row.heard).peekable();
-        self.stalls > 0 && bad.peek().is_some() && bad.all(Row::missed_frames)
+        let is_bad = bad.peek().is_some() || !self.killed;
+        is_bad && self.stalls > 0 && bad.all(Row::missed_frames)
     }
 }
 
@@ -188,6 +194,7 @@ mod tests {
         Held {
             rows: lost.iter().map(row).collect(),
             stalls,
+            killed: true,
         }
     }
 
@@ -199,6 +206,9 @@ mod tests {
         let mut with_a_dead_one = held(5, &[0, 3]);
         let dead = Row::new("dead", 2, &Seen::default(), Vec::new(), (0.0, PathBuf::new()));
         with_a_dead_one.rows.push(dead);
+        let mut without_a_kill = held(5, &[0, 0]);
+        without_a_kill.killed = false;
+        assert!(without_a_kill.is_the_machines_fault());
         assert!(!with_a_dead_one.is_the_machines_fault());
     }
 }
