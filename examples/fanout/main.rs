@@ -22,7 +22,6 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 use majlis_protocol::{link::RoomLink, room::RoomId};
 use serde::Serialize;
-use tokio::runtime::Builder;
 
 /// Measures what a relay costs, next to a loop of sendto over the same packets.
 ///
@@ -105,18 +104,9 @@ impl Mode {
     }
 }
 
-fn main() -> anyhow::Result<()> {
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    let mut runtime = match options.part {
-        // As the program itself has it.
-        Some(Part::Relay { .. }) => Builder::new_multi_thread(),
-        // One thread, so that those who feed and receive leave cores to what is measured.
-        _ => Builder::new_current_thread(),
-    };
-    runtime.enable_all().build()?.block_on(run(options))
-}
-
-async fn run(options: Options) -> anyhow::Result<()> {
     match options.part {
         Some(Part::Relay { link, children }) => relay::run_relay(&link, children).await,
         Some(Part::Raw) => relay::run_raw(),
