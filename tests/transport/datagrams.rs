@@ -1,4 +1,4 @@
-//! Datagrams between two transports of ours.
+//! Datagrams between two transports of ours; where it matters, through QUIC alone (those beside it: `express.rs`).
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -20,7 +20,7 @@ async fn exchange(from: &Link, to: &Link, count: u32) {
 }
 
 async fn datagrams_arrive_both_ways(on: &str) {
-    let [(dialler, a), (listener, b)] = connect(Node::ours(), Node::ours(), on).await;
+    let [(dialler, a), (listener, b)] = connect(Node::without_express(), Node::without_express(), on).await;
     exchange(&a, &b, 100).await;
     exchange(&b, &a, 100).await;
     assert_eq!((a.peer(), b.peer()), (listener.peer, dialler.peer));
@@ -82,7 +82,8 @@ async fn a_datagram_over_the_limit_is_refused_and_one_at_the_limit_arrives() {
 /// On one thread nothing is sent until the test waits, so the queue's content is known exactly.
 #[tokio::test(flavor = "current_thread")]
 async fn a_full_send_queue_drops_its_oldest_and_counts_them() {
-    let [(_dialler, a), (_listener, b)] = connect(Node::ours(), Node::ours(), IPV4).await;
+    let [(_dialler, a), (_listener, b)] =
+        connect(Node::without_express(), Node::without_express(), IPV4).await;
     for number in 0_u32..200 {
         let mut datagram = vec![0; 500];
         datagram[..4].copy_from_slice(&number.to_be_bytes());
@@ -152,7 +153,8 @@ async fn two_nodes_that_dial_each_other_at_once_have_two_links_and_both_carry() 
 /// On one thread nothing is read until the test reads, so all that arrives waits in the queue.
 #[tokio::test(flavor = "current_thread")]
 async fn what_a_slow_reader_misses_shows_in_its_counters() {
-    let [(_dialler, a), (_listener, b)] = connect(Node::ours(), Node::ours(), IPV4).await;
+    let [(_dialler, a), (_listener, b)] =
+        connect(Node::without_express(), Node::without_express(), IPV4).await;
     for sent in 1..=200 {
         a.send(vec![0; 1000].into()).unwrap();
         until("the datagram to arrive", || b.stats().datagrams_received == sent).await;

@@ -6,6 +6,7 @@ mod bare;
 #[cfg(feature = "testlink")]
 mod closing;
 mod datagrams;
+mod express;
 mod hostile;
 mod listening;
 mod node;

@@ -47,7 +47,15 @@ impl Node {
         Self::with_config(keypair, config)
     }
 
-    /// The same, over the bad network that `profile` describes.
+    /// The same, with QUIC's datagrams alone.
+    pub(super) fn without_express() -> Self {
+        let keypair = Keypair::generate_ed25519();
+        let mut config = Config::new(&keypair);
+        config.express = false;
+        Self::with_config(keypair, config)
+    }
+
+    /// A node with our transport, over the bad network that `profile` describes.
     #[cfg(feature = "testlink")]
     pub(super) fn ours_over(profile: &str) -> Self {
         let keypair = Keypair::generate_ed25519();

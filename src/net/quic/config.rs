@@ -79,6 +79,9 @@ const RESET_KEY_DOMAIN: &[u8] = b"libp2p quic stateless reset key";
 pub struct Config {
     /// Proves to others which peer this is.
     keypair: Keypair,
+    /// Whether datagrams may go beside QUIC where the other end does the same. They may by default; without it they cost
+    /// more and are the same.
+    pub express: bool,
     /// The bad network to play, if any. See [`testlink`](super::testlink).
     #[cfg(feature = "testlink")]
     pub testlink: Option<Profile>,
@@ -98,6 +101,7 @@ impl Config {
     pub fn new(keypair: &Keypair) -> Self {
         Self {
             keypair: keypair.clone(),
+            express: true,
             #[cfg(feature = "testlink")]
             testlink: None,
         }
@@ -140,6 +144,8 @@ impl QuinnConfig {
         };
         endpoint
             .supported_versions(vec![1])
+            // Peers that were told otherwise may send packets that look like express.
+            .grease_quic_bit(false)
             .cid_generator(|| Box::<ConnectionIds>::default());
         Ok(Self {
             client,

@@ -12,7 +12,7 @@ use futures::{FutureExt, future::BoxFuture};
 use libp2p::PeerId;
 use rustls::pki_types::CertificateDer;
 
-use super::{Connection, Error, Hub, config::HANDSHAKE_TIMEOUT};
+use super::{Connection, Error, Hub, config::HANDSHAKE_TIMEOUT, socket::Bound};
 
 /// Inbound handshakes under way from which on a newcomer must first show that it receives at its address
 /// (a QUIC Retry, RFC 9000 section 8.1.2). A handshake costs us a signature and a certificate, a Retry
@@ -43,11 +43,7 @@ impl Handshakes {
     }
 
     /// Takes up a stranger's attempt, unless it is malformed or there are too many.
-    pub(super) fn handle_incoming(
-        &self,
-        incoming: quinn::Incoming,
-        endpoint: quinn::Endpoint,
-    ) -> Option<Handshake> {
+    pub(super) fn handle_incoming(&self, incoming: quinn::Incoming, bound: Bound) -> Option<Handshake> {
         let remote = incoming.remote_address();
         let under_way = self.inbound.load(Ordering::Relaxed);
         if under_way >= REFUSE_FROM {
@@ -66,7 +62,7 @@ impl Handshakes {
         match incoming.accept() {
             Ok(connecting) => {
                 let place = Place::take(&self.inbound);
-                let finishing = self.finish(connecting, endpoint);
+                let finishing = self.finish(connecting, bound);
                 Some(async move { finishing.await.inspect(|_| drop(place)) }.boxed())
             }
             Err(error) => {
@@ -80,7 +76,7 @@ impl Handshakes {
     pub(super) fn finish(
         &self,
         connecting: quinn::Connecting,
-        endpoint: quinn::Endpoint,
+        bound: Bound,
     ) -> impl Future<Output = Result<(PeerId, Connection), Error>> + Send + 'static {
         let hub = self.hub.clone();
         async move {
@@ -88,7 +84,7 @@ impl Handshakes {
                 .await
                 .map_err(|_| Error::HandshakeTimedOut)??;
             let peer = proven_peer(&connection).ok_or(Error::NoPeer)?;
-            let registration = hub.register(peer, connection.clone(), endpoint);
+            let registration = hub.register(peer, connection.clone(), bound);
             Ok((peer, Connection::new(connection, registration)))
         }
     }

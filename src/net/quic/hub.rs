@@ -13,9 +13,9 @@ use std::{
 
 use libp2p::PeerId;
 
-use super::Link;
 #[cfg(feature = "testlink")]
 use super::testlink::Emulator;
+use super::{Link, socket::Bound};
 
 /// All links of one transport, by peer; clones are the same hub.
 ///
@@ -103,21 +103,17 @@ impl Hub {
     }
 
     /// Enters a fresh connection.
-    pub(super) fn register(
-        &self,
-        peer: PeerId,
-        connection: quinn::Connection,
-        endpoint: quinn::Endpoint,
-    ) -> Registration {
+    pub(super) fn register(&self, peer: PeerId, connection: quinn::Connection, bound: Bound) -> Registration {
         let link = Link::new(
             peer,
             connection,
+            &bound.socket,
             #[cfg(feature = "testlink")]
             self.emulator(),
         );
         let entry = Entry {
             link: link.clone(),
-            endpoint,
+            endpoint: bound.endpoint,
         };
         self.entries().entry(peer).or_default().push(entry);
         Registration {

@@ -18,9 +18,12 @@ use bytes::Bytes;
 use futures::FutureExt as _;
 use libp2p::PeerId;
 
-use super::config::DATAGRAM_SEND_BUFFER;
 #[cfg(feature = "testlink")]
 use super::testlink::LossyLink;
+use super::{
+    config::DATAGRAM_SEND_BUFFER,
+    express::{self, Express},
+};
 
 /// A handle on the datagrams of one connection; clones are the same link.
 ///
@@ -33,6 +36,8 @@ struct Inner {
     id: u64,
     peer: PeerId,
     connection: quinn::Connection,
+    /// The way beside QUIC.
+    express: Option<Arc<Express>>,
     ledger: Mutex<Ledger>,
     read: AtomicU64,
     #[cfg(feature = "testlink")]
@@ -57,12 +62,18 @@ pub struct Stats {
     /// Datagrams that [`Link::recv`] and [`Link::try_recv`] have given out. The difference to those that arrived waits
     /// to be read, or was pushed out of the full receive queue by newer ones.
     pub datagrams_read: u64,
+    /// Of those sent the ones that went beside QUIC.
+    pub express_sent: u64,
+    /// Of those that arrived the ones that came beside QUIC.
+    pub express_received: u64,
+    /// Packets beside QUIC that named this connection and were not sealed by its other end, or came twice.
+    pub express_refused: u64,
     /// Datagrams that the link emulator lost.
     #[cfg(feature = "testlink")]
     pub datagrams_lost_by_testlink: u64,
     /// Packets of this connection that were sent, substreams and acknowledgements included.
     pub packets_sent: u64,
-    /// Packets that were sent and then found lost.
+    /// Packets of QUIC that were sent and then found lost. Nobody looks for those beside it.
     pub packets_lost: u64,
     /// Bytes of UDP payload sent.
     pub bytes_sent: u64,
@@ -100,6 +111,7 @@ impl Link {
     pub(super) fn new(
         peer: PeerId,
         connection: quinn::Connection,
+        socket: &Arc<express::Socket>,
         #[cfg(feature = "testlink")] emulator: Option<&super::testlink::Emulator>,
     ) -> Self {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -107,10 +119,12 @@ impl Link {
         let ledger = Mutex::new(Ledger::new(connection.datagram_send_buffer_space()));
         #[cfg(feature = "testlink")]
         let lossy = emulator.map(|emulator| emulator.lossy_link());
+        let express = Express::new(&connection, socket);
         Self(Arc::new(Inner {
             id,
             peer,
             connection,
+            express,
             ledger,
             read: AtomicU64::new(0),
             #[cfg(feature = "testlink")]
@@ -184,18 +198,23 @@ impl Link {
         // so is never taken for dropped.
         let space = inner.connection.datagram_send_buffer_space();
         let quinn = inner.connection.stats();
+        let express = inner.express.as_ref().map(|express| express.counters());
+        let express = express.unwrap_or_default();
         Stats {
-            datagrams_accepted: ledger.accepted,
-            datagrams_sent: quinn.frame_tx.datagram,
+            datagrams_accepted: ledger.accepted + express.sent,
+            datagrams_sent: quinn.frame_tx.datagram + express.sent,
             datagrams_overflowed: ledger.overflowed(space, quinn.frame_tx.datagram),
-            datagrams_received: quinn.frame_rx.datagram,
+            datagrams_received: quinn.frame_rx.datagram + express.received,
+            express_sent: express.sent,
+            express_received: express.received,
+            express_refused: express.refused,
             datagrams_read: inner.read.load(Ordering::Relaxed),
             #[cfg(feature = "testlink")]
             datagrams_lost_by_testlink: self.lost_by_testlink(),
-            packets_sent: quinn.path.sent_packets,
+            packets_sent: quinn.path.sent_packets + express.sent,
             packets_lost: quinn.path.lost_packets,
-            bytes_sent: quinn.udp_tx.bytes,
-            bytes_received: quinn.udp_rx.bytes,
+            bytes_sent: quinn.udp_tx.bytes + express.sent_bytes,
+            bytes_received: quinn.udp_rx.bytes + express.received_bytes,
         }
     }
 
@@ -210,6 +229,9 @@ impl Link {
             return Ok(());
         }
         let size = datagram.len();
+        if inner.goes_express(&datagram) {
+            return Ok(());
+        }
         // Held over the call, so that the ledger has the queue's order.
         let mut ledger = inner.ledger();
         inner
@@ -225,15 +247,29 @@ impl Link {
     /// # Errors
     /// [`Closed`] once the connection has ended and what had arrived before is read.
     pub async fn recv(&self) -> Result<Bytes, Closed> {
-        let datagram = self.0.connection.read_datagram().await.map_err(Closed)?;
-        self.0.read.fetch_add(1, Ordering::Relaxed);
+        let inner = &*self.0;
+        let datagram = match &inner.express {
+            None => inner.connection.read_datagram().await.map_err(Closed)?,
+            Some(express) => tokio::select! {
+                biased;
+                datagram = express.recv() => datagram,
+                read = inner.connection.read_datagram() => match read {
+                    Ok(datagram) => datagram,
+                    // What had arrived before the end comes first.
+                    Err(error) => express.try_recv().ok_or(Closed(error))?,
+                },
+            },
+        };
+        inner.read.fetch_add(1, Ordering::Relaxed);
         Ok(datagram)
     }
 
     /// The next datagram, if one is here already.
     #[must_use = "a datagram that was taken is gone"]
     pub fn try_recv(&self) -> Option<Bytes> {
-        let datagram = self.0.connection.read_datagram().now_or_never()?.ok()?;
+        let express = self.0.express.as_ref().and_then(|express| express.try_recv());
+        let quic = || self.0.connection.read_datagram().now_or_never()?.ok();
+        let datagram = express.or_else(quic)?;
         self.0.read.fetch_add(1, Ordering::Relaxed);
         Some(datagram)
     }
@@ -245,6 +281,9 @@ impl Link {
 
     /// Ends the connection, for whoever holds handles of it.
     pub(super) fn close(&self) {
+        if let Some(express) = &self.0.express {
+            express.close();
+        }
         self.0.connection.close(quinn::VarInt::from_u32(0), &[]);
     }
 
@@ -275,6 +314,18 @@ impl fmt::Debug for Link {
 }
 
 impl Inner {
+    /// Sends a datagram beside QUIC, if it can be.
+    fn goes_express(&self, datagram: &Bytes) -> bool {
+        let Some(express) = &self.express else {
+            return false;
+        };
+        // The path takes as much of either; what is too long is QUIC's to refuse, and so is what comes after the end.
+        let most = self.connection.max_datagram_size();
+        most.is_some_and(|most| datagram.len() <= most)
+            && self.connection.close_reason().is_none()
+            && express.send(datagram, &self.connection)
+    }
+
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         // No holder panics half-way through a change, so a poisoned ledger is still right.
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)

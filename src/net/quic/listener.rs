@@ -7,14 +7,12 @@ use std::{
     collections::{BTreeSet, VecDeque},
     fmt,
     net::{IpAddr, SocketAddr},
-    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
 use futures::{StreamExt, stream::BoxStream};
 use if_watch::{IfEvent, tokio::IfWatcher};
 use libp2p::core::transport::{ListenerId, TransportEvent};
-use quinn::AsyncUdpSocket;
 
 use super::{Error, address::multiaddr, handshake::Handshake, socket::Bound};
 
@@ -76,12 +74,8 @@ impl Listener {
         self.bound.address
     }
 
-    pub(super) fn endpoint(&self) -> &quinn::Endpoint {
-        &self.bound.endpoint
-    }
-
-    pub(super) fn socket(&self) -> &Arc<dyn AsyncUdpSocket> {
-        &self.bound.socket
+    pub(super) fn bound(&self) -> &Bound {
+        &self.bound
     }
 
     /// Whether a packet from this socket can reach `target`: same family, and loopback only to loopback.

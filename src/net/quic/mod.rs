@@ -6,6 +6,10 @@
 //! which carry the sound: a lost stream segment holds back everything behind it, a lost datagram only
 //! itself.
 //!
+//! Between two of ours most datagrams do not go through QUIC at all, but beside it on the same socket, sealed with keys
+//! from the same handshake: express packets, which cost a relay a third. QUIC's datagrams are what carries them until
+//! express is known to get through, and where it does not.
+//!
 //! The two halves part after the handshake. The [`Connection`] goes to the swarm, which opens and accepts
 //! substreams on it. A [`Link`], a handle on the same connection for datagrams, goes into the [`Hub`],
 //! where the media plane finds it by peer.
@@ -39,6 +43,7 @@ mod config;
 mod congestion;
 mod connection;
 mod error;
+mod express;
 mod handshake;
 mod holepunch;
 mod hub;

@@ -8,19 +8,19 @@ use std::{
     sync::Arc,
 };
 
-use quinn::{AsyncUdpSocket, Runtime};
+use quinn::{AsyncUdpSocket as _, Runtime};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::config::QuinnConfig;
 #[cfg(feature = "testlink")]
 use super::testlink::Emulator;
+use super::{config::QuinnConfig, express};
 
 /// A bound socket with an endpoint on it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Bound {
     pub(super) endpoint: quinn::Endpoint,
-    /// The endpoint's own socket, for the packets that are not QUIC: those that punch holes.
-    pub(super) socket: Arc<dyn AsyncUdpSocket>,
+    /// The endpoint's own socket, for the packets that are not QUIC: express, and those that punch holes.
+    pub(super) socket: Arc<express::Socket>,
     pub(super) address: SocketAddr,
 }
 
@@ -28,6 +28,8 @@ pub(super) struct Bound {
 #[derive(Debug)]
 pub(super) struct Binder {
     pub(super) config: QuinnConfig,
+    /// Whether datagrams may go beside QUIC.
+    pub(super) express: bool,
     #[cfg(feature = "testlink")]
     pub(super) emulator: Option<Emulator>,
 }
@@ -39,12 +41,12 @@ impl Binder {
     }
 
     /// An endpoint that only dials, towards targets of this one's family.
-    pub(super) fn bind_dialer(&self, target: SocketAddr) -> io::Result<quinn::Endpoint> {
+    pub(super) fn bind_dialer(&self, target: SocketAddr) -> io::Result<Bound> {
         let any = match target {
             SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
             SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
         };
-        Ok(self.bind(any, None)?.endpoint)
+        self.bind(any, None)
     }
 
     fn bind(&self, address: SocketAddr, server: Option<quinn::ServerConfig>) -> io::Result<Bound> {
@@ -61,10 +63,11 @@ impl Binder {
             Some(emulator) => emulator.slow_socket(socket),
             None => socket,
         };
+        let socket = Arc::new(express::Socket::new(socket, self.express));
         let endpoint = quinn::Endpoint::new_with_abstract_socket(
             self.config.endpoint.clone(),
             server,
-            Arc::clone(&socket),
+            socket.clone(),
             runtime,
         )?;
         Ok(Bound {

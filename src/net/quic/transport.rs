@@ -28,7 +28,7 @@ use super::{
     handshake::{Handshake, Handshakes},
     holepunch::HolePunches,
     listener::{Listener, ListenerEvent},
-    socket::Binder,
+    socket::{Binder, Bound},
 };
 use crate::net::zone;
 
@@ -50,7 +50,7 @@ pub struct Transport {
     /// Which listener is polled first, moved on each time, so that a busy one starves no other.
     first: usize,
     /// Endpoints of dials that asked for port reuse and found no listener: IPv4, then IPv6.
-    dialers: [Option<quinn::Endpoint>; 2],
+    dialers: [Option<Bound>; 2],
     hole_punches: HolePunches,
     /// Woken when a listener is added, which nothing else would poll.
     waker: Option<Waker>,
@@ -72,6 +72,7 @@ impl Transport {
         let transport = Self {
             binder: Binder {
                 config: quinn,
+                express: config.express,
                 #[cfg(feature = "testlink")]
                 emulator,
             },
@@ -102,8 +103,8 @@ impl Transport {
             .listeners
             .iter()
             .find(|listener| listener.id() == listener_id)?;
-        let endpoint = listener.endpoint().clone();
-        let handshake = self.handshakes.handle_incoming(incoming, endpoint)?;
+        let bound = listener.bound().clone();
+        let handshake = self.handshakes.handle_incoming(incoming, bound)?;
         let upgrade = self.hole_punches.handle_handshake(remote, handshake)?;
         Some(TransportEvent::Incoming {
             listener_id,
@@ -114,30 +115,30 @@ impl Transport {
     }
 
     /// The endpoint to dial `target` from.
-    fn dialing_endpoint(&mut self, target: SocketAddr, port_use: PortUse) -> Result<quinn::Endpoint, Error> {
+    fn dialing_endpoint(&mut self, target: SocketAddr, port_use: PortUse) -> Result<Bound, Error> {
         if port_use == PortUse::New {
             return Ok(self.binder.bind_dialer(target)?);
         }
         if let Some(listener) = self.listener_towards(target) {
-            return Ok(listener.endpoint().clone());
+            return Ok(listener.bound().clone());
         }
         let dialer = &mut self.dialers[usize::from(target.is_ipv6())];
         match dialer {
-            Some(endpoint) => Ok(endpoint.clone()),
+            Some(bound) => Ok(bound.clone()),
             None => Ok(dialer.insert(self.binder.bind_dialer(target)?).clone()),
         }
     }
 
     /// Connects with whoever answers at `target`; on several links at once if it does not say on which.
-    fn connect(&self, endpoint: quinn::Endpoint, target: SocketAddr) -> Handshake {
+    fn connect(&self, bound: Bound, target: SocketAddr) -> Handshake {
         let config = self.binder.config.client.clone();
         let handshakes = self.handshakes.clone();
         async move {
             let attempts = zone::candidates(target).into_iter().map(|target| {
-                let (endpoint, config, handshakes) = (&endpoint, config.clone(), &handshakes);
+                let (bound, config, handshakes) = (&bound, config.clone(), &handshakes);
                 async move {
-                    let connecting = endpoint.connect_with(config, target, SERVER_NAME)?;
-                    handshakes.finish(connecting, endpoint.clone()).await
+                    let connecting = bound.endpoint.connect_with(config, target, SERVER_NAME)?;
+                    handshakes.finish(connecting, bound.clone()).await
                 }
                 .boxed()
             });
@@ -152,7 +153,8 @@ impl Transport {
         let socket = self
             .listener_towards(target)
             .ok_or(Error::NotListening)?
-            .socket()
+            .bound()
+            .socket
             .clone();
         self.hole_punches.begin(target, socket)
     }
@@ -222,8 +224,8 @@ impl libp2p::Transport for Transport {
             // As a listener but with port reuse is how DCUtR dials today: both ends dial from the
             // listening socket at once, which opens both translators by itself.
             (Endpoint::Dialer | Endpoint::Listener, port_use) => {
-                let endpoint = self.dialing_endpoint(target, port_use)?;
-                Ok(self.connect(endpoint, target))
+                let bound = self.dialing_endpoint(target, port_use)?;
+                Ok(self.connect(bound, target))
             }
         }
     }
