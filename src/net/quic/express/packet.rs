@@ -211,6 +211,21 @@ mod tests {
         assert_eq!(at_dialler.open(packet[..].into()).unwrap().kind, Kind::Question);
     }
 
+    /// Made by another implementation of RFC 8439 from the bytes 0 to 79 as what is exported.
+    #[test]
+    fn packets_have_the_bytes_that_the_specification_says() {
+        let ((dialler, _), (listener, _)) = ends();
+        let hex = |packet: Vec<u8>| -> String { packet.iter().map(|byte| format!("{byte:02x}")).collect() };
+        assert_eq!(
+            hex(dialler.seal(Kind::Datagram, b"sound").unwrap()),
+            "20404142434445464700000000000000006bd7375fc94631bfa4c14b55a5e7ed95f023677689"
+        );
+        assert_eq!(
+            hex(listener.seal(Kind::Question, &[]).unwrap()),
+            "2148494a4b4c4d4e4f00000000000000001bfc8596444b8e23abe4ada4654597ef"
+        );
+    }
+
     #[test]
     fn no_bit_can_be_changed_and_no_byte_left_out() {
         let ((dialler, _), (_, at_listener)) = ends();
