@@ -229,7 +229,10 @@ impl Link {
             return Ok(());
         }
         let size = datagram.len();
-        if inner.goes_express(&datagram) {
+        if let Some(express) = &inner.express
+            && !self.is_closed()
+            && express.send(&datagram, &inner.connection)
+        {
             return Ok(());
         }
         // Held over the call, so that the ledger has the queue's order.
@@ -314,18 +317,6 @@ impl fmt::Debug for Link {
 }
 
 impl Inner {
-    /// Sends a datagram beside QUIC, if it can be.
-    fn goes_express(&self, datagram: &Bytes) -> bool {
-        let Some(express) = &self.express else {
-            return false;
-        };
-        // The path takes as much of either; what is too long is QUIC's to refuse, and so is what comes after the end.
-        let most = self.connection.max_datagram_size();
-        most.is_some_and(|most| datagram.len() <= most)
-            && self.connection.close_reason().is_none()
-            && express.send(datagram, &self.connection)
-    }
-
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         // No holder panics half-way through a change, so a poisoned ledger is still right.
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)

@@ -21,7 +21,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -61,7 +61,7 @@ const WAITING: usize = 128;
 pub(super) struct Express {
     socket: Arc<Socket>,
     remote: SocketAddr,
-    /// The address of this end that the other knows, where the system tells.
+    /// The address of this end that the other knows, where the socket has several and the system tells.
     local: Option<IpAddr>,
     sealer: Sealer,
     opener: Opener,
@@ -70,6 +70,8 @@ pub(super) struct Express {
     arrived: Queue<Bytes>,
     /// Whether the other end has said that it hears this one.
     is_open: AtomicBool,
+    /// Bytes that one datagram may have, as far as the path is known.
+    most: AtomicUsize,
     /// Questions since the last answer.
     unanswered: AtomicU32,
     /// Whether somebody asks the questions.
@@ -102,15 +104,19 @@ impl Express {
     /// Inside a tokio runtime.
     pub(super) fn new(connection: &quinn::Connection, socket: &Arc<Socket>) -> Option<Arc<Self>> {
         let (sealer, opener) = packet::derive(connection)?;
+        // A socket with an address of its own sends from there anyway.
+        let is_wild = socket.local_addr().is_ok_and(|at| at.ip().is_unspecified());
+        let local = connection.local_ip().filter(|_| is_wild);
         let express = Arc::new(Self {
             socket: Arc::clone(socket),
             remote: connection.remote_address(),
-            local: connection.local_ip(),
+            local,
             sealer,
             opener,
             window: Mutex::default(),
             arrived: Queue::new(WAITING),
             is_open: AtomicBool::new(false),
+            most: AtomicUsize::new(0),
             unanswered: AtomicU32::new(0),
             is_kept: AtomicBool::new(false),
             sent: AtomicU64::new(0),
@@ -145,12 +151,13 @@ impl Express {
         self.is_open.load(Ordering::Relaxed)
     }
 
-    /// Sends a datagram, if the way is open and the socket takes it at once. Says whether it did.
+    /// Sends a datagram, if the way is open and the socket takes it at once. Says whether it did; where it did not, QUIC
+    /// does better, or knows why not.
     pub(super) fn send(self: &Arc<Self>, datagram: &[u8], connection: &quinn::Connection) -> bool {
         if !self.is_kept.swap(true, Ordering::Relaxed) {
             self.runtime.spawn(keep(Arc::clone(self), connection.clone()));
         }
-        if !self.is_open() {
+        if !self.is_open() || datagram.len() > self.most.load(Ordering::Relaxed) {
             return false;
         }
         let Some(packet) = self.sealer.seal(Kind::Datagram, datagram) else {
@@ -239,7 +246,10 @@ impl Express {
     }
 
     /// Asks whether the other end hears this one, and counts how often in vain.
-    fn ask(&self) {
+    fn ask(&self, connection: &quinn::Connection) {
+        // The path takes as much of either.
+        let most = connection.max_datagram_size().unwrap_or(0);
+        self.most.store(most, Ordering::Relaxed);
         if self.unanswered.fetch_add(1, Ordering::Relaxed) >= UNANSWERED {
             self.is_open.store(false, Ordering::Relaxed);
         }
@@ -247,12 +257,13 @@ impl Express {
     }
 }
 
-/// Asks for the way while datagrams are sent, until the connection ends or it is clear that there is no way.
+/// Asks for the way while datagrams are sent, until the connection ends, which closes the way, or it is clear that there
+/// is none.
 async fn keep(express: Arc<Express>, connection: quinn::Connection) {
     let asking = async {
         let mut pause = FIRST_PAUSE;
         for _ in 0..QUESTIONS {
-            express.ask();
+            express.ask(&connection);
             sleep(pause).await;
             if express.is_open() {
                 break;
@@ -268,14 +279,14 @@ async fn keep(express: Arc<Express>, connection: quinn::Connection) {
             let sent_now = express.sent.load(Ordering::Relaxed);
             // While it is closed nothing is sent, and it is to be found again.
             if sent_now != sent || !express.is_open() {
-                express.ask();
+                express.ask(&connection);
             }
             sent = sent_now;
         }
     };
     tokio::select! {
         () = asking => {}
-        _ = connection.closed() => {}
+        _ = connection.closed() => express.is_open.store(false, Ordering::Relaxed),
     }
 }
 
