@@ -155,13 +155,19 @@ async fn where_one_end_has_no_express_all_datagrams_go_through_quic() {
 async fn the_longest_datagram_goes_beside_quic_too_and_a_longer_one_nowhere() {
     let [(_dialler, a), (_listener, b)] = connect(Node::ours(), Node::ours(), IPV4).await;
     exchange_until(&a, &b, || a.stats().express_sent > 0).await;
-    let (before, most) = (a.stats().express_sent, a.max_size().unwrap());
-    let longest = Bytes::from(vec![7; most]);
-    a.send(longest.clone()).unwrap();
-    assert_eq!(within("the longest datagram", b.recv()).await, Ok(longest));
-    assert_eq!(a.stats().express_sent, before + 1);
+    // Express learns a moment later than QUIC that the path carries more.
+    let before = a.stats().express_sent;
+    within("the longest datagram beside QUIC", async {
+        while a.stats().express_sent == before {
+            let longest = Bytes::from(vec![7; a.max_size().unwrap()]);
+            a.send(longest.clone()).unwrap();
+            assert_eq!(within("the longest datagram", b.recv()).await, Ok(longest));
+        }
+    })
+    .await;
+    let before = a.stats().express_sent;
     assert!(a.send(Bytes::from(vec![0; 60_000])).is_err());
-    assert_eq!(a.stats().express_sent, before + 1);
+    assert_eq!(a.stats().express_sent, before);
 }
 
 #[tokio::test]

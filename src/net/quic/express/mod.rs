@@ -246,10 +246,7 @@ impl Express {
     }
 
     /// Asks whether the other end hears this one, and counts how often in vain.
-    fn ask(&self, connection: &quinn::Connection) {
-        // The path takes as much of either.
-        let most = connection.max_datagram_size().unwrap_or(0);
-        self.most.store(most, Ordering::Relaxed);
+    fn ask(&self) {
         if self.unanswered.fetch_add(1, Ordering::Relaxed) >= UNANSWERED {
             self.is_open.store(false, Ordering::Relaxed);
         }
@@ -260,10 +257,16 @@ impl Express {
 /// Asks for the way while datagrams are sent, until the connection ends, which closes the way, or it is clear that there
 /// is none.
 async fn keep(express: Arc<Express>, connection: quinn::Connection) {
+    let measure = || {
+        // The path takes as much of either.
+        let most = connection.max_datagram_size().unwrap_or(0);
+        express.most.store(most, Ordering::Relaxed);
+    };
     let asking = async {
+        measure();
         let mut pause = FIRST_PAUSE;
         for _ in 0..QUESTIONS {
-            express.ask(&connection);
+            express.ask();
             sleep(pause).await;
             if express.is_open() {
                 break;
@@ -276,10 +279,11 @@ async fn keep(express: Arc<Express>, connection: quinn::Connection) {
         let mut sent = express.sent.load(Ordering::Relaxed);
         loop {
             sleep(PAUSE).await;
+            measure();
             let sent_now = express.sent.load(Ordering::Relaxed);
             // While it is closed nothing is sent, and it is to be found again.
             if sent_now != sent || !express.is_open() {
-                express.ask(&connection);
+                express.ask();
             }
             sent = sent_now;
         }

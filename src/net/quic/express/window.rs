@@ -8,23 +8,22 @@ const SPAN: u64 = 128;
 /// See the module's documentation.
 #[derive(Debug, Default)]
 pub(super) struct Window {
-    /// One more than the greatest number taken.
-    next: u64,
-    /// Bit `n` is set when `next - 1 - n` was taken.
+    /// The greatest number taken.
+    greatest: Option<u64>,
+    /// Bit `n` is set when the number `n` below the greatest was taken.
     taken: u128,
 }
 
 impl Window {
     /// Takes a number; false if it was taken before, or may have been.
     pub(super) fn take(&mut self, number: u64) -> bool {
-        if number >= self.next {
-            let ahead = (number - self.next).saturating_add(1);
-            let shift = u32::try_from(ahead).unwrap_or(u32::MAX);
-            self.taken = self.taken.checked_shl(shift).unwrap_or(0) | 1;
-            self.next = number.saturating_add(1);
-            return true;
+        let greatest = *self.greatest.get_or_insert(number);
+        if number > greatest {
+            let shift = u32::try_from(number - greatest).unwrap_or(u32::MAX);
+            self.taken = self.taken.checked_shl(shift).unwrap_or(0);
+            self.greatest = Some(number);
         }
-        let back = self.next - 1 - number;
+        let back = greatest.saturating_sub(number);
         if back >= SPAN {
             return false;
         }
