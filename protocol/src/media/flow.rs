@@ -192,7 +192,7 @@ impl Flow {
         self.advance(now);
         let from = genuine.from;
         let mut delivery = self.relay.commit(genuine, now)?;
-        let feed = self.feed(from, delivery.packet.header().tag);
+        let feed = self.feed(from, delivery.packet.header().tag, now);
         delivery.repaired = self.handle_delivery(&delivery, feed, now);
         self.answer_waiting(&delivery.packet, Some(from), now);
         Ok(delivery)
@@ -470,9 +470,14 @@ impl Flow {
     }
 
     /// Whose packet it is, as far as it matters.
-    fn feed(&self, from: Neighbour, tag: Tag) -> Feed {
+    ///
+    /// The standby may be the speaker's own peer: below the first tier it mostly is the root. It then answers pulls like
+    /// any standby, and must not be taken for one who pushes; or the parent would be excused from all that it withholds.
+    fn feed(&self, from: Neighbour, tag: Tag, now: Duration) -> Feed {
         if self.parent() == Some(from) {
             Feed::Parent
+        } else if self.standby() == Some(from) && self.relay.is_admitted(from, now) {
+            Feed::Standby
         } else if self.relay.source(tag) == Some(from) {
             Feed::Source
         } else if self.standby() == Some(from) {
@@ -519,7 +524,7 @@ impl Flow {
             return;
         };
         let tag = packet.header().tag;
-        let feed = self.feed(from, tag);
+        let feed = self.feed(from, tag, now);
         if let Some(stream) = self.streams.get_mut(&tag) {
             stream.handle_again(&packet, feed, now);
         }

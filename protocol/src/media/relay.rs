@@ -114,6 +114,11 @@ impl Relay {
         self.stage.get(&tag)?.source
     }
 
+    /// Whether it is one that [`admit`](Self::admit) lets bring sound now.
+    pub(super) fn is_admitted(&self, neighbour: Neighbour, now: Duration) -> bool {
+        self.admitted.get(&neighbour).is_some_and(|&until| now < until)
+    }
+
     /// Whether any sound may come from there, or might a moment ago.
     pub(super) fn listens_to(&self, neighbour: Neighbour) -> bool {
         self.parent == Some(neighbour)
@@ -347,7 +352,7 @@ impl Relay {
     /// speaker's own peer.
     fn may_come(&self, from: Neighbour, bytes: &[u8], now: Duration) -> bool {
         let trusted = self.forged.get(&from).is_none_or(|&count| count < FORGED_BOUND);
-        let down = self.parent == Some(from) || self.admitted.get(&from).is_some_and(|&until| now < until);
+        let down = self.parent == Some(from) || self.is_admitted(from, now);
         let up = || Packet::peek_tag(bytes).and_then(|tag| self.stage.get(&tag)?.source);
         trusted && (down || up() == Some(from))
     }

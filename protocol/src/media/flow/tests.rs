@@ -457,6 +457,42 @@ mod failures {
         );
     }
 
+    /// A line whose child keeps the speaker's own peer in reserve, as those at the second hop below a host do.
+    fn under_a_relay_beside_the_speaker(fault: Fault) -> (Line, Duration) {
+        let mut room = line("delay=25ms", 1);
+        room.world.reserve(room.child, Some(room.root));
+        for node in [room.reserve, room.relay, room.child] {
+            let source = Some(link(room.root));
+            room.world.nodes[node].flow.set_source(tag(0), source);
+        }
+        room.world.nodes[room.relay].fault = fault;
+        let began = room.world.now;
+        let end = room.speak_for(30);
+        room.world.run_until(end);
+        room.assert_lossless(&[room.child, room.grandchild]);
+        (room, began)
+    }
+
+    #[test]
+    fn a_relay_that_forwards_nothing_is_left_for_the_speakers_own_peer() {
+        for openly in [true, false] {
+            let (room, began) = under_a_relay_beside_the_speaker(Fault::Withholds { openly });
+            let (told, why) = first_complaint(&room, room.child).expect("the child parts");
+            assert_eq!(why, Complaint::Starved);
+            assert!(told - began < MS * 1_400, "{:?}", told - began);
+            assert_eq!(room.world.nodes[room.child].flow.parent(), Some(link(room.root)));
+            assert_eq!(room.world.complaints(room.grandchild), []);
+        }
+    }
+
+    #[test]
+    fn a_relay_that_drops_every_tenth_packet_is_poor_beside_the_speakers_own_peer() {
+        let (room, _) = under_a_relay_beside_the_speaker(Fault::DropsEvery(10));
+        let (_, why) = first_complaint(&room, room.child).expect("the child is told");
+        assert_eq!(why, Complaint::Poor);
+        assert_eq!(room.world.complaints(room.relay), []);
+    }
+
     #[test]
     fn a_relay_that_is_half_a_second_slow_is_poor() {
         let mut room = line("delay=25ms", 1);
