@@ -9,6 +9,7 @@ mod bundle;
 mod ear;
 mod fallback;
 mod intake;
+mod outlet;
 mod path;
 mod paths;
 mod room;

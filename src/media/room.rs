@@ -22,7 +22,7 @@ use tokio::{
     time,
 };
 
-use super::{ear::Ear, intake::Intake, paths::Paths};
+use super::{ear::Ear, intake::Intake, outlet::Outlet, paths::Paths};
 use crate::{
     audio::{
         PlaybackFeed,
@@ -45,6 +45,8 @@ pub enum Signal {
         /// Why.
         complaint: Complaint,
     },
+    /// Several children lose what is pushed to them.
+    Strained,
     /// The standby says nothing.
     StandbySilent(Neighbour),
     /// The first packet of another came off the network.
@@ -80,7 +82,7 @@ pub struct RoomMedia {
     alias: Alias,
     started: Instant,
     ear: Ear,
-    signals: mpsc::Sender<Signal>,
+    room: Outlet,
     state: Mutex<State>,
     /// Rung when the flow wants to be woken earlier than it said before, and when there is no flow any more.
     earlier: Arc<Notify>,
@@ -108,7 +110,7 @@ impl RoomMedia {
             alias,
             started: Instant::now(),
             ear: Ear::new(),
-            signals,
+            room: Outlet::new(signals),
             state: Mutex::new(state),
             earlier: Arc::new(Notify::new()),
         }
@@ -145,8 +147,9 @@ impl RoomMedia {
         self.lock().flow.delay_floor()
     }
 
-    /// Tells the flow how long the round trips on its links take now.
+    /// Tells the flow how long the round trips on its links take now, and the room what it was too busy to hear.
     pub fn measure(&self) {
+        self.room.tell_again();
         let state = &mut *self.lock();
         for (link, rtt) in state.paths.round_trips() {
             state.flow.set_rtt(link, rtt);
@@ -214,7 +217,7 @@ impl RoomMedia {
         let candidate = match checked {
             Ok(Check::Verify(candidate)) => candidate,
             Ok(Check::Held) => {
-                self.signal(Signal::Ahead);
+                self.room.tell(Signal::Ahead);
                 return None;
             }
             Err(_) => return None,
@@ -224,7 +227,7 @@ impl RoomMedia {
             Err(forged) => forged,
         };
         if let Some(forger) = self.lock().flow.note_forged(forged) {
-            self.signal(Signal::Forger(forger));
+            self.room.tell(Signal::Forger(forger));
         }
         None
     }
@@ -243,7 +246,7 @@ impl RoomMedia {
         drop(state);
         if let Some(first) = deliveries.first().filter(|_| is_first) {
             let Header { epoch, sequence, .. } = *first.packet.header();
-            self.signal(Signal::First {
+            self.room.tell(Signal::First {
                 speaker: first.speaker,
                 epoch,
                 sequence,
@@ -269,8 +272,9 @@ impl RoomMedia {
     fn settle(&self, state: &mut State) {
         state.transmit();
         while let Some(signal) = state.flow.poll_signal() {
-            self.signal(match signal {
+            self.room.tell(match signal {
                 media::Signal::Parting { link, why } => Signal::Parting { link, complaint: why },
+                media::Signal::Strained => Signal::Strained,
                 media::Signal::StandbySilent { link } => Signal::StandbySilent(link),
             });
         }
@@ -293,13 +297,6 @@ impl RoomMedia {
         state.armed = None;
         state.flow.handle_timeout(self.started.elapsed());
         self.settle(&mut state);
-    }
-
-    /// Signals are few and repeat themselves: when the room is busy, one that waits already says it.
-    fn signal(&self, signal: Signal) {
-        if self.signals.try_send(signal).is_err() {
-            tracing::debug!(?signal, "the room is busy");
-        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

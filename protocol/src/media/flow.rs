@@ -29,6 +29,7 @@ use super::{
     answers::Answers,
     gaps::Witness,
     pulse::Pulse,
+    strain::Strain,
     stream::{Feed, Stream},
     tally::Tally,
     watch::{LATE, Parent, Standby},
@@ -78,6 +79,7 @@ pub struct Flow {
     /// Round-trip times that were measured.
     rtts: BTreeMap<Neighbour, Duration>,
     answers: Answers,
+    strain: Strain,
     tally: Tally,
     /// Sound does not come as it should: when the standby is pulled from again.
     alarm: Option<Duration>,
@@ -132,6 +134,7 @@ impl Flow {
             receivers: BTreeMap::new(),
             rtts: BTreeMap::new(),
             answers: Answers::default(),
+            strain: Strain::default(),
             tally: Tally::default(),
             alarm: None,
             starved_since: None,
@@ -261,6 +264,9 @@ impl Flow {
         let answers = self
             .answers
             .handle_pull(from, pull, &self.streams, is_pushed, now);
+        if matches!(receiver.role, Role::Child(_)) {
+            self.strain.note_again(from, answers.len());
+        }
         for item in answers {
             self.answer(from, item);
         }
@@ -392,6 +398,7 @@ impl Flow {
     /// Takes away a child of either kind. It may still be a speaker's own link, or an uplink.
     pub fn remove_child(&mut self, child: Neighbour) {
         self.relay.remove_child(child);
+        self.strain.forget(child);
         self.answers.forget(child);
         if let Some(receiver) = self.receivers.get_mut(&child) {
             receiver.role = Role::None;
@@ -425,6 +432,7 @@ impl Flow {
         self.relay.forget(link);
         self.receivers.remove(&link);
         self.answers.forget(link);
+        self.strain.forget(link);
         self.rtts.remove(&link);
         self.transmits.retain(|transmit| transmit.to != link);
         if self.standby() == Some(link) {

@@ -16,6 +16,7 @@ mod packet;
 mod pulse;
 mod relay;
 mod ring;
+mod strain;
 mod stream;
 mod tally;
 mod verdict;

@@ -20,6 +20,9 @@ pub(super) const OVERDUE: Duration = Duration::from_millis(120);
 /// How long an overdue stream that nobody brings anything of is pulled: then it was the speaker who stopped.
 pub(super) const OVERDUE_FOR: Duration = Duration::from_millis(600);
 
+/// How far a parent may be behind others, in frames: 400 ms. The audience's delay bears less.
+pub(super) const LAG: u32 = 20;
+
 /// How far a claim may lie ahead of what came, in frames, to be believed: as far as anyone keeps packets.
 const FARTHEST: u32 = 100;
 
@@ -281,6 +284,7 @@ impl Stream {
 
     /// A packet came whose sound lasts until a time: then the next is owed.
     fn handle_feed(&mut self, feed: Feed, last: Place, until: Duration) {
+        let brings = self.brings(last);
         if feed == Feed::Parent {
             self.pushed = self.pushed.max(Some(last));
         }
@@ -291,10 +295,20 @@ impl Stream {
             // Nobody owes us what we say ourselves, though it may come back.
             _ if self.ended || self.own => self.owed = None,
             Feed::Own => {}
+            Feed::Parent if !brings => {}
             Feed::Parent | Feed::Source => self.owe(until),
             Feed::Standby | Feed::Former if self.owed.is_none() => self.owe(until),
             Feed::Standby | Feed::Former => {}
         }
+    }
+
+    /// Whether a push of the parent's brings what it owes. Who repeats what it has pushed before, or pushes what is too old
+    /// to be played when others have brought it long since, goes on owing what follows.
+    fn brings(&self, last: Place) -> bool {
+        let is_played = self.newest.is_some_and(|newest| {
+            newest.epoch == last.epoch && newest.frame >= last.frame.saturating_add(LAG)
+        });
+        self.pushed < Some(last) && !is_played
     }
 
     fn owe(&mut self, since: Duration) {

@@ -92,6 +92,8 @@ pub enum Input {
         /// What is wrong.
         complaint: Complaint,
     },
+    /// Several children at once lose what the media plane pushes to them: fewer are to be served.
+    Strained,
     /// The standby says nothing: another one is to be found.
     StandbySilent {
         /// The standby's link.

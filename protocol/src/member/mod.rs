@@ -64,6 +64,10 @@ pub use crate::tree::SEEK_LIMIT;
 /// for half a minute; each costs a few kilobytes while it lasts.
 const SPARE_LINKS: usize = 256;
 
+/// How late its driver must come for a member to have been asleep: a lid was closed, or the process stopped. A machine
+/// that is only busy comes within this, and others have given up on our links soon after it.
+const ASLEEP: Duration = Duration::from_secs(2);
+
 /// What a member is made of.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -301,6 +305,7 @@ impl Member {
             Input::NobodyFound { errand } => self.tree.handle_nobody_found(errand, now),
             Input::NobodyLeft => self.handle_nobody_left(now),
             Input::Parting { link, complaint } => self.tree.handle_complaint(link, complaint, now),
+            Input::Strained => self.tree.handle_strain(now),
             Input::StandbySilent { link } => self.tree.handle_standby_silent(link, now),
             Input::Command { id, command } => self.handle_command(id, command, now),
             Input::Addresses(addresses) => {
@@ -376,6 +381,9 @@ impl Member {
     }
 
     fn handle_timeout(&mut self, now: Duration) {
+        if let Some((due, _)) = self.poll_timeout().filter(|(due, _)| *due + ASLEEP <= now) {
+            self.wake_from_sleep(now - due, now);
+        }
         let late: Vec<Neighbour> = self
             .links
             .iter()
@@ -390,6 +398,13 @@ impl Member {
         self.leave_who_withholds(now);
         self.beacon_if_due(now);
         self.leave_if_chairless(now);
+    }
+
+    /// Nothing was heard while this member slept, and that is nobody's fault: whoever was silent has as long again.
+    fn wake_from_sleep(&mut self, slept: Duration, now: Duration) {
+        self.chair_heard = (self.chair_heard + slept).min(now);
+        self.withheld.forgive(slept);
+        self.tree.wake_from_sleep(slept);
     }
 
     /// Takes what a message costs from the budget of the peer that sent it. `false` when there was too little left,

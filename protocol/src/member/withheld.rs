@@ -47,6 +47,13 @@ impl Withheld {
     pub(super) fn due(&self) -> Option<Duration> {
         self.owed.map(|owed| owed.until)
     }
+
+    /// Gives the parent so much longer: it was we who were not there.
+    pub(super) fn forgive(&mut self, late: Duration) {
+        if let Some(owed) = &mut self.owed {
+            owed.until += late;
+        }
+    }
 }
 
 impl Member {

@@ -62,7 +62,10 @@ impl Child {
 #[derive(Debug)]
 pub(super) struct Children {
     links: BTreeMap<Neighbour, Child>,
+    /// How many there is room for now.
     capacity: usize,
+    /// The same when nothing strains the line.
+    most: usize,
     reservations: BTreeMap<Peer, Reserved>,
 }
 
@@ -102,6 +105,7 @@ impl Children {
         Self {
             links: BTreeMap::new(),
             capacity,
+            most: capacity,
             reservations: BTreeMap::new(),
         }
     }
@@ -111,9 +115,27 @@ impl Children {
         self.capacity
     }
 
-    /// There is room for so many from now on.
-    pub(super) fn set_capacity(&mut self, capacity: usize) {
-        self.capacity = capacity;
+    /// There is room for so many at most from now on.
+    pub(super) fn limit(&mut self, most: usize) {
+        self.most = self.most.min(most);
+        self.capacity = self.capacity.min(most);
+    }
+
+    /// The line does not carry those who are here: there is room for three quarters of them, and for one at least.
+    /// Whether that is fewer than before.
+    pub(super) fn lower(&mut self) -> bool {
+        let fewer = (self.len().min(self.capacity) * 3 / 4).max(1);
+        let is_lower = fewer < self.capacity;
+        if is_lower {
+            self.capacity = fewer;
+        }
+        is_lower
+    }
+
+    /// There is room for one more, up to the most. Whether for more still after that.
+    pub(super) fn raise(&mut self) -> bool {
+        self.capacity = (self.capacity + 1).min(self.most);
+        self.capacity < self.most
     }
 
     /// Those with this kind of place, in a fixed order.

@@ -313,8 +313,9 @@ impl Tree {
 
     /// There is room for no more children than this from now on. Those who are here stay until they are sent elsewhere.
     pub fn limit_capacity(&mut self, most: usize, now: Duration) {
-        if most < self.children.capacity() {
-            self.children.set_capacity(most);
+        let before = self.children.capacity();
+        self.children.limit(most);
+        if self.children.capacity() < before {
             self.note_change(now);
         }
     }
@@ -344,6 +345,15 @@ impl Tree {
         .into_iter()
         .flatten()
         .min()
+    }
+
+    /// This member slept for so long, and comes late to all that was due meanwhile: a search is no older for it, and an
+    /// answer that was waited for may be here in a moment. Call it before [`Tree::handle_timeout`].
+    pub fn wake_from_sleep(&mut self, slept: Duration) {
+        self.search.forgive(slept);
+        if let Some(asked) = &mut self.asked {
+            asked.deadline += slept;
+        }
     }
 
     /// Does what is due.

@@ -45,6 +45,13 @@ const BETTER_PAUSE_MOST: Duration = Duration::from_secs(320);
 /// serve others go first, and the place is not asked for by all.
 const RISE_SPREAD: Duration = Duration::from_secs(3);
 
+/// How long a line that was strained carries what it does before one more place is tried. A tree that loses a quarter of
+/// a member's children every few seconds never rests. Doubled each time that it is strained again.
+const RAISE_PAUSE: Duration = Duration::from_secs(30);
+
+/// Most that this pause is doubled to.
+const RAISE_PAUSE_MOST: Duration = Duration::from_secs(480);
+
 /// How often a root that took the part of another looks whether that one is back. The first look is at once: it may be
 /// that only the link to it broke.
 const ROOT_BACK: Duration = Duration::from_secs(5);
@@ -61,6 +68,9 @@ pub(super) struct Moving {
     leaving: Option<Duration>,
     /// When children beyond the places are to be sent elsewhere.
     shed: Option<Duration>,
+    /// When one more child is to be tried after the line was strained, and the pause before the next.
+    raise: Option<Duration>,
+    raise_pause: Duration,
     /// When a child was last displaced.
     displaced: Option<Duration>,
     /// When a better place is to be asked for.
@@ -95,6 +105,8 @@ impl Moving {
             redirects: 0,
             leaving: None,
             shed: None,
+            raise: None,
+            raise_pause: RAISE_PAUSE,
             displaced: None,
             better: now + BETTER_PAUSE + spread(me, 0, BETTER_PAUSE),
             better_pause: BETTER_PAUSE,
@@ -141,6 +153,7 @@ impl Moving {
             self.former.as_ref().map(|former| former.until),
             self.leaving,
             self.shed,
+            self.raise,
             Some(self.better),
             self.deposed.as_ref().map(|(_, at)| *at),
         ]
@@ -166,6 +179,18 @@ impl Tree {
         }
         let others = self.others_to_turn_to(None);
         self.start_moving(others, Why::Failover, now);
+    }
+
+    /// Several children at once lose what is pushed to them: serves fewer, and sends the others to where there is room
+    /// below. One more is tried after a while without strain.
+    pub fn handle_strain(&mut self, now: Duration) {
+        if !self.children.lower() {
+            return;
+        }
+        self.moving.raise = Some(now + self.moving.raise_pause);
+        self.moving.raise_pause = (self.moving.raise_pause * 2).min(RAISE_PAUSE_MOST);
+        self.moving.shed = Some(now);
+        self.note_change(now);
     }
 
     /// Leaves the room without a gap for those below: each child is told whom to ask, and served until it has gone.
@@ -305,6 +330,11 @@ impl Tree {
         self.moving.dialling.take_if(|dialling| dialling.deadline <= now);
         if self.moving.shed.is_some_and(|at| at <= now) {
             self.shed(now);
+        }
+        if self.moving.raise.is_some_and(|at| at <= now) {
+            let is_low = self.children.raise();
+            self.moving.raise = is_low.then_some(now + RAISE_PAUSE);
+            self.note_change(now);
         }
         if self.moving.better <= now {
             self.moving.better = now + self.moving.better_pause + spread(self.me.peer, 1, BETTER_PAUSE);

@@ -124,6 +124,11 @@ impl Search {
         self.leads.clone()
     }
 
+    /// It began so much later: for that long nobody looked.
+    pub(super) fn forgive(&mut self, slept: Duration) {
+        self.since += slept;
+    }
+
     /// A place was found.
     pub(super) fn end(&mut self) {
         self.due = None;

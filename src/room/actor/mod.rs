@@ -57,7 +57,7 @@ use crate::{
 /// News from links and dials that wait for the actor.
 const NOTES: usize = 256;
 
-/// Signals of the media plane that wait; they repeat themselves.
+/// Signals of the media plane that wait. More repeat themselves, or are kept there.
 const SIGNALS: usize = 16;
 
 /// How often counts are told.
@@ -305,6 +305,7 @@ impl Actor {
             Signal::Ahead => self.input(MemberInput::SoundAhead),
             Signal::Forger(link) => self.input(MemberInput::Forger { link }),
             Signal::Parting { link, complaint } => self.input(MemberInput::Parting { link, complaint }),
+            Signal::Strained => self.input(MemberInput::Strained),
             Signal::StandbySilent(link) => self.input(MemberInput::StandbySilent { link }),
             Signal::First {
                 speaker,

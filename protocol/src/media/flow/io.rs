@@ -40,6 +40,9 @@ pub enum Signal {
         /// What is wrong.
         why: Complaint,
     },
+    /// Several children at once lose what is pushed to them: serve fewer. Told again while it lasts, once in eight
+    /// seconds.
+    Strained,
     /// The standby says nothing: look for another. Told again each two seconds while it lasts.
     StandbySilent {
         /// Which link.

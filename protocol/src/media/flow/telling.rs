@@ -67,6 +67,7 @@ impl Flow {
                 pulse.note_push(now);
             }
         }
+        self.note_strain(now);
     }
 
     /// Sends the heartbeats that are due: to children of all streams, to uplinks of our own.

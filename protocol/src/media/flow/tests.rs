@@ -296,7 +296,7 @@ mod losses {
     fn packets_of_several_frames_are_found_by_any_of_them() {
         let mut room = line("delay=25ms", 1);
         let mut voice = Voice::new(room.root, 0);
-        for sequence in [6, 12, 15] {
+        for sequence in [6, 12, 18] {
             room.world.lose.insert((room.relay, room.child, sequence));
         }
         let begin = room.world.now;
@@ -352,7 +352,7 @@ mod failures {
             .iter()
             .find_map(|(at, signal)| match signal {
                 Signal::Parting { why, .. } => Some((*at, *why)),
-                Signal::StandbySilent { .. } => None,
+                Signal::StandbySilent { .. } | Signal::Strained => None,
             })
     }
 
@@ -457,6 +457,30 @@ mod failures {
         );
     }
 
+    #[test]
+    fn a_relay_that_replays_old_packets_in_place_of_new_ones_is_bridged_and_left() {
+        let (room, began) = relay_with(Fault::Replays, 1);
+        room.assert_lossless(&[room.child, room.grandchild]);
+        let (told, why) = first_complaint(&room, room.child).expect("the child parts");
+        assert_eq!(why, Complaint::Starved);
+        let patience = MS * 500 + MS * 1_400;
+        assert!(told - began < patience, "{:?}", told - began);
+    }
+
+    #[test]
+    fn a_relay_that_begins_to_hold_sound_back_is_bridged_and_left_if_it_is_too_late_to_be_played() {
+        let (room, _) = relay_with(Fault::LagsBy(5), 1);
+        room.assert_lossless(&[room.child, room.grandchild]);
+        assert_eq!(room.world.complaints(room.child), []);
+        for back in [20, 60, 150] {
+            let (room, began) = relay_with(Fault::LagsBy(back), 1);
+            room.assert_lossless(&[room.child, room.grandchild]);
+            let (told, why) = first_complaint(&room, room.child).expect("the child parts");
+            assert_eq!(why, Complaint::Starved);
+            assert!(told - began < MS * 1_400, "{:?}", told - began);
+        }
+    }
+
     /// A line whose child keeps the speaker's own peer in reserve, as those at the second hop below a host do.
     fn under_a_relay_beside_the_speaker(fault: Fault) -> (Line, Duration) {
         let mut room = line("delay=25ms", 1);
@@ -494,17 +518,15 @@ mod failures {
     }
 
     #[test]
-    fn a_relay_that_is_half_a_second_slow_is_poor() {
+    fn a_parent_that_is_half_a_second_slow_is_left_and_those_below_stay() {
         let mut room = line("delay=25ms", 1);
         room.world.profile_between(room.root, room.relay, "delay=500ms");
         let end = room.speak_for(40);
         room.world.run_until(end);
-        for node in [room.relay, room.child] {
-            let complaint = first_complaint(&room, node);
-            assert!(
-                matches!(complaint, Some((_, Complaint::Poor))),
-                "node {node}: {complaint:?}"
-            );
+        let (_, why) = first_complaint(&room, room.relay).expect("the relay is told");
+        assert_eq!(why, Complaint::Starved);
+        for node in [room.child, room.grandchild] {
+            assert_eq!(room.world.complaints(node), [], "node {node}");
         }
     }
 
@@ -524,6 +546,34 @@ mod failures {
             let pulls = room.world.nodes[room.child].flow.counters().pulls;
             assert!((1..=8).contains(&pulls), "{pulls}");
         }
+    }
+
+    /// How often a relay with four children is told that its line is strained, in half a minute of speech in which its
+    /// links to so many of them lose one packet in five.
+    fn strained_with(lossy: usize) -> usize {
+        let mut room = line("delay=25ms", 1);
+        let mut children = vec![room.child];
+        for _ in 0..3 {
+            children.push(room.world.member(room.relay, Some(room.reserve)));
+        }
+        for child in children.into_iter().take(lossy) {
+            room.world.nodes[child].moves = false;
+            room.world
+                .profile_between(room.relay, child, "delay=25ms,loss=20%");
+        }
+        let mut voice = Voice::new(room.root, 0);
+        let end = room.world.speak(&mut voice, room.world.now, 1_500);
+        room.world.run_until(end);
+        let signals = room.world.nodes[room.relay].signals.iter();
+        signals.filter(|(_, signal)| *signal == Signal::Strained).count()
+    }
+
+    #[test]
+    fn a_relay_whose_children_all_lose_at_once_is_told_that_its_line_is_strained() {
+        assert_eq!(strained_with(0), 0);
+        assert_eq!(strained_with(1), 0, "a bad path of its own");
+        let times = strained_with(4);
+        assert!((3..=4).contains(&times), "{times}");
     }
 
     #[test]

@@ -2,17 +2,14 @@
 
 use core::time::Duration;
 
-use super::{Flow, Signal, Wake};
+use super::{Flow, Receiver, Role, Signal, Wake};
 use crate::{
     media::{
-        stream::Stream,
+        stream::{LAG, Stream},
         watch::{Complaint, STARVED_FOR},
     },
     wire::repair::Report,
 };
-
-/// How far the standby must be ahead of the parent, in frames: 400 ms. The audience's delay bears less.
-const LAG: u32 = 20;
 
 /// How long the parent may lag so far: a stall passes, a path that is too slow does not.
 const LAGGING_FOR: Duration = Duration::from_secs(2);
@@ -153,6 +150,15 @@ impl Flow {
         if self.tally.note(frames, missed, now) && !is_suspected {
             let why = Complaint::Poor;
             self.signal(Signal::Parting { link, why });
+        }
+    }
+
+    /// A packet was pushed: tells when the line does not carry it to so many.
+    pub(super) fn note_strain(&mut self, now: Duration) {
+        let is_child = |receiver: &&Receiver| matches!(receiver.role, Role::Child(_));
+        let children = self.receivers.values().filter(is_child).count();
+        if children > 0 && self.strain.note_push(children, now) {
+            self.signal(Signal::Strained);
         }
     }
 

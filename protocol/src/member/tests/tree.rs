@@ -610,3 +610,100 @@ fn an_orphan_that_its_standby_refuses_asks_others_and_not_the_same_again_at_once
     });
     assert!(dials, "its elders and the root are asked");
 }
+
+#[test]
+fn a_relay_whose_line_is_strained_sends_some_of_its_children_below_and_takes_more_again_later() {
+    let mut world = grown(30, 4);
+    let capacity = |world: &World| world.members[0].tree().capacity();
+    assert_eq!((world.members[0].children(), capacity(&world)), (4, 4));
+    world.members[0].handle(Input::Strained, world.now);
+    world.run();
+    assert_eq!(capacity(&world), 3);
+    world.pass(10 * SECOND);
+    world.holds_together();
+    assert_eq!(world.members[0].children(), 3, "one has found a place below");
+    let lost = |at: usize| {
+        world
+            .outputs(at)
+            .any(|output| *output == Output::Route(Route::Parent(None)))
+    };
+    assert!(world.alive().all(|at| !lost(at)), "nobody was without a parent");
+
+    for _ in 0..10 {
+        world.members[0].handle(Input::Strained, world.now);
+        world.run();
+    }
+    assert_eq!(capacity(&world), 1, "never fewer");
+    world.pass(20 * SECOND);
+    world.holds_together();
+    assert_eq!(capacity(&world), 1);
+    world.pass(600 * SECOND);
+    assert_eq!(capacity(&world), 4, "it carries them again");
+    world.holds_together();
+}
+
+impl World {
+    /// A member sleeps: it hears nothing and does nothing, and others give up on its links. They are what it finds
+    /// broken when it wakes.
+    fn sleep(&mut self, member: usize) -> Vec<Neighbour> {
+        self.dead.insert(member);
+        let owned = self.owners.iter().filter(|(_, owner)| **owner == member);
+        let links: Vec<Neighbour> = owned.map(|(link, _)| *link).collect();
+        for link in &links {
+            if let Some((other, theirs)) = self.links.remove(link) {
+                self.links.remove(&theirs);
+                self.members[other].handle(Input::LinkDown { link: theirs }, self.now);
+            }
+        }
+        self.run();
+        links
+    }
+
+    fn wake(&mut self, member: usize, links: Vec<Neighbour>) {
+        self.dead.remove(&member);
+        // Whatever comes first.
+        self.members[member].handle(Input::Timeout, self.now);
+        for link in links {
+            self.members[member].handle(Input::LinkDown { link }, self.now);
+        }
+        self.run();
+    }
+}
+
+#[test]
+fn a_member_that_slept_is_back_in_its_role_however_long_it_was() {
+    for asleep in [31 * SECOND, 600 * SECOND] {
+        let mut world = grown(20, 4);
+        let sleeper = world
+            .alive()
+            .find(|at| !world.children(*at).is_empty() && world.members[*at].place().depth() == 2)
+            .expect("a relay");
+        let invite = Command::Invite(person(sleeper as u8 + 1));
+        world.command(0, invite).expect("the host may");
+        world.command(sleeper, Command::Accept).expect("it was invited");
+        let links = world.sleep(sleeper);
+        world.pass(asleep);
+        world.holds_together();
+        world.wake(sleeper, links);
+        world.pass(5 * SECOND);
+        assert_eq!(world.left(sleeper), None);
+        assert_eq!(world.members[sleeper].role(), Role::Speaker);
+        world.holds_together();
+    }
+}
+
+#[test]
+fn a_member_that_falls_asleep_while_it_looks_for_a_place_looks_on_when_it_wakes() {
+    let mut world = grown(0, 4);
+    world.grow(2, 0);
+    let hosts = world.sleep(0);
+    world.pass(10 * SECOND);
+    assert_eq!(*world.members[1].place(), Place::Seeking);
+    let links = world.sleep(1);
+    world.pass(60 * SECOND);
+    world.wake(0, hosts);
+    world.wake(1, links);
+    world.pass(5 * SECOND);
+    assert_eq!(world.left(1), None);
+    world.holds_together();
+}

@@ -144,6 +144,7 @@ impl Sound {
         while let Some(signal) = self.flow.poll_signal() {
             wishes.signals.push(match signal {
                 Signal::Parting { link, why } => Input::Parting { link, complaint: why },
+                Signal::Strained => Input::Strained,
                 Signal::StandbySilent { link } => Input::StandbySilent { link },
             });
         }

@@ -46,6 +46,10 @@ pub(super) enum Fault {
     },
     /// It does not forward every n-th packet.
     DropsEvery(u32),
+    /// It forwards half a second of packets, and from then on those again and again in place of new ones.
+    Replays,
+    /// It forwards, in place of every packet, the one that came so many before.
+    LagsBy(usize),
     /// It does nothing until then, and after that everything at once.
     StallsUntil(Duration),
 }
@@ -62,6 +66,8 @@ pub(super) struct Node {
     pub(super) moves: bool,
     wake: Option<Duration>,
     forwarded: u32,
+    /// The packets that it has forwarded or should have.
+    kept: Vec<Bytes>,
 }
 
 enum Event {
@@ -139,6 +145,7 @@ impl World {
             moves: true,
             wake: None,
             forwarded: 0,
+            kept: vec![],
         });
         self.nodes.len() - 1
     }
@@ -257,7 +264,7 @@ impl World {
     pub(super) fn complaints(&self, node: Id) -> Vec<Complaint> {
         let why = |(_, signal): &(Duration, Signal)| match signal {
             Signal::Parting { why, .. } => Some(*why),
-            Signal::StandbySilent { .. } => None,
+            Signal::StandbySilent { .. } | Signal::Strained => None,
         };
         self.nodes[node].signals.iter().filter_map(why).collect()
     }
@@ -376,6 +383,17 @@ impl World {
                 self.send(node, to, &heartbeat);
             }
             Fault::DropsEvery(n) if self.nodes[node].forwarded.is_multiple_of(n) => {}
+            fault @ (Fault::Replays | Fault::LagsBy(_)) => {
+                let kept = &mut self.nodes[node].kept;
+                kept.push(packet.clone());
+                let newest = kept.len() - 1;
+                let old = match fault {
+                    Fault::LagsBy(back) => newest.saturating_sub(back),
+                    _ => newest % 25,
+                };
+                let old = kept[old].clone();
+                self.send(node, to, &old);
+            }
             _ => self.send(node, to, packet),
         }
     }
