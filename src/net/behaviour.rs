@@ -5,10 +5,7 @@ use std::time::Duration;
 use libp2p::{connection_limits, identify, ping, swarm::NetworkBehaviour};
 
 use super::{
-    config::{
-        COMMUNITY_CONNECTIONS, CONNECTIONS, CONNECTIONS_PER_PEER, Config, NetError, PENDING_INCOMING,
-        PENDING_OUTGOING,
-    },
+    config::{CONNECTIONS_PER_PEER, Config, NetError, PENDING_INCOMING, PENDING_OUTGOING},
     directory, half_open, streams,
 };
 
@@ -32,7 +29,7 @@ pub(super) struct Behaviour {
 impl Behaviour {
     pub(super) fn new(config: &Config, holds: streams::Holds) -> Result<Self, NetError> {
         Ok(Self {
-            limits: connection_limits::Behaviour::new(limits(config.community)),
+            limits: connection_limits::Behaviour::new(limits(config)),
             half_open: half_open::Behaviour::default(),
             identify: identify::Behaviour::new(
                 identify::Config::new(IDENTIFY_VERSION.into(), config.keypair.public())
@@ -46,17 +43,11 @@ impl Behaviour {
     }
 }
 
-fn limits(community: bool) -> connection_limits::ConnectionLimits {
-    let total = if community {
-        COMMUNITY_CONNECTIONS
-    } else {
-        CONNECTIONS
-    };
+fn limits(config: &Config) -> connection_limits::ConnectionLimits {
     connection_limits::ConnectionLimits::default()
         .with_max_established_per_peer(Some(CONNECTIONS_PER_PEER))
-        .with_max_established(Some(total))
-        // A quarter is kept for the peers we choose ourselves: strangers cannot lock us out of our rooms.
-        .with_max_established_incoming(Some(total / 4 * 3))
+        .with_max_established(Some(config.connections()))
+        .with_max_established_incoming(Some(config.incoming()))
         .with_max_pending_incoming(Some(PENDING_INCOMING))
         .with_max_pending_outgoing(Some(PENDING_OUTGOING))
 }

@@ -22,6 +22,8 @@ pub struct Config {
     pub mdns: bool,
     /// Whether this node serves others for its own sake, with more connections than a person's own.
     pub community: bool,
+    /// Children that are to find a connection in each room.
+    pub places: u32,
     /// Addresses of peers that were met before; each is tried at the start.
     pub known_peers: Vec<Multiaddr>,
     /// The bad network to play on QUIC, if any.
@@ -80,11 +82,15 @@ pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// an honest race is refused; more only serve a peer that wants to exhaust us.
 pub(super) const CONNECTIONS_PER_PEER: u32 = 4;
 
-/// Most connections of an ordinary node; at about 0.3 MB each a bound of 64 MB.
-pub(super) const CONNECTIONS: u32 = 200;
+/// Most connections of an ordinary node, beside those that its places take; at about 0.3 MB each a bound of 64 MB.
+const CONNECTIONS: u32 = 200;
 
 /// Most connections of a community node, which many enter by.
-pub(super) const COMMUNITY_CONNECTIONS: u32 = 1_000;
+const COMMUNITY_CONNECTIONS: u32 = 1_000;
+
+/// Connections for each place for children: one for the child, and one for who is there for a moment or keeps it in
+/// reserve. A quarter of all is no stranger's, so less would leave places empty.
+const CONNECTIONS_PER_PLACE: u32 = 2;
 
 /// Most handshakes from outside in progress. A flood of half-open connections stops here; a crowd that arrives at
 /// once takes a few rounds of 100 ms.
@@ -105,10 +111,27 @@ impl Config {
             transport: TransportChoice::Any,
             mdns: true,
             community: false,
+            places: 0,
             known_peers: Vec::new(),
             #[cfg(feature = "testlink")]
             link: None,
         }
+    }
+
+    /// Most connections at a time.
+    pub(super) fn connections(&self) -> u32 {
+        let for_itself = if self.community {
+            COMMUNITY_CONNECTIONS
+        } else {
+            CONNECTIONS
+        };
+        for_itself.saturating_add(self.places.saturating_mul(CONNECTIONS_PER_PLACE))
+    }
+
+    /// Most of them that strangers open: a quarter is kept for the peers we choose ourselves, so that nobody locks us out
+    /// of our rooms.
+    pub(super) fn incoming(&self) -> u32 {
+        self.connections() / 4 * 3
     }
 
     /// The addresses to listen on, and whether each of them must work.
@@ -130,5 +153,30 @@ impl Config {
             TransportChoice::Tcp => tcp.collect(),
         };
         (addresses, false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use majlis_protocol::tree::MOST_PLACES;
+
+    use super::*;
+
+    #[test]
+    fn every_place_that_is_offered_has_a_connection_from_outside() {
+        for places in [0, 8, 200, MOST_PLACES as u32] {
+            for community in [false, true] {
+                let config = Config {
+                    places,
+                    community,
+                    ..Config::new(Keypair::generate_ed25519())
+                };
+                assert!(
+                    config.incoming() >= places + places / 2,
+                    "{places} and their emergencies"
+                );
+                assert!(config.incoming() < config.connections(), "some are no stranger's");
+            }
+        }
     }
 }

@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use libp2p::{Multiaddr, identity::Keypair};
-use majlis_protocol::tree::MOST_PLACES;
+use majlis_protocol::{
+    room::BITRATES,
+    tree::{MOST_PLACES, places},
+};
 
 use super::{NodeError, Uplink};
 use crate::net::{self, TransportChoice};
@@ -79,8 +82,8 @@ impl Config {
     /// Most children, as far as it can be said before a room's bitrate is known.
     pub(super) fn places(&self) -> usize {
         match (self.max_children, self.uplink) {
-            (Some(most), _) => most as usize,
-            (None, Some(_)) => MOST_PLACES,
+            (Some(most), _) => (most as usize).min(MOST_PLACES),
+            (None, Some(uplink)) => places(uplink.bits_per_second(), *BITRATES.start()),
             (None, None) => DEFAULT_MAX_CHILDREN as usize,
         }
     }
@@ -94,6 +97,7 @@ impl Config {
             transport: self.transport,
             mdns: self.mdns,
             community: self.community,
+            places: u32::try_from(self.places()).unwrap_or(u32::MAX),
             #[cfg(feature = "testlink")]
             link: self.link_profile()?,
             ..net::Config::new(keypair)
