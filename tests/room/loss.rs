@@ -8,6 +8,7 @@ use majlis::{
 };
 
 use crate::support::{
+    attacker::until,
     ear,
     nodes::{Run, TestNode, in_real_time, settled, summary, wait_for},
 };
@@ -68,4 +69,31 @@ async fn one_run() -> Run {
             stalls,
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_whose_line_loses_for_all_its_listeners_at_once_offers_fewer_places() {
+    in_real_time(async || {
+        let link = "loss=20%,seed=4".parse().expect("a profile");
+        let host = TestNode::with("host", |config| Config {
+            link: Some(link),
+            ..config
+        })
+        .await;
+        let seat = Seat::default().input(Input::Tone(440.0));
+        let hosting = Hosting::titled("A thin line").seat(seat);
+        let room = host.node.host(hosting).await.expect("a room");
+        let link = room.info().await.expect("still open").link;
+        let mut listeners = Vec::new();
+        for nick in ["one", "two", "three"] {
+            let listener = TestNode::start(nick).await;
+            let there = listener.node.join(&link, Seat::default()).await.expect("a place");
+            listeners.push((listener, there));
+        }
+        let places = async || room.tree().await.expect("still open").capacity;
+        until("fewer places", async || places().await < 8).await;
+        println!("{} places are left of 8", places().await);
+        Run::Good
+    })
+    .await;
 }

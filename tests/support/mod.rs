@@ -4,6 +4,7 @@ pub(crate) mod attacker;
 pub(crate) mod clock;
 pub(crate) mod ear;
 pub(crate) mod nodes;
+pub(crate) mod rogue;
 pub(crate) mod scene;
 pub(crate) mod stock;
 pub(crate) mod talk;

@@ -2,13 +2,18 @@
 
 use majlis::{
     audio::Input,
-    event::{Event, LeftReason, Stats, StreamStats},
+    event::{Event, LeftReason, ParentReason, Stats, StreamStats},
+    node::Config,
     room::{EventStream, Hosting, RoomAction, RoomHandle, Seat},
 };
-use majlis_protocol::{link::RoomLink, media::Tag, person::Person};
+use majlis_protocol::{
+    link::RoomLink,
+    media::Tag,
+    person::{Peer, Person},
+};
 
 use super::{
-    attacker::{Attacker, Intruder, Says},
+    attacker::{Attacker, Intruder, Says, until},
     ear,
     nodes::{TestNode, wait_for},
 };
@@ -28,33 +33,51 @@ pub(crate) struct Scene {
     pub(crate) listener: TestNode,
     pub(crate) there: RoomHandle,
     at_listener: EventStream,
+    /// More who must lose nothing.
+    audience: Vec<Listener>,
 }
 
-/// Plays a scene with an attack in it, and then demands that the listener has lost nothing. A take during which this
+/// One more listener, wherever it found a place.
+pub(crate) struct Listener {
+    pub(crate) node: TestNode,
+    pub(crate) there: RoomHandle,
+    events: EventStream,
+}
+
+/// Which of a scene's audience.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seated(usize);
+
+/// Plays a scene with an attack in it, and then demands that the audience has lost nothing. A take during which this
 /// process was held up says nothing about the attack: it is printed and repeated.
 pub(crate) async fn during(attack: impl AsyncFn(&mut Scene)) {
+    during_of(|config| config, attack).await;
+}
+
+/// The same at a host with other settings.
+pub(crate) async fn during_of(at_host: impl Fn(Config) -> Config, attack: impl AsyncFn(&mut Scene)) {
     for take in 1..=TAKES {
-        let mut scene = Scene::open().await;
+        let mut scene = Scene::open(&at_host).await;
         attack(&mut scene).await;
         scene.sound_goes_on().await;
-        let stats = scene.there.info().await.expect("the listener stays").stats;
-        let heard = of(&stats, scene.host.node.person());
+        let heard = scene.all_heard().await;
+        let stalls = scene.there.info().await.expect("the listener stays").stats.stalls;
         scene.close().await;
-        if heard.received == heard.expected && heard.lost == 0 && heard.concealed == 0 {
+        let is_whole = |stream: &StreamStats| {
+            stream.received == stream.expected && stream.lost == 0 && stream.concealed == 0
+        };
+        if heard.iter().all(is_whole) {
             return;
         }
-        assert!(
-            stats.stalls > 0 && take < TAKES,
-            "the listener lost sound: {stats:?}"
-        );
-        println!("take {take}: {} stalls, {heard:?}", stats.stalls);
+        assert!(stalls > 0 && take < TAKES, "the audience lost sound: {heard:?}");
+        println!("take {take}: {stalls} stalls, {heard:?}");
     }
 }
 
 impl Scene {
     /// Both nodes, with sound already heard.
-    async fn open() -> Self {
-        let host = TestNode::start("host").await;
+    async fn open(at_host: impl Fn(Config) -> Config) -> Self {
+        let host = TestNode::with("host", at_host).await;
         let listener = TestNode::start("listener").await;
         let said = host.home.path().join("said.wav");
         ear::clip(&ear::speech()[0], 2, &said);
@@ -81,7 +104,64 @@ impl Scene {
             listener,
             there,
             at_listener,
+            audience: Vec::new(),
         }
+    }
+
+    /// Seats one more in the audience, who joins by a link and hears the host.
+    pub(crate) async fn seat(&mut self, nick: &str, link: &RoomLink) -> Seated {
+        let node = TestNode::start(nick).await;
+        let there = node.node.join(link, Seat::default()).await.expect("a place");
+        let events = there.events();
+        self.audience.push(Listener { node, there, events });
+        let seated = Seated(self.audience.len() - 1);
+        until("the host to be heard", async || {
+            self.hears(seated).await.is_some()
+        })
+        .await;
+        seated
+    }
+
+    /// One of the audience.
+    pub(crate) fn at(&self, seated: Seated) -> &Listener {
+        &self.audience[seated.0]
+    }
+
+    /// What one of the audience has heard of the host, if anything yet.
+    async fn hears(&self, seated: Seated) -> Option<StreamStats> {
+        let stats = self.at(seated).stats().await;
+        let host = self.host.node.person();
+        stats.streams.into_iter().find(|stream| stream.speaker == host)
+    }
+
+    /// Waits until one of the audience takes its sound from a peer, because it left the parent before.
+    pub(crate) async fn moves(&mut self, seated: Seated, to: Peer) {
+        let events = &mut self.audience[seated.0].events;
+        let why = wait_for(events, "another parent", |event| match event {
+            Event::Parent { peer, reason, .. } if *peer == Some(to) => Some(*reason),
+            _ => None,
+        })
+        .await;
+        assert_eq!(why, ParentReason::Failover);
+    }
+
+    /// Waits until one of the audience has applied a log entry of this kind.
+    pub(crate) async fn learns_of(&mut self, seated: Seated, what: &str) {
+        let events = &mut self.audience[seated.0].events;
+        wait_for(events, what, |event| match event {
+            Event::Log { action, .. } => (action == what).then_some(()),
+            _ => None,
+        })
+        .await;
+    }
+
+    /// What everybody has heard of the host.
+    async fn all_heard(&self) -> Vec<StreamStats> {
+        let mut heard = vec![self.heard().await];
+        for seated in (0..self.audience.len()).map(Seated) {
+            heard.push(self.hears(seated).await.expect("it was heard"));
+        }
+        heard
     }
 
     /// What the host has counted.
@@ -95,14 +175,26 @@ impl Scene {
         of(&stats, self.host.node.person())
     }
 
-    /// Waits until more has been heard of the host than until now.
+    /// Waits until everybody has heard more of the host than until now.
     pub(crate) async fn sound_goes_on(&mut self) {
-        let (before, host) = (self.heard().await.received, self.host.node.person());
-        wait_for(&mut self.at_listener, "the sound to go on", |event| match event {
-            Event::Stats(stats) => (of(stats, host).received >= before + AFTERWARDS).then_some(()),
-            _ => None,
-        })
-        .await;
+        let before: Vec<u64> = self
+            .all_heard()
+            .await
+            .iter()
+            .map(|stream| stream.received)
+            .collect();
+        let host = self.host.node.person();
+        let listeners = self.audience.iter_mut().map(|listener| &mut listener.events);
+        for (events, before) in std::iter::once(&mut self.at_listener)
+            .chain(listeners)
+            .zip(before)
+        {
+            wait_for(events, "the sound to go on", |event| match event {
+                Event::Stats(stats) => (of(stats, host).received >= before + AFTERWARDS).then_some(()),
+                _ => None,
+            })
+            .await;
+        }
     }
 
     /// An attacker that the host has let in, with a child's place.
@@ -147,6 +239,35 @@ impl Scene {
         })
         .await;
         assert_eq!(reason, LeftReason::Ended);
+    }
+}
+
+impl Listener {
+    pub(crate) fn peer(&self) -> Peer {
+        self.node.node.peer()
+    }
+
+    /// Where it can be joined.
+    pub(crate) fn link(&self) -> RoomLink {
+        RoomLink {
+            room: self.there.id(),
+            via: self.node.node.addresses(),
+        }
+    }
+
+    /// What it has counted.
+    pub(crate) async fn stats(&self) -> Stats {
+        self.there.info().await.expect("it stays").stats
+    }
+
+    /// From whom it takes its sound.
+    pub(crate) async fn parent(&self) -> Option<Peer> {
+        self.there.info().await.expect("it stays").parent
+    }
+
+    /// Waits until a peer would step in for its parent.
+    pub(crate) async fn has_in_reserve(&self, peer: Peer) {
+        until("a standby", async || self.stats().await.standby == Some(peer)).await;
     }
 }
 

@@ -10,8 +10,23 @@ const ROOM: [&str; 6] = ["--nodes", "24", "--relays", "8", "--fan-out", "3"];
 /// Emergency places of whoever has three places.
 const EMERGENCIES: u64 = 2;
 
-/// Two relays killed in one room; several tests look at it.
-static KILLS: LazyLock<Run> = LazyLock::new(|| run(&["--kills", "2", "--pause", "4s"]));
+/// How often a run in which the machine itself stood still is repeated.
+const RUNS: usize = 3;
+
+/// Two relays killed in one room; several tests look at it. The first run in which the machine did not stand still, or
+/// the last.
+static KILLS: LazyLock<Run> = LazyLock::new(|| {
+    let mut kills = run(&["--kills", "2", "--pause", "4s"]);
+    for _ in 1..RUNS {
+        let stalls = kills.number("stalls");
+        if stalls == 0 {
+            break;
+        }
+        println!("{stalls} stalls of the machine, repeated");
+        kills = run(&["--kills", "2", "--pause", "4s"]);
+    }
+    kills
+});
 
 fn run(args: &[&str]) -> Run {
     Run::of(&[&ROOM[..], args].concat())
@@ -47,15 +62,20 @@ fn the_children_of_a_killed_relay_turn_to_their_standbys() {
 #[test]
 fn whoever_has_a_parent_keeps_it_when_another_relay_dies() {
     let kills = &*KILLS;
-    if kills.number("stalls") > 0 {
-        return println!("the machine stood still, and a member may have taken that for its parent's fault");
-    }
     let orphans: Vec<_> = kills.orphans().map(|(_, orphan)| &orphan["name"]).collect();
-    for listener in kills.all("listener") {
-        let failovers = list(&listener["moves"]).filter(|taken| taken["reason"] == "failover");
-        let is_orphan = orphans.contains(&&listener["name"]);
-        assert!(is_orphan || failovers.count() == 0, "{listener}");
-    }
+    let others = || {
+        kills
+            .all("listener")
+            .filter(|listener| !orphans.contains(&&listener["name"]))
+    };
+    let moved =
+        |listener: &&serde_json::Value| list(&listener["moves"]).any(|taken| taken["reason"] == "failover");
+    let (all, moved): (usize, Vec<_>) = (others().count(), others().filter(moved).collect());
+    println!("{} of {all} who were no orphans moved", moved.len());
+    assert!(all > 0, "{}", kills.total());
+    // A member of a machine that stands still may take that for its parent's fault; most come through that too.
+    let most = if kills.number("stalls") > 0 { all / 2 } else { 0 };
+    assert!(moved.len() <= most, "{moved:?}");
 }
 
 #[test]

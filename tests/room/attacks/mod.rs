@@ -8,4 +8,7 @@ mod control;
 mod fallback;
 mod media;
 mod moderation;
+mod places;
+mod pulls;
 mod relay;
+mod withheld;

@@ -1,148 +1,197 @@
-//! A parent that is not the host, and does with the sound what it likes.
+//! A parent that is not the host, and does with the sound what it likes. Whoever is below it loses nothing by it.
+
+use std::collections::VecDeque;
 
 use bytes::Bytes;
-use futures::StreamExt as _;
-use libp2p::PeerId;
-use majlis::{
-    event::Event,
-    net::{NetEvent, ROOM_PROTOCOL},
-    room::Seat,
-};
 use majlis_protocol::{
-    link::RoomLink,
-    log::Head,
-    wire::{
-        datagram::{Datagram, Item},
-        message::{Alias, Attached, Message, Position, Slot, Welcome},
-    },
+    media::{FORGED_BOUND, Packet},
+    wire::repair::{Known, Report},
 };
 
 use crate::support::{
-    attacker::{Attacker, Intruder, Wire, altered, datagram, within},
-    nodes::{TestNode, wait_for},
-    scene::{self, Scene},
+    attacker::{altered, until},
+    rogue::{Conduct, Rogue},
+    scene::{self, Scene, Seated},
 };
 
 /// How many packets the relay alters, and how many it sends twice. Fewer than get it left.
 const EACH: u64 = 60;
 
-/// Waits for a newcomer, lets it in as a member would, and gives it a place.
-async fn adopt(relay: &mut Intruder) -> (Wire, PeerId, Alias) {
-    let inbound = async {
-        loop {
-            match relay.attacker.events.recv().await.expect("the network runs") {
-                NetEvent::Inbound {
-                    peer,
-                    protocol,
-                    stream,
-                } if protocol == ROOM_PROTOCOL => return (peer, stream),
-                _ => {}
-            }
-        }
-    };
-    let (victim, stream) = within("a newcomer", inbound).await;
-    let mut wire = Wire::new(stream);
-    let Some(Message::Hello(hello)) = wire.hear().await else {
-        panic!("a newcomer says hello");
-    };
-    let own = relay.attacker.hello(relay.log.room());
-    let welcome = Welcome {
-        genesis: relay.welcome.genesis.clone(),
-        certificate: own.certificate,
-        profile: own.profile,
-        alias: Alias(3),
-        head: Head {
-            sequence: 0,
-            hash: relay.log.room().0,
-        },
-        beacon: None,
-        addresses: vec![],
-        extensions: vec![],
-    };
-    wire.say(&Message::Welcome(welcome)).await;
-    while !matches!(wire.hear().await, Some(Message::Attach(_))) {}
-    let path = vec![relay.attacker.peer()];
-    let position = Position {
-        path,
-        ..Position::default()
-    };
-    let slot = Slot::Child;
-    wire.say(&Message::Attached(Attached { slot, position })).await;
-    (wire, victim, hello.alias)
+/// A relay below the host, a victim that takes its sound from it, and somebody below the victim.
+async fn line(scene: &mut Scene) -> (Rogue, Seated, Seated) {
+    let relay = Rogue::enter(&scene.link).await;
+    let victim = scene.seat("victim", &relay.link()).await;
+    assert_eq!(scene.at(victim).parent().await, Some(relay.peer()));
+    let link = scene.at(victim).link();
+    let below = scene.seat("below", &link).await;
+    assert_eq!(
+        scene.at(below).parent().await,
+        Some(scene.at(victim).peer()),
+        "it has places"
+    );
+    scene.at(victim).has_in_reserve(scene.host.node.peer()).await;
+    (relay, victim, below)
 }
 
-/// Passes the host's sound on: some of it altered as well, some of it twice. Never ends.
-async fn pass_on(relay: &Intruder, victim: PeerId, alias: Alias) {
-    let down = relay.attacker.network.links(relay.at).pop().expect("QUIC");
-    let up = relay.attacker.network.links(victim).pop().expect("QUIC");
-    let packets = futures::stream::unfold(down, |link| async {
-        let bytes = link.recv().await.ok()?;
-        let items = Datagram::parse(bytes).expect("the host's").items;
-        let packets: Vec<Bytes> = items
-            .filter_map(|item| match item.expect("the host's") {
-                Item::Media(packet) => Some(packet),
-                _ => None,
-            })
-            .collect();
-        Some((packets, link))
-    });
-    let mut packets = std::pin::pin!(packets.map(futures::stream::iter).flatten().enumerate());
-    while let Some((n, packet)) = packets.next().await {
-        let send = |packet: &Bytes| up.send(datagram(alias, &[packet])).expect("it fits");
-        if (n as u64) < EACH {
-            send(&altered(&packet, packet.len() - 70));
+/// Alters each packet, sends it, and sends it again; then forwards.
+struct Spoils {
+    left: u64,
+    /// How often each is sent as it is meanwhile.
+    copies: usize,
+}
+
+impl Conduct for Spoils {
+    fn items(&mut self, packet: Bytes) -> Vec<Bytes> {
+        if self.left == 0 {
+            return vec![packet];
         }
-        send(&packet);
-        if (n as u64) < EACH {
-            send(&packet);
-        }
+        self.left -= 1;
+        let mut items = vec![altered(&packet, packet.len() - 70)];
+        items.extend(vec![packet; self.copies]);
+        items
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_relay_that_alters_sound_is_caught_and_what_is_genuine_is_heard() {
     scene::during(async |scene: &mut Scene| {
-        let mut relay = Attacker::start().await.enter(&scene.link).await;
-        relay.attach().await;
-        let victim = TestNode::start("victim").await;
-        let by_the_relay = RoomLink {
-            room: scene.link.room,
-            via: relay
-                .attacker
-                .network
-                .addresses()
-                .iter()
-                .map(|address| address.to_string().parse().expect("an address"))
-                .collect(),
-        };
-        let (joined, (_wire, peer, alias)) = tokio::join!(
-            victim.node.join(&by_the_relay, Seat::default()),
-            adopt(&mut relay)
-        );
-        let there = joined.expect("the relay gave it a place");
-        let mut events = there.events();
-        let counted = wait_for(&mut events, "the counts", |event| match event {
-            Event::Stats(stats) => {
-                let received = stats.streams.first().map_or(0, |stream| stream.received);
-                let is_over =
-                    stats.forged_dropped >= EACH && stats.duplicate_dropped >= EACH && received >= EACH;
-                is_over.then_some(())
-            }
-            _ => None,
+        let (relay, victim, _) = line(scene).await;
+        let before = scene.at(victim).stats().await;
+        relay.turn(Spoils {
+            left: EACH,
+            copies: 2,
         });
-        tokio::select! {
-            () = counted => {}
-            () = pass_on(&relay, peer, alias) => panic!("the host goes on"),
-        }
-        let stats = there.info().await.expect("still there").stats;
+        until("all to be counted", async || {
+            let stats = scene.at(victim).stats().await;
+            stats.forged_dropped >= EACH && stats.duplicate_dropped >= before.duplicate_dropped + EACH
+        })
+        .await;
+        let stats = scene.at(victim).stats().await;
         assert_eq!(
             (stats.forged_dropped, stats.duplicate_dropped),
-            (EACH, EACH),
+            (EACH, before.duplicate_dropped + EACH),
             "{stats:?}"
         );
-        let stream = &stats.streams[0];
-        assert_eq!(stream.speaker, scene.host.node.person());
-        assert_eq!(stream.received, stream.expected, "{stream:?}");
+        assert_eq!(stats.parent, Some(relay.peer()), "so few are forgiven");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_goes_on_altering_sound_is_left_after_the_bound() {
+    // Beside what is genuine, and in its place.
+    for copies in [1, 0] {
+        scene::during(async |scene: &mut Scene| {
+            let (relay, victim, _) = line(scene).await;
+            relay.turn(Spoils {
+                left: u64::MAX,
+                copies,
+            });
+            scene.moves(victim, scene.host.node.peer()).await;
+            let forged = scene.at(victim).stats().await.forged_dropped;
+            match copies {
+                0 => assert!(forged > 0 && forged <= u64::from(FORGED_BOUND), "{forged}"),
+                _ => assert_eq!(forged, u64::from(FORGED_BOUND)),
+            }
+        })
+        .await;
+    }
+}
+
+/// Says that it is there, and forwards nothing.
+struct Withholds {
+    /// Whether it says what it withholds.
+    openly: bool,
+}
+
+impl Conduct for Withholds {
+    fn items(&mut self, packet: Bytes) -> Vec<Bytes> {
+        let packet = Packet::parse(packet).expect("the host's");
+        let header = packet.header();
+        let known = Known {
+            tag: header.tag,
+            epoch: header.epoch,
+            newest: header.sequence + packet.frame_count() - 1,
+            in_spurt: !header.end_of_spurt,
+        };
+        let report = Report {
+            starving: false,
+            promise_ms: 40,
+            missed: 0,
+            streams: if self.openly { vec![known] } else { vec![] },
+        };
+        vec![report.encode_heartbeat().expect("valid")]
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_forwards_nothing_but_stays_connected_is_left() {
+    for openly in [true, false] {
+        scene::during(async |scene: &mut Scene| {
+            let (relay, victim, _) = line(scene).await;
+            relay.turn(Withholds { openly });
+            scene.moves(victim, scene.host.node.peer()).await;
+            assert!(relay.items() > 0, "it went on saying that it is there");
+        })
+        .await;
+    }
+}
+
+/// Does not forward every tenth packet.
+struct DropsEveryTenth {
+    packets: u64,
+}
+
+impl Conduct for DropsEveryTenth {
+    fn items(&mut self, packet: Bytes) -> Vec<Bytes> {
+        self.packets += 1;
+        let is_dropped = self.packets.is_multiple_of(10);
+        if is_dropped { vec![] } else { vec![packet] }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_drops_every_tenth_packet_is_left() {
+    scene::during(async |scene: &mut Scene| {
+        let (relay, victim, _) = line(scene).await;
+        relay.turn(DropsEveryTenth { packets: 0 });
+        scene.moves(victim, scene.host.node.peer()).await;
+        let repaired = scene.at(victim).stats().await.pulled_packets;
+        assert!(repaired > 0, "what it dropped came from the host");
+    })
+    .await;
+}
+
+/// Forwards half a second of packets, and then those again and again in place of new ones.
+#[derive(Default)]
+struct Replays {
+    kept: VecDeque<Bytes>,
+}
+
+impl Conduct for Replays {
+    fn items(&mut self, packet: Bytes) -> Vec<Bytes> {
+        if self.kept.len() < 25 {
+            self.kept.push_back(packet.clone());
+            return vec![packet];
+        }
+        self.kept.rotate_left(1);
+        vec![self.kept[0].clone()]
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_replays_old_packets_in_place_of_new_ones_is_left() {
+    scene::during(async |scene: &mut Scene| {
+        let (relay, victim, below) = line(scene).await;
+        let before = scene.at(below).stats().await;
+        relay.turn(Replays::default());
+        scene.moves(victim, scene.host.node.peer()).await;
+        assert!(scene.at(victim).stats().await.duplicate_dropped > 0);
+        let stats = scene.at(below).stats().await;
+        assert_eq!(
+            stats.stale_dropped, before.stale_dropped,
+            "nothing old was passed on"
+        );
     })
     .await;
 }
