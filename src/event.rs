@@ -158,6 +158,22 @@ pub enum Event {
         lasts_ms: Option<u64>,
         /// Why, where the author said so.
         reason: Option<String>,
+        /// Whether the chair took it over from a history that the room gave up.
+        carried: bool,
+    },
+    /// An action was in the log and is no more: the room was in two parts, follows the other part's log now, and the
+    /// action did not come back.
+    Lost {
+        /// The action's name.
+        action: String,
+        /// Who did it.
+        #[serde(serialize_with = "shown")]
+        author: Person,
+        /// To whom.
+        #[serde(serialize_with = "shown_or_null")]
+        subject: Option<Person>,
+        /// Why it did not come back.
+        reason: String,
     },
     /// A person came onto the stage or left it, whatever their role.
     Stage {

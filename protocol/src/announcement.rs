@@ -17,6 +17,7 @@ use crate::{
     extension::{self, Extension},
     limits,
     link::Address,
+    log::{Act, Action, Role},
     person::{Peer, Person},
     room::{Genesis, RoomId, Visibility, at_most},
     signed::{Malformed, Signed, Statement, StatementError, VERSION, Verified},
@@ -48,9 +49,9 @@ pub struct Announcement {
     pub room: RoomId,
     /// Its signed genesis, whole.
     pub genesis: Bytes,
-    /// Who signs: the host.
+    /// Who signs: the host, or a co-host who has the chair.
     pub chair: Person,
-    /// Reserved: the entry that made someone else the chair.
+    /// For a co-host, the `signed Action` by which the host made them one.
     pub proof: Option<Bytes>,
     /// Live or scheduled.
     pub kind: Kind,
@@ -86,8 +87,8 @@ pub enum ListingError {
     /// It or its genesis is malformed or forged: its author is at fault.
     #[error(transparent)]
     Statement(#[from] StatementError),
-    /// Signed by someone who is not the room's host.
-    #[error("the announcement is not signed by the room's host")]
+    /// Signed by someone who is neither the room's host nor a co-host; or the end of a room, by a co-host.
+    #[error("the announcement is not signed by the room's host or with the host's word")]
     NotTheHost,
     /// The room is not public, so someone else made its announcement.
     #[error("the room is not public")]
@@ -122,6 +123,16 @@ impl Announcement {
             expires: issued.saturating_add(limits::LIVE_ANNOUNCEMENT_S),
             work: 0,
             extensions: Vec::new(),
+        }
+    }
+
+    /// The same, to be signed by a co-host who has the chair, with the action that made them one.
+    #[must_use]
+    pub fn by_co_host(self, chair: Person, grant: &Signed<Action>) -> Self {
+        Self {
+            chair,
+            proof: Some(grant.to_bytes()),
+            ..self
         }
     }
 
@@ -177,7 +188,7 @@ impl Listing {
             return Err(ListingError::Stale);
         }
         let genesis = Genesis::verify_for(Signed::from_bytes(&claim.genesis)?, claim.room)?;
-        if claim.chair != genesis.host {
+        if claim.chair != genesis.host && (claim.is_end() || !is_co_host(&claim, &genesis)) {
             return Err(ListingError::NotTheHost);
         }
         if genesis.visibility != Visibility::Public {
@@ -202,14 +213,39 @@ impl Listing {
     }
 
     /// Whether it says something newer about its room than another listing. Of what was said in one second, the end is
-    /// the newest.
+    /// the newest. The host's word stands against that of a co-host, who may be none any more, unless the co-host's is
+    /// both later and of a longer log.
     #[must_use]
     pub fn is_newer_than(&self, other: &Self) -> bool {
         let order = |Self {
                          announcement: said, ..
                      }: &Self| (said.head, said.issued, said.is_end());
-        order(self) > order(other)
+        let (ours, theirs) = (&self.announcement, &other.announcement);
+        match (self.is_the_hosts(), other.is_the_hosts()) {
+            (true, false) => ours.issued >= theirs.issued,
+            (false, true) => ours.issued > theirs.issued && ours.head > theirs.head,
+            _ => order(self) > order(other),
+        }
     }
+
+    fn is_the_hosts(&self) -> bool {
+        self.announcement.chair == self.genesis.host
+    }
+}
+
+/// Whether the host once made the signer of this a co-host of this room. Whether they still are is in the log alone.
+fn is_co_host(claim: &Announcement, genesis: &Genesis) -> bool {
+    let grant = claim.proof.as_ref().and_then(|proof| {
+        let signed: Signed<Action> = Signed::from_bytes(proof).ok()?;
+        let action = signed.verify().ok()?;
+        let is_hosts = action.room == claim.room && action.author == genesis.host;
+        action.act().ok().filter(|_| is_hosts)
+    });
+    grant
+        == Some(Act::Grant {
+            subject: claim.chair,
+            role: Role::CoHost,
+        })
 }
 
 impl Statement for Announcement {
@@ -229,11 +265,6 @@ impl Statement for Announcement {
         if self.kind == Kind::Scheduled {
             return Err(Malformed::NeedsNewer {
                 what: "scheduled rooms",
-            });
-        }
-        if self.proof.is_some() {
-            return Err(Malformed::NeedsNewer {
-                what: "rooms led by a successor",
             });
         }
         at_most("title", self.title.len(), limits::TITLE)?;
@@ -261,9 +292,10 @@ impl Statement for Announcement {
 #[cfg(test)]
 mod tests {
     use alloc::{format, vec};
+    use core::ops::Deref;
 
     use super::*;
-    use crate::person::PersonKey;
+    use crate::{log::Head, person::PersonKey};
 
     const NOW: u64 = 1_900_000_000;
 
@@ -330,6 +362,52 @@ mod tests {
             Listing::verify(stolen.signed().clone(), NOW, None),
             Err(ListingError::NotTheHost)
         );
+    }
+
+    /// An announcement by a co-host, with the grant as its host or somebody else wrote it.
+    fn by_co_host(author: &PersonKey, role: Role, issued: u64, head: u32) -> Result<Listing, ListingError> {
+        let (genesis, successor) = (genesis(Visibility::Public), PersonKey::from_seed(&[2; 32]));
+        let (room, subject) = (RoomId::of(&genesis), successor.person());
+        let grant = Action::new(
+            room,
+            author.person(),
+            Head::genesis(room),
+            0,
+            &Act::Grant { subject, role },
+        );
+        let grant = Verified::sign(grant, author).expect("valid");
+        let announcement = Announcement {
+            head,
+            ..Announcement::live(&genesis, issued).by_co_host(subject, grant.signed())
+        };
+        let signed = Verified::sign(announcement, &successor).expect("valid");
+        Listing::verify(signed.signed().clone(), NOW, None)
+    }
+
+    #[test]
+    fn a_co_host_announces_with_the_hosts_word_alone_and_never_ends_a_room() {
+        let thief = PersonKey::from_seed(&[3; 32]);
+        let theirs = by_co_host(&host(), Role::CoHost, NOW + 1, 9).expect("the host's word");
+        for (author, role) in [(&thief, Role::CoHost), (&host(), Role::Moderator)] {
+            assert_eq!(by_co_host(author, role, NOW, 9), Err(ListingError::NotTheHost));
+        }
+        let mut end = theirs.announcement().clone().deref().clone();
+        end.expires = end.issued;
+        let end = Verified::sign(end, &PersonKey::from_seed(&[2; 32])).expect("valid");
+        assert_eq!(
+            Listing::verify(end.signed().clone(), NOW, None),
+            Err(ListingError::NotTheHost)
+        );
+
+        // It replaces what the host said before, and nothing that the host says later.
+        let hosts = |issued, head| {
+            let signed = signed(|a| (a.head, a.issued, a.expires) = (head, issued, issued + 600));
+            Listing::verify(signed, NOW, None).expect("fresh")
+        };
+        assert!(theirs.is_newer_than(&hosts(NOW, 8)) && !hosts(NOW, 8).is_newer_than(&theirs));
+        assert!(!theirs.is_newer_than(&hosts(NOW, 9)));
+        let boast = by_co_host(&host(), Role::CoHost, NOW, u32::MAX).expect("a claim");
+        assert!(hosts(NOW, 1).is_newer_than(&boast) && !boast.is_newer_than(&hosts(NOW, 1)));
     }
 
     #[test]

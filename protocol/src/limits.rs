@@ -133,5 +133,10 @@ pub const ACTION_LIFETIME_MS: u64 = 30_000;
 /// Longest validity of a live announcement, in seconds. A room whose host was killed leaves the lists after this.
 pub const LIVE_ANNOUNCEMENT_S: u64 = 600;
 
+/// How long after its expiry an act of moderation may still be taken over from a history that was given up, in
+/// milliseconds of room clock. A network that was in two parts for longer has to say again what it did; every member
+/// remembers for as long which acts were applied, so that none is taken over twice.
+pub const CARRIED_MS: u64 = 600_000;
+
 /// Most candidates in one redirect. More would make us dial strangers for a stranger.
 pub const CANDIDATES: usize = 4;

@@ -59,6 +59,11 @@ pub enum Act {
     },
     /// Ends the room for everyone.
     End,
+    /// Says who takes the chair when it is silent.
+    Line {
+        /// Whom, in this order.
+        keys: Vec<String>,
+    },
     /// Makes a person a moderator or a co-host.
     Grant {
         /// Whom.

@@ -187,6 +187,13 @@ async fn action(room: &RoomHandle, act: Act) -> Result<RoomAction, Refused> {
         Act::LeaveStage => RoomAction::LeaveStage,
         Act::Move { key } => RoomAction::Move(whom(key).await?),
         Act::End => RoomAction::End,
+        Act::Line { keys } => {
+            let mut people = Vec::new();
+            for key in keys {
+                people.push(whom(key).await?);
+            }
+            RoomAction::Line(people)
+        }
         Act::Grant { key, role } => RoomAction::Grant {
             person: whom(key).await?,
             role: match role {

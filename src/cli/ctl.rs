@@ -71,6 +71,11 @@ enum CtlAction {
         /// Whom: a key, or nick#tag
         key: String,
     },
+    /// Say which co-hosts take the chair when the host is gone, the first one first; nobody, with none
+    Line {
+        /// Whom: keys, or nick#tag
+        keys: Vec<String>,
+    },
     /// Make a person a moderator or a co-host
     Grant {
         /// Whom: a key, or nick#tag
@@ -148,6 +153,7 @@ pub(crate) async fn run(args: CtlArgs, flags: &NodeFlags) -> anyhow::Result<()> 
         }
         CtlAction::Title { title } => Act::Title { title },
         CtlAction::End => Act::End,
+        CtlAction::Line { keys } => Act::Line { keys },
         CtlAction::Invite { key } => Act::Invite { key },
         CtlAction::Accept => Act::Accept,
         CtlAction::Decline => Act::Decline,

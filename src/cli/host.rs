@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use majlis::{node::Node, room::Hosting};
-use majlis_protocol::room::{RoomTag, Visibility};
+use majlis_protocol::room::{RoomId, RoomTag, Visibility};
 
 use super::{
     face::Face,
@@ -18,12 +18,18 @@ use super::{
   majlis host \"Evening talk\"                     speak with the microphone, once you open it
   majlis host \"Poems\" --tag poetry --input file:poem.wav --wait-listeners 1
   majlis host \"Only for you\" --visibility unlisted
+  majlis host --room ROOM-ID                      open your own room again, under the same id
 
-The link that it prints is what to pass on. Ctrl-C leaves; `majlis ctl end` ends the room for all.
+The link that it prints is what to pass on. `majlis ctl end` ends the room for all. Ctrl-C leaves: the first co-host
+who is there takes the chair at once, and you have it back ten seconds after you open the room again.
 The microphone stays closed until you open it: press Enter, or run `majlis ctl mic on`.")]
 pub(crate) struct HostArgs {
     /// What the room is called
-    title: String,
+    #[arg(required_unless_present = "room", conflicts_with = "room")]
+    title: Option<String>,
+    /// Open a room of your own again, which this home has opened before
+    #[arg(long, value_name = "ID", conflicts_with_all = ["description", "tags", "visibility"])]
+    room: Option<RoomId>,
     /// What it is about
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
@@ -50,23 +56,27 @@ pub(crate) async fn run(args: HostArgs, flags: &NodeFlags, started: Instant) -> 
     let home = flags.home()?;
     let signals = Signals::new()?;
     let face = Face::new(flags.json);
-    let hosting = hosting(&args, started)?;
+    let (seat, hosting) = (args.seat.resolve(started)?, hosting(&args));
     let node = Node::start(flags.resolve(home.clone())).await?;
     let opening = node.clone();
     Stay::new(node, &home, face, signals, &args.seat, started)
-        .run(async move { opening.host(hosting).await })
+        .run(async move {
+            match args.room {
+                Some(room) => opening.host_again(room, seat).await,
+                None => opening.host(hosting.seat(seat)).await,
+            }
+        })
         .await
 }
 
-/// The room as it was asked for.
-fn hosting(args: &HostArgs, started: Instant) -> anyhow::Result<Hosting> {
-    let mut hosting = Hosting::titled(&args.title);
+/// The room as it was asked for, with nobody seated.
+fn hosting(args: &HostArgs) -> Hosting {
+    let mut hosting = Hosting::titled(args.title.as_deref().unwrap_or_default());
     hosting.description = args.description.clone().unwrap_or_default();
     hosting.tags = args.tags.clone();
     hosting.visibility = match args.visibility {
         None | Some(Findable::Public) => Visibility::Public,
         Some(Findable::Unlisted) => Visibility::Unlisted,
     };
-    hosting.seat = args.seat.resolve(started)?;
-    Ok(hosting)
+    hosting
 }

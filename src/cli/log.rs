@@ -73,6 +73,7 @@ fn show(report: &Report, face: &mut Face) -> anyhow::Result<()> {
                 role: entry.granted.map(Into::into),
                 lasts_ms: entry.lasts_ms,
                 reason: entry.reason.as_ref().map(ToString::to_string),
+                carried: entry.carried,
             })?,
             Face::People(show) => show.text(&entry.to_string())?,
         }

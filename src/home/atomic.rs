@@ -13,19 +13,22 @@ use super::HomeError;
 
 /// Puts a file in place as a whole. On an error the former file is still there.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), HomeError> {
-    let failed = |source| HomeError::Write {
+    write_bytes(path, bytes).map_err(|source| HomeError::Write {
         path: path.to_owned(),
         source,
-    };
+    })
+}
+
+/// The same, with the system's own error.
+pub(super) fn write_bytes(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // The home is locked by this process, so nobody else writes the same name.
     let beside = path.with_extension("new");
     write_synced(&beside, bytes)
         .and_then(|()| fs::rename(&beside, path))
         .and_then(|()| sync_parent(path))
-        .map_err(|source| {
+        .inspect_err(|_| {
             // A torn neighbour is of no use to anyone.
             let _ = fs::remove_file(&beside);
-            failed(source)
         })
 }
 

@@ -1,4 +1,5 @@
-//! A room's log on disk: records that are only ever appended, each synced before it counts.
+//! A room's log on disk: records that are appended, each synced before it counts; or replaced as a whole, when the room
+//! follows another history.
 //!
 //! Invariant: the file is a run of whole records, perhaps with one torn record behind them, which is cut off before
 //! anything is appended. Damage before the end is an error, since no interrupted write explains it. Records that found
@@ -27,6 +28,8 @@ pub struct RoomLog {
     whole: Option<u64>,
     /// Records that could not be written yet. A room's log is bounded, and so are they.
     unwritten: Vec<u8>,
+    /// What the whole file is to hold, where it could not be replaced yet.
+    anew: Option<Vec<u8>>,
 }
 
 /// What a log holds.
@@ -43,11 +46,7 @@ impl RoomLog {
     pub(super) fn open(directory: &Path) -> Result<Self, HomeError> {
         atomic::create_dir(directory)?;
         let path = directory.join("log");
-        let file = atomic::owner_only()
-            .read(true)
-            .append(true)
-            .create(true)
-            .open(&path)
+        let file = open(&path)
             .and_then(|file| atomic::sync_parent(&path).map(|()| file))
             .map_err(|source| HomeError::Write {
                 path: path.clone(),
@@ -58,6 +57,7 @@ impl RoomLog {
             file,
             whole: None,
             unwritten: Vec::new(),
+            anew: None,
         })
     }
 
@@ -99,7 +99,24 @@ impl RoomLog {
         self.write_all().map_err(|source| self.failed(source))
     }
 
+    /// Puts records in the place of all that the file holds, at once or not at all. They are on disk when this returns.
+    ///
+    /// # Errors
+    /// [`HomeError::Write`], with the file as it was. What is appended later belongs behind these records, so they are
+    /// tried again first.
+    pub fn replace(&mut self, records: &[u8]) -> Result<(), HomeError> {
+        self.anew = Some(records.to_vec());
+        self.unwritten.clear();
+        self.write_all().map_err(|source| self.failed(source))
+    }
+
     fn write_all(&mut self) -> io::Result<()> {
+        if let Some(records) = &self.anew {
+            atomic::write_bytes(&self.path, records)?;
+            // The name leads to another file now.
+            self.file = open(&self.path)?;
+            (self.anew, self.whole) = (None, None);
+        }
         if let Some(whole) = self.whole {
             self.cut_to(whole)?;
         }
@@ -142,6 +159,14 @@ impl RoomLog {
             source,
         }
     }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    atomic::owner_only()
+        .read(true)
+        .append(true)
+        .create(true)
+        .open(path)
 }
 
 /// Where the last whole record ends, or at which byte the file is damaged.
@@ -232,6 +257,41 @@ mod tests {
             "{error}"
         );
         assert_eq!(fs::read(log.path()).expect("readable"), bytes);
+    }
+
+    #[test]
+    fn another_history_takes_the_place_of_the_whole_file_and_goes_on() {
+        let (_dir, room) = place();
+        let [genesis, ours, theirs, next] = [&b"genesis"[..], b"ours", b"theirs", b"next"].map(record);
+        let mut log = RoomLog::open(&room).expect("a new log");
+        log.append(&[&genesis[..], &ours].concat()).expect("appended");
+        log.replace(&[&genesis[..], &theirs].concat()).expect("replaced");
+        log.append(&next).expect("appended");
+        let whole = [genesis, theirs, next].concat();
+        assert_eq!(log.load().expect("whole").bytes, whole);
+        drop(log);
+        let names = fs::read_dir(&room).expect("readable").count();
+        assert_eq!(names, 1, "nothing is left beside it");
+        assert_eq!(
+            RoomLog::open(&room).expect("there").load().expect("whole").bytes,
+            whole
+        );
+    }
+
+    #[test]
+    fn a_history_that_could_not_be_replaced_is_tried_again_before_the_next_record() {
+        let (_dir, room) = place();
+        let mut log = RoomLog::open(&room).expect("a new log");
+        log.append(&record(b"ours")).expect("appended");
+        let path = std::mem::replace(&mut log.path, room.join("nowhere/log"));
+        log.replace(&record(b"theirs")).expect_err("no such directory");
+        log.path = path;
+        assert_eq!(log.load().expect("whole").bytes, record(b"ours"));
+        log.append(&record(b"next")).expect("appended");
+        assert_eq!(
+            log.load().expect("whole").bytes,
+            [record(b"theirs"), record(b"next")].concat()
+        );
     }
 
     /// `/dev/full` answers every write as a full disk does.

@@ -160,6 +160,16 @@ impl Home {
         Ok(key::read_existing(&path.join("key.pem"))?.map(|key| key.person()))
     }
 
+    /// Whether there is a log of this room.
+    #[must_use]
+    pub fn has_room(&self, room: RoomId) -> bool {
+        self.path
+            .join("rooms")
+            .join(room.to_string())
+            .join("log")
+            .is_file()
+    }
+
     /// The log of a room, empty at first.
     ///
     /// # Errors

@@ -196,7 +196,20 @@ impl Node {
             room: RoomId::of(&genesis),
             via: self.addresses(),
         };
-        self.enter(link, Some(genesis), seat).await
+        self.enter(link, room::Entry::Open(genesis), seat).await
+    }
+
+    /// Opens a room of one's own again, with the log that this home holds of it. Whoever is still in it is joined.
+    ///
+    /// # Errors
+    /// [`RoomError::NotOurs`] when there is none; [`RoomError`] when it has ended, or sound or log cannot be opened.
+    pub async fn host_again(&self, room: RoomId, seat: Seat) -> Result<RoomHandle, RoomError> {
+        if !self.shared.home.has_room(room) {
+            return Err(RoomError::NotOurs);
+        }
+        let via = self.addresses();
+        self.enter(RoomLink { room, via }, room::Entry::OpenAgain, seat)
+            .await
     }
 
     /// Joins a room by its link. Returns once this node has a place there.
@@ -204,7 +217,7 @@ impl Node {
     /// # Errors
     /// [`RoomError`] says why it has none.
     pub async fn join(&self, link: &RoomLink, seat: Seat) -> Result<RoomHandle, RoomError> {
-        self.enter(link.clone(), None, seat).await
+        self.enter(link.clone(), room::Entry::Join, seat).await
     }
 
     /// The public rooms that this node has heard of, or those with a tag, in ascending order of their ids.
@@ -261,12 +274,7 @@ impl Node {
         self.shared.network.close().await;
     }
 
-    async fn enter(
-        &self,
-        link: RoomLink,
-        genesis: Option<majlis_protocol::signed::Verified<Genesis>>,
-        seat: Seat,
-    ) -> Result<RoomHandle, RoomError> {
+    async fn enter(&self, link: RoomLink, entry: room::Entry, seat: Seat) -> Result<RoomHandle, RoomError> {
         let room = link.room;
         let arrivals = self.shared.rooms.reserve(room).ok_or(RoomError::AlreadyThere)?;
         let entering = async {
@@ -279,7 +287,7 @@ impl Node {
                 plane: self.shared.plane.clone(),
                 log: self.shared.home.room_log(room)?,
                 link,
-                genesis,
+                entry,
                 seat,
                 arrivals,
             };

@@ -1,4 +1,4 @@
-//! Making a room findable: the announcement that its host signs, and the provider records of its members.
+//! Making a room findable: the announcement that its chair signs, and the provider records of its members.
 //!
 //! A task of its own talks to the network, so that the actor never waits for it. What it has put out it takes back
 //! when the room is left: others list the room no more.
@@ -9,8 +9,8 @@ use majlis_protocol::{
     announcement::Announcement,
     limits,
     link::Address,
-    log::Log,
-    person::PersonKey,
+    log::{Action, Log},
+    person::{Person, PersonKey},
     room::Visibility,
     signed::{Malformed, Signed, Verified},
     text::Text,
@@ -69,7 +69,7 @@ impl Announcing {
         }
     }
 
-    /// Announces a public room as its host, if there is news or the last announcement is getting old.
+    /// Announces a public room as its chair, if there is news or the last announcement is getting old.
     ///
     /// # Errors
     /// [`Malformed`] when the announcement breaks a limit.
@@ -80,8 +80,12 @@ impl Announcing {
         addresses: Vec<Address>,
         key: &PersonKey,
     ) -> Result<(), Malformed> {
-        let genesis = log.genesis();
-        if genesis.visibility != Visibility::Public || key.person() != genesis.host {
+        let (genesis, state, me) = (log.genesis(), log.state(), key.person());
+        if state.chair() != me {
+            // Whoever has the chair announces it now.
+            self.last = None;
+        }
+        if genesis.visibility != Visibility::Public || state.chair() != me {
             return Ok(());
         }
         let title = log.state().title().clone();
@@ -95,12 +99,17 @@ impl Announcing {
             return Ok(());
         }
         self.issued = clock::unix_seconds();
+        let live = Announcement::live(genesis, self.issued);
+        let live = match grant_of(log, me) {
+            Some(grant) => live.by_co_host(me, &grant),
+            None => live,
+        };
         let announcement = Announcement {
             title: claim.title.clone(),
             head: claim.head,
             listeners: claim.listeners,
             addresses: claim.addresses.clone(),
-            ..Announcement::live(genesis, self.issued)
+            ..live
         };
         let announcement = Verified::sign(announcement, key)?;
         self.announcements
@@ -109,7 +118,8 @@ impl Announcing {
         Ok(())
     }
 
-    /// Announces that the room is to be listed no more, if it was announced from here.
+    /// Announces that the room is to be listed no more, if it was announced from here, by its host, and nobody else has
+    /// the chair now.
     ///
     /// # Errors
     /// [`Malformed`] when the announcement breaks a limit.
@@ -117,6 +127,10 @@ impl Announcing {
         let Some((claim, _)) = self.last.take() else {
             return Ok(());
         };
+        let (host, me) = (log.state().host(), key.person());
+        if host != me || log.state().chair() != me {
+            return Ok(());
+        }
         // Newer than what was said before, whichever way the clock was set meanwhile.
         let head = log.head().sequence.max(claim.head);
         let end = Announcement::end(log.genesis(), head, clock::unix_seconds().max(self.issued));
@@ -132,6 +146,12 @@ impl Announcing {
             tracing::debug!("the network did not take the announcement back in time");
         }
     }
+}
+
+/// The action by which the host made a person a co-host; none for the host.
+fn grant_of(log: &Log, person: Person) -> Option<Signed<Action>> {
+    let office = log.state().officers().get(&person)?;
+    log.entry(office.since)?.signed_action().ok()
 }
 
 /// Whether a claim is worth a new announcement.

@@ -30,7 +30,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 pub use majlis_protocol::member::Command as RoomAction;
 
 pub(crate) use self::{
-    actor::{Arrival, Setup, start},
+    actor::{Arrival, Entry, Setup, start},
     links::Control,
 };
 pub use self::{
@@ -103,6 +103,11 @@ pub enum RoomError {
         /// What is wrong with it.
         reason: String,
     },
+    /// This home holds no such room of its own.
+    #[error(
+        "this home has opened no room of that id: only its host opens a room again, with the home it was opened in"
+    )]
+    NotOurs,
     /// Nobody of the room was reached. A retry may help, or a newer link.
     #[error("nobody in the room could be reached{why}; ask the host for a fresh link")]
     Unreachable {

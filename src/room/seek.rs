@@ -112,14 +112,15 @@ pub(super) async fn find(
         .map(|listing| listing.announcement().addresses.clone())
         .unwrap_or_default();
     let known: Vec<Address> = link.via.iter().chain(&announced).cloned().collect();
+    let local = network.local_peer();
     let mut leads = leads_of_addresses(&known);
+    leads.retain(|lead| lead.peer != local);
     let names_someone = !leads.is_empty();
     leads.retain(|lead| !refusers.contains(&lead.peer));
     let mut round = Round::default();
     let mut found = round.call(&network, stream::iter(leads)).await;
     if found.is_none() {
         let providers = network.providers(link.room.key()).await;
-        let local = network.local_peer();
         let leads = stream::unfold(providers, |mut providers| async move {
             let (peer, addresses) = providers.recv().await?;
             Some((Lead { peer, addresses }, providers))

@@ -3,6 +3,7 @@
 //! An [`Action`] is the signed structure with a numbered kind and an opaque body; an [`Act`] is what the body means.
 //! Kinds of later versions stay readable as [`Act::Unknown`]; whether they may be passed over is bit 15 of the kind.
 
+use alloc::vec::Vec;
 use core::fmt;
 
 use bytes::Bytes;
@@ -49,6 +50,12 @@ pub mod kind {
     pub const BAN: u16 = 0x800c;
     /// Lets them in again.
     pub const UNBAN: u16 = 0x800d;
+    /// Says in which order co-hosts take the chair when it is silent.
+    pub const LINE: u16 = 0x8030;
+    /// Opens a term: its author is the chair from this entry.
+    pub const CHAIR: u16 = 0x8031;
+    /// Takes over an act of moderation from a history that was given up.
+    pub const CARRIED: u16 = 0x8032;
 }
 
 /// A place in a log: the newest entry, and thereby all before it.
@@ -166,6 +173,20 @@ pub enum Act {
         /// Why; may be empty.
         reason: Text,
     },
+    /// Who takes the chair when it is silent, in this order: at most [`limits::OFFICERS`] people, of whom those count
+    /// who are co-hosts then. Without one, co-hosts do in the order in which they were made.
+    Line {
+        /// Whom, the first one first.
+        people: Vec<Person>,
+    },
+    /// The author takes the chair, and opens a term.
+    Chair,
+    /// The chair takes over what a moderator did in a history that was given up: a mute, a kick, a ban, or an office
+    /// taken back. Its author answers for it, not the chair.
+    Carried {
+        /// The `signed Action`, whole.
+        action: Bytes,
+    },
     /// A kind that this version does not know. Show it; stop at it if it is critical.
     Unknown {
         /// Its number.
@@ -272,13 +293,7 @@ impl Act {
             kind::MOVE => Self::Move {
                 subject: field(body, "move")?,
             },
-            kind::END if body.is_empty() => Self::End,
-            kind::END => {
-                return Err(Malformed::LeftOver {
-                    what: "end",
-                    count: body.len(),
-                });
-            }
+            kind::END => empty(body, "end").map(|()| Self::End)?,
             kind::GRANT => {
                 let (subject, role): (Person, u8) = field(body, "grant")?;
                 let role = granted(role).ok_or(Malformed::Invalid {
@@ -304,6 +319,18 @@ impl Act {
                     reason,
                 }
             }
+            kind::LINE => {
+                let people: Vec<Person> = field(body, "line")?;
+                if people.len() > limits::OFFICERS {
+                    return Err(Malformed::TooMany {
+                        what: "people in the line",
+                        max: limits::OFFICERS,
+                    });
+                }
+                Self::Line { people }
+            }
+            kind::CHAIR => empty(body, "chair").map(|()| Self::Chair)?,
+            kind::CARRIED => Self::Carried { action: body.clone() },
             kind => Self::Unknown {
                 kind,
                 body: body.clone(),
@@ -329,7 +356,9 @@ impl Act {
             Self::Title { title } => signed::encode(title),
             Self::Invite { subject } | Self::Move { subject } => signed::encode(subject),
             Self::Accept { invite } | Self::Decline { invite } => signed::encode(invite),
-            Self::End => Bytes::new(),
+            Self::End | Self::Chair => Bytes::new(),
+            Self::Line { people } => signed::encode(people),
+            Self::Carried { action } => action.clone(),
             Self::Grant { subject, role } => signed::encode(&(subject, number(*role))),
             Self::Revoke { subject, reason }
             | Self::Mute { subject, reason }
@@ -362,6 +391,9 @@ impl Act {
             Self::Kick { .. } => kind::KICK,
             Self::Ban { .. } => kind::BAN,
             Self::Unban { .. } => kind::UNBAN,
+            Self::Line { .. } => kind::LINE,
+            Self::Chair => kind::CHAIR,
+            Self::Carried { .. } => kind::CARRIED,
             Self::Unknown { kind, .. } => *kind,
         }
     }
@@ -383,6 +415,9 @@ impl Act {
             Self::Kick { .. } => "kick",
             Self::Ban { .. } => "ban",
             Self::Unban { .. } => "unban",
+            Self::Line { .. } => "line",
+            Self::Chair => "chair",
+            Self::Carried { .. } => "carried",
             Self::Unknown { .. } => "unknown",
         }
     }
@@ -401,8 +436,22 @@ impl Act {
             | Self::Ban { subject, .. }
             | Self::Unban { subject, .. } => Some(*subject),
             Self::Accept { .. } | Self::Decline { .. } => Some(author),
-            Self::Title { .. } | Self::End | Self::Unknown { .. } => None,
+            Self::Title { .. }
+            | Self::End
+            | Self::Line { .. }
+            | Self::Chair
+            | Self::Carried { .. }
+            | Self::Unknown { .. } => None,
         }
+    }
+
+    /// Whether it takes something from a person: what a history that wins takes over from one that is given up.
+    #[must_use]
+    pub fn restricts(&self) -> bool {
+        matches!(
+            self,
+            Self::Mute { .. } | Self::Kick { .. } | Self::Ban { .. } | Self::Revoke { .. }
+        )
     }
 
     /// The role that it gives.
@@ -454,6 +503,17 @@ fn number(role: Role) -> u8 {
         Role::CoHost => 2,
         _ => 0,
     }
+}
+
+/// The body of a kind that has none.
+fn empty(body: &Bytes, what: &'static str) -> Result<(), Malformed> {
+    if body.is_empty() {
+        return Ok(());
+    }
+    Err(Malformed::LeftOver {
+        what,
+        count: body.len(),
+    })
 }
 
 /// A reason that fits its limit.

@@ -9,7 +9,7 @@ use alloc::{boxed::Box, vec::Vec};
 use crate::{
     limits,
     log::{
-        action::{Act, Action, ActionId, CRITICAL, Head},
+        action::{Act, Action, ActionId, CRITICAL, Head, kind},
         entry::Entry,
         permissions::Role,
         state::{ActionError, Change, State},
@@ -32,8 +32,6 @@ pub struct Log {
     /// The hash of each entry.
     hashes: Vec<[u8; 32]>,
     state: State,
-    /// The term under which this log's own chair appends; never below that of the newest entry.
-    chairs_term: u32,
     /// Bytes of all entries as they travel.
     size: usize,
     /// The kind of the critical act at which this log stopped, because this program does not know it.
@@ -51,6 +49,8 @@ pub struct Applied {
     pub action: Verified<Action>,
     /// The id of that action, for the verdict to its author.
     pub id: ActionId,
+    /// Whether the chair carried it over from a history that was given up.
+    pub carried: bool,
     /// What its author was when it was done.
     pub author_role: Role,
     /// What the action does.
@@ -96,13 +96,22 @@ pub enum EntryError {
     /// The chair signed two entries with one sequence and one term: the chair is at fault, and this is the proof.
     #[error("the chair signed two entries with sequence {} and term {}", .0.ours.sequence, .0.ours.term)]
     Equivocation(Box<Equivocation>),
-    /// Its term or its clock is lower than that of the entry before it: its chair is at fault.
-    #[error("the {what} of entry {sequence} is lower than that of the entry before it")]
+    /// Its clock is lower than that of the entry before it: its chair is at fault.
+    #[error("the clock of entry {sequence} is lower than that of the entry before it")]
     Fell {
-        /// `term` or `clock`.
-        what: &'static str,
         /// The sequence that came.
         sequence: u32,
+    },
+    /// Its term is not the one it must have: the present one, or the next for whoever takes the chair. Its chair is at
+    /// fault.
+    #[error("entry {sequence} has term {term}, where {right} is right")]
+    Term {
+        /// The sequence that came.
+        sequence: u32,
+        /// Its term.
+        term: u32,
+        /// The right one.
+        right: u32,
     },
     /// Somebody else than the chair wrote it: forged, or from a chair of a time that this log has not seen.
     #[error("the entry was not written by the chair")]
@@ -124,11 +133,24 @@ pub enum EntryError {
 
 /// An action that passed the checks that need no signature.
 struct Candidate {
+    /// As it stands in the entry.
     signed: Signed<Action>,
-    action: Action,
-    id: ActionId,
-    act: Act,
+    /// Who asked for the entry: whoever carries, or the author itself.
+    asks: Person,
+    deed: Deed,
 }
+
+/// What an entry does: its action, or the one that it carries.
+pub(super) struct Deed {
+    pub(super) action: Action,
+    pub(super) id: ActionId,
+    pub(super) act: Act,
+    /// The action whose author answers for it, when another one stands in the entry.
+    pub(super) carried: Option<Signed<Action>>,
+}
+
+/// An entry that passed every check, with its hash and its action.
+type Checked = (Verified<Entry>, [u8; 32], Candidate, Verified<Action>);
 
 impl Log {
     /// A log that holds only its genesis.
@@ -140,7 +162,6 @@ impl Log {
             genesis,
             entries: Vec::new(),
             hashes: Vec::new(),
-            chairs_term: 0,
             size: 0,
             stopped_at: None,
         }
@@ -176,11 +197,10 @@ impl Log {
         &self.state
     }
 
-    /// The term under which the chair writes and sends beacons: that of the newest entry, or a higher one that
-    /// [`Log::open_term`] opened here.
+    /// The term under which the chair writes and sends beacons.
     #[must_use]
     pub fn term(&self) -> u32 {
-        self.chairs_term.max(self.state.term())
+        self.state.term()
     }
 
     /// The kind of the critical act at which the log stopped, if it did: an update of the program is needed.
@@ -226,32 +246,28 @@ impl Log {
             return Err(EntryError::WrongRoom);
         }
         if let Some(at) = index(entry.sequence).filter(|at| *at < self.entries.len()) {
-            return self.handle_known(at, &entry, signed).map(|()| None);
+            return self.handle_known(at, signed).map(|()| None);
         }
-        self.check_place(&entry, &signed)?;
-        let candidate = self.examine(entry.signed_action()?, entry.clock)?;
-        let hash = Entry::hash(&signed);
-        match self.check_act(&candidate, entry.clock) {
-            // Only a program that knows a kind can judge it, and the chair that wrote it down did.
-            Ok(()) | Err(ActionError::Unsupported { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-        self.check_entry(&candidate.act, &hash, size(&signed))?;
-        let entry = verify_entry(signed)?;
-        let action = verify_action(candidate.signed)?;
-        if let Act::Unknown { kind, .. } = candidate.act
+        let (entry, hash, candidate, action) = self.check_next(&entry, signed)?;
+        if let Act::Unknown { kind, .. } = candidate.deed.act
             && kind & CRITICAL != 0
         {
             self.stopped_at = Some(kind);
             return Err(EntryError::UpdateNeeded { kind });
         }
-        Ok(Some(self.commit(
-            entry,
-            hash,
-            action,
-            candidate.id,
-            candidate.act,
-        )))
+        Ok(Some(self.commit(entry, hash, action, candidate.deed)))
+    }
+
+    /// Whether an entry could be taken next, without taking it.
+    ///
+    /// # Errors
+    /// [`EntryError`] names the rule that it breaks.
+    pub fn check_entry(&self, signed: &Signed<Entry>) -> Result<(), EntryError> {
+        let entry = signed.peek()?;
+        if entry.room != self.room {
+            return Err(EntryError::WrongRoom);
+        }
+        self.check_next(&entry, signed.clone()).map(drop)
     }
 
     /// Appends an action as the chair of this log, at `clock_ms` of the room clock (or at the clock of the newest
@@ -268,44 +284,93 @@ impl Log {
         if let Some(kind) = self.stopped_at {
             return Err(ActionError::Unsupported { kind });
         }
-        if chair.person() != self.state.chair() {
-            return Err(ActionError::NotTheChair);
-        }
         let clock = clock_ms.max(self.state.clock());
         let candidate = self.examine(action, clock)?;
+        let takes_the_chair = candidate.deed.act == Act::Chair;
+        let (writer, term) = if takes_the_chair {
+            (candidate.asks, self.term().saturating_add(1))
+        } else {
+            (self.state.chair(), self.term())
+        };
+        if chair.person() != writer || (!takes_the_chair && !self.state.has_chair()) {
+            return Err(ActionError::NotTheChair);
+        }
         self.check_act(&candidate, clock)?;
-        let action = verify_action(candidate.signed.clone())?;
+        let action = verify_actions(&candidate)?;
         let entry = Entry::new(
             self.room,
             self.head(),
-            self.term(),
+            term,
             chair.person(),
             clock,
             &candidate.signed,
         );
         let entry = Verified::sign(entry, chair)?;
         let hash = Entry::hash(entry.signed());
-        self.check_entry(&candidate.act, &hash, size(entry.signed()))?;
-        Ok(self.commit(entry, hash, action, candidate.id, candidate.act))
+        self.check_bounds(&candidate.deed.act, &hash, size(entry.signed()))?;
+        Ok(self.commit(entry, hash, action, candidate.deed))
     }
 
-    /// Opens a term: what the chair appends from now on bears it. A chair that starts anew opens one above every
-    /// term that it has heard of, so that its beacons are newer than those it sent before.
-    pub fn open_term(&mut self, term: u32) {
-        self.chairs_term = self.chairs_term.max(term);
+    /// Takes the chair: appends the entry that opens the next term. Whoever has the chair opens one too when it starts
+    /// anew, so that its beacons are newer than those it sent before.
+    ///
+    /// # Errors
+    /// [`ActionError`] when this person does not stand in the line of succession, or the room has ended.
+    pub fn claim(&mut self, claimant: &PersonKey, clock_ms: u64) -> Result<Applied, ActionError> {
+        let clock = clock_ms.max(self.state.clock());
+        let action = Action::new(self.room, claimant.person(), self.head(), clock, &Act::Chair);
+        let action = Verified::sign(action, claimant)?;
+        self.append(action.signed().clone(), claimant, clock)
+    }
+
+    /// Takes an act of moderation over from a history that was given up, as the chair of this log.
+    ///
+    /// # Errors
+    /// [`ActionError`] says why it is not taken over.
+    pub fn carry(
+        &mut self,
+        action: &Signed<Action>,
+        chair: &PersonKey,
+        clock_ms: u64,
+    ) -> Result<Applied, ActionError> {
+        let clock = clock_ms.max(self.state.clock());
+        let carried = Act::Carried {
+            action: action.to_bytes(),
+        };
+        let outer = Action::new(self.room, chair.person(), self.head(), clock, &carried);
+        let outer = Verified::sign(outer, chair)?;
+        self.append(outer.signed().clone(), chair, clock)
+    }
+
+    /// The hash of each entry, in order.
+    pub(super) fn hashes(&self) -> &[[u8; 32]] {
+        &self.hashes
+    }
+
+    /// Applies an entry that this history has applied before.
+    pub(super) fn replay(&mut self, entry: &Verified<Entry>) {
+        let signed = entry.signed_action().map_err(ActionError::from);
+        let deed = signed.and_then(|signed| Deed::of(&signed));
+        let Deed { action, id, act, .. } = deed.expect("a log took it, and so its action decodes");
+        let hash = Entry::hash(entry.signed());
+        self.state.apply(entry, hash, id, &action, &act);
+        self.push(entry.clone(), hash);
+    }
+
+    fn push(&mut self, entry: Verified<Entry>, hash: [u8; 32]) {
+        self.size += size(entry.signed());
+        self.entries.push(entry);
+        self.hashes.push(hash);
     }
 
     /// Compares an entry with the one that is here at its place.
-    fn handle_known(&self, at: usize, entry: &Entry, signed: Signed<Entry>) -> Result<(), EntryError> {
+    fn handle_known(&self, at: usize, signed: Signed<Entry>) -> Result<(), EntryError> {
         let ours = &self.entries[at];
         if Entry::hash(&signed) == self.hashes[at] {
             return Ok(());
         }
-        if entry.chair != ours.chair {
-            return Err(EntryError::NotTheChair);
-        }
         let theirs = verify_entry(signed)?;
-        if theirs.term == ours.term {
+        if (theirs.term, theirs.chair) == (ours.term, ours.chair) {
             Err(EntryError::Equivocation(Box::new(Equivocation {
                 ours: ours.clone(),
                 theirs,
@@ -317,6 +382,22 @@ impl Log {
         }
     }
 
+    /// Every check of the entry that comes next: its place, its act, and the signatures at last.
+    fn check_next(&self, entry: &Entry, signed: Signed<Entry>) -> Result<Checked, EntryError> {
+        self.check_place(entry, &signed)?;
+        let candidate = self.examine(entry.signed_action()?, entry.clock)?;
+        let hash = Entry::hash(&signed);
+        match self.check_act(&candidate, entry.clock) {
+            // Only a program that knows a kind can judge it, and the chair that wrote it down did.
+            Ok(()) | Err(ActionError::Unsupported { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.check_bounds(&candidate.deed.act, &hash, size(&signed))?;
+        let entry = verify_entry(signed)?;
+        let action = verify_actions(&candidate)?;
+        Ok((entry, hash, candidate, action))
+    }
+
     /// Whether an entry is the next of this chain, by everything but its action.
     fn check_place(&self, entry: &Entry, signed: &Signed<Entry>) -> Result<(), EntryError> {
         let (head, sequence) = (self.head(), entry.sequence);
@@ -326,24 +407,29 @@ impl Log {
                 sequence,
             });
         }
-        if entry.chair != self.state.chair() {
-            return Err(EntryError::NotTheChair);
-        }
         if entry.previous != head.hash {
             verify_entry(signed.clone())?;
             return Err(EntryError::Fork { sequence });
         }
-        if entry.term < self.state.term() {
-            return Err(EntryError::Fell {
-                what: "term",
+        let action = entry.signed_action()?.peek().map_err(ActionError::from)?;
+        let (writer, right) = if action.kind == kind::CHAIR {
+            (action.author, self.term().saturating_add(1))
+        } else {
+            (self.state.chair(), self.term())
+        };
+        if entry.chair != writer || (action.kind != kind::CHAIR && !self.state.has_chair()) {
+            return Err(EntryError::NotTheChair);
+        }
+        if entry.term != right {
+            let term = entry.term;
+            return Err(EntryError::Term {
                 sequence,
+                term,
+                right,
             });
         }
         if entry.clock < self.state.clock() {
-            return Err(EntryError::Fell {
-                what: "clock",
-                sequence,
-            });
+            return Err(EntryError::Fell { sequence });
         }
         Ok(())
     }
@@ -354,22 +440,32 @@ impl Log {
         if action.room != self.room {
             return Err(ActionError::WrongRoom);
         }
-        let id = ActionId::of(&signed);
-        self.state.check_freshness(id, &action, clock_ms)?;
-        let act = action.act()?;
-        Ok(Candidate {
-            signed,
-            action,
-            id,
-            act,
-        })
+        self.state
+            .check_freshness(ActionId::of(&signed), &action, clock_ms)?;
+        let asks = action.author;
+        let deed = Deed::of(&signed)?;
+        if deed.carried.is_some() {
+            if deed.action.room != self.room {
+                return Err(ActionError::WrongRoom);
+            }
+            self.state.check_carried(deed.id, &deed.action, clock_ms)?;
+        }
+        Ok(Candidate { signed, asks, deed })
     }
 
     /// Whether the room lets its author do this now.
     fn check_act(&self, candidate: &Candidate, clock_ms: u64) -> Result<(), ActionError> {
-        let act = &candidate.act;
+        let Deed {
+            act, action, carried, ..
+        } = &candidate.deed;
+        if let Some(carried) = carried {
+            let action = carried.to_bytes();
+            self.state
+                .check(candidate.asks, &Act::Carried { action }, clock_ms)
+                .map_err(ActionError::Refused)?;
+        }
         self.state
-            .check(candidate.action.author, act, clock_ms)
+            .check(action.author, act, clock_ms)
             .map_err(|reason| match act {
                 Act::Unknown { kind, .. } if reason == Reason::Unsupported => {
                     ActionError::Unsupported { kind: *kind }
@@ -379,7 +475,7 @@ impl Log {
     }
 
     /// Whether the act may stand in an entry of this hash and size.
-    fn check_entry(&self, act: &Act, hash: &[u8; 32], size: usize) -> Result<(), ActionError> {
+    fn check_bounds(&self, act: &Act, hash: &[u8; 32], size: usize) -> Result<(), ActionError> {
         self.state.check_tag(act, hash).map_err(ActionError::Refused)?;
         if self.size.saturating_add(size) > limits::LOG && *act != Act::End {
             return Err(ActionError::Refused(Reason::Full));
@@ -392,19 +488,18 @@ impl Log {
         entry: Verified<Entry>,
         hash: [u8; 32],
         action: Verified<Action>,
-        id: ActionId,
-        act: Act,
+        deed: Deed,
     ) -> Applied {
+        let Deed { id, act, carried, .. } = deed;
         let author_role = self.state.role(action.author);
         let changes = self.state.apply(&entry, hash, id, &action, &act);
-        self.size += size(entry.signed());
-        self.entries.push(entry.clone());
-        self.hashes.push(hash);
+        self.push(entry.clone(), hash);
         Applied {
             entry,
             hash,
             action,
             id,
+            carried: carried.is_some(),
             author_role,
             act,
             changes,
@@ -426,6 +521,34 @@ impl Applied {
     }
 }
 
+impl Deed {
+    /// What an action that stands in an entry does.
+    pub(super) fn of(signed: &Signed<Action>) -> Result<Self, ActionError> {
+        let action = signed.peek()?;
+        let act = action.act()?;
+        let Act::Carried { action: inner } = &act else {
+            return Ok(Self {
+                id: ActionId::of(signed),
+                action,
+                act,
+                carried: None,
+            });
+        };
+        let inner = Signed::from_bytes(inner)?;
+        let action: Action = inner.peek()?;
+        let act = action.act()?;
+        if !act.restricts() {
+            return Err(ActionError::Refused(Reason::NotAllowed));
+        }
+        Ok(Self {
+            id: ActionId::of(&inner),
+            action,
+            act,
+            carried: Some(inner),
+        })
+    }
+}
+
 /// Where an entry stands in the list; `None` for the genesis.
 fn index(sequence: u32) -> Option<usize> {
     sequence.checked_sub(1).map(|at| at as usize)
@@ -441,6 +564,15 @@ fn verify_entry(signed: Signed<Entry>) -> Result<Verified<Entry>, EntryError> {
         StatementError::Malformed(malformed) => malformed.into(),
         StatementError::Signature(_) => EntryError::Signature,
     })
+}
+
+/// Checks the signatures of an action and of what it carries; the action whose author answers for it.
+fn verify_actions(candidate: &Candidate) -> Result<Verified<Action>, ActionError> {
+    let action = verify_action(candidate.signed.clone())?;
+    match &candidate.deed.carried {
+        Some(carried) => verify_action(carried.clone()),
+        None => Ok(action),
+    }
 }
 
 fn verify_action(signed: Signed<Action>) -> Result<Verified<Action>, ActionError> {

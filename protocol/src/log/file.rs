@@ -154,6 +154,8 @@ pub struct Line {
     pub lasts_ms: Option<u64>,
     /// Why, where the author said so.
     pub reason: Option<Text>,
+    /// Whether the chair took it over from a history that the room gave up.
+    pub carried: bool,
 }
 
 /// The first record of a file that is not valid.
@@ -285,6 +287,7 @@ impl Line {
             granted: applied.act.granted(),
             lasts_ms: applied.act.lasts_ms(),
             reason: applied.act.reason().cloned(),
+            carried: applied.carried,
         }
     }
 }
@@ -298,6 +301,9 @@ impl fmt::Display for Line {
             "{:>5}  {hours:02}:{minutes:02}:{seconds:02}  {} ({}) ",
             self.sequence, self.author, self.author_role
         )?;
+        if self.carried {
+            f.write_str("(carried over) ")?;
+        }
         match self.action {
             "unknown" => write!(f, "unknown action {:#06x}", self.kind)?,
             name => f.write_str(name)?,

@@ -6,6 +6,7 @@
 
 mod action;
 mod beacon;
+mod branch;
 mod chain;
 mod entry;
 mod file;
@@ -16,6 +17,7 @@ mod state;
 pub use self::{
     action::{Act, Action, ActionId, CRITICAL, Head, kind},
     beacon::{Beacon, BeaconError, NewestBeacon, RoomClock},
+    branch::{Branch, BranchError, deed},
     chain::{Applied, EntryError, Equivocation, Log},
     entry::Entry,
     file::{Broken, BrokenReason, Line, RecordError, Records, Report, record, records, verify},

@@ -100,6 +100,11 @@ pub const RULES: &[Rule] = &[
     rule(kind::UNBAN, Role::Host, Whom::Below),
     rule(kind::UNBAN, Role::CoHost, Whom::Below),
     rule(kind::UNBAN, Role::Moderator, Whom::Below),
+    rule(kind::LINE, Role::Host, Whom::Room),
+    rule(kind::CHAIR, Role::Host, Whom::Room),
+    rule(kind::CHAIR, Role::CoHost, Whom::Room),
+    rule(kind::CARRIED, Role::Host, Whom::Room),
+    rule(kind::CARRIED, Role::CoHost, Whom::Room),
 ];
 
 /// Asks the table.
@@ -199,7 +204,9 @@ mod tests {
         const SELF_AND_BELOW_CO_HOST: &[Target] =
             &[Oneself, Other(Listener), Other(Speaker), Other(Moderator)];
         match (kind, by) {
-            (kind::TITLE, CoHost | Host) | (kind::END, Host) => ROOM,
+            (kind::TITLE | kind::CHAIR | kind::CARRIED, CoHost | Host) | (kind::END | kind::LINE, Host) => {
+                ROOM
+            }
             (kind::ACCEPT | kind::DECLINE, Listener | Moderator | CoHost) => SELF,
             (kind::MOVE, Speaker) | (kind::REVOKE, Moderator) => SELF,
             (kind::MOVE, Moderator) => SELF_AND_BELOW_MODERATOR,

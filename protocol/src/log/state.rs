@@ -100,6 +100,13 @@ pub enum Change {
         /// Who.
         person: Person,
     },
+    /// This person writes the log from now on.
+    Chair {
+        /// Who.
+        person: Person,
+        /// In which term.
+        term: u32,
+    },
     /// The room is over; every stay was revoked.
     Ended,
 }
@@ -166,6 +173,12 @@ pub struct State {
     tags: BTreeMap<Tag, Person>,
     /// Applied actions that have not expired yet, each with its expiry. Those that have are refused for that.
     applied: BTreeMap<ActionId, u64>,
+    /// Applied acts of moderation that could still be carried, each with its expiry.
+    carriable: BTreeMap<ActionId, u64>,
+    /// Who takes the chair in which order, where the host has said so.
+    line: Option<Vec<Person>>,
+    /// Everyone who ever had the chair.
+    chairs: BTreeSet<Person>,
 }
 
 impl ActionError {
@@ -214,6 +227,9 @@ impl State {
             exclusions: BTreeMap::new(),
             tags: BTreeMap::from([(tag, host)]),
             applied: BTreeMap::new(),
+            carriable: BTreeMap::new(),
+            line: None,
+            chairs: BTreeSet::from([host]),
         }
     }
 
@@ -227,6 +243,54 @@ impl State {
     #[must_use]
     pub fn chair(&self) -> Person {
         self.chair
+    }
+
+    /// Whether a person writes the log or ever did.
+    #[must_use]
+    pub fn was_chair(&self, person: Person) -> bool {
+        self.chairs.contains(&person)
+    }
+
+    /// The line of succession: the host, then the co-hosts in the order that the host has set, or else in that in which
+    /// they were made. Whoever stands nearer to its beginning ranks higher.
+    #[must_use]
+    pub fn line(&self) -> Vec<Person> {
+        let is_co_host = |person: &Person| {
+            let office = self.officers.get(person);
+            office.is_some_and(|office| office.role == Role::CoHost)
+        };
+        let successors: Vec<Person> = match &self.line {
+            Some(people) => people.iter().copied().filter(is_co_host).collect(),
+            None => {
+                let mut since: Vec<(u32, Person)> = self
+                    .officers
+                    .iter()
+                    .filter(|(_, office)| office.role == Role::CoHost)
+                    .map(|(person, office)| (office.since, *person))
+                    .collect();
+                since.sort_unstable();
+                since.into_iter().map(|(_, person)| person).collect()
+            }
+        };
+        let mut line = vec![self.host];
+        for person in successors {
+            if !line.contains(&person) {
+                line.push(person);
+            }
+        }
+        line
+    }
+
+    /// Where a person stands in the line of succession: 0 is the host; `None` for whoever may not take the chair.
+    #[must_use]
+    pub fn rank(&self, person: Person) -> Option<usize> {
+        self.line().iter().position(|other| *other == person)
+    }
+
+    /// Whether whoever has the chair may still write: not once it has lost its place in the line.
+    #[must_use]
+    pub fn has_chair(&self) -> bool {
+        self.rank(self.chair).is_some()
     }
 
     /// The term of the newest entry; 0 before the first.
@@ -340,6 +404,74 @@ impl State {
         self.check_room(act, clock_ms)
     }
 
+    /// What is different in another state of the room, for those who act upon it: when its history is followed instead.
+    #[must_use]
+    pub fn changes_to(&self, new: &Self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        let people: BTreeSet<Person> = [self, new]
+            .into_iter()
+            .flat_map(|state| {
+                let listed = state.officers.keys().chain(state.mutes.keys());
+                listed.chain(state.stage.keys()).chain(state.invited.keys())
+            })
+            .copied()
+            .collect();
+        for person in &people {
+            self.changes_of(*person, new, &mut changes);
+        }
+        if self.title != new.title {
+            changes.push(Change::Title);
+        }
+        if (self.chair, self.term) != (new.chair, new.term) {
+            let (person, term) = (new.chair, new.term);
+            changes.push(Change::Chair { person, term });
+        }
+        let is_new = |person: &&Person| !self.exclusions.contains_key(*person);
+        let expelled = new.exclusions.keys().filter(is_new);
+        changes.extend(expelled.map(|person| Change::Expelled { person: *person }));
+        if new.ended && !self.ended {
+            changes.push(Change::Ended);
+        }
+        changes
+    }
+
+    /// The same for one person.
+    fn changes_of(&self, person: Person, new: &Self, changes: &mut Vec<Change>) {
+        let role = new.role(person);
+        if self.role(person) != role {
+            changes.push(Change::Role { person, role });
+        }
+        let (old_stay, stay) = (self.stage.get(&person), new.stage.get(&person));
+        let moved = old_stay.map(|stay| stay.tag) != stay.map(|stay| stay.tag);
+        if let Some(tag) = old_stay.map(|stay| stay.tag).filter(|_| moved) {
+            changes.push(Change::Revoked { person, tag });
+        }
+        if let Some(tag) = stay.map(|stay| stay.tag).filter(|_| moved) {
+            changes.push(Change::Granted { person, tag });
+        }
+        match (self.mutes.contains_key(&person), new.mutes.contains_key(&person)) {
+            (false, true) => changes.extend(new.muted(person)),
+            (true, false) => {
+                let stay = stay.copied();
+                changes.push(Change::Unmuted { person, stay });
+            }
+            (true, true) if moved => changes.extend(new.muted(person)),
+            (false, false) if !moved && old_stay != stay => {
+                let stay = stay.copied();
+                changes.push(Change::Unmuted { person, stay });
+            }
+            _ => {}
+        }
+        match (self.invited.get(&person), new.invited.get(&person)) {
+            (old, Some(invite)) if old != Some(invite) => changes.push(Change::Invited {
+                person,
+                invite: *invite,
+            }),
+            (Some(_), None) if stay.is_none() => changes.push(Change::Uninvited { person }),
+            _ => {}
+        }
+    }
+
     /// Whether an action's time is right and it is not a repetition, for an entry at `clock_ms`.
     pub(super) fn check_freshness(
         &self,
@@ -357,6 +489,28 @@ impl State {
             return Err(ActionError::ExpiresTooLate { ahead_ms });
         }
         if self.applied.contains_key(&id) {
+            Err(ActionError::Replayed)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The same for an action that is carried, which may have expired meanwhile.
+    pub(super) fn check_carried(
+        &self,
+        id: ActionId,
+        action: &Action,
+        clock_ms: u64,
+    ) -> Result<(), ActionError> {
+        let late_ms = clock_ms.saturating_sub(action.expires);
+        if late_ms > limits::CARRIED_MS {
+            return Err(ActionError::Expired { late_ms });
+        }
+        let ahead_ms = action.expires.saturating_sub(clock_ms);
+        if ahead_ms > EXPIRY_AHEAD_MS {
+            return Err(ActionError::ExpiresTooLate { ahead_ms });
+        }
+        if self.carriable.contains_key(&id) {
             Err(ActionError::Replayed)
         } else {
             Ok(())
@@ -382,6 +536,11 @@ impl State {
         self.term = entry.term;
         self.applied.retain(|_, expires| *expires >= entry.clock);
         self.applied.insert(id, action.expires);
+        let is_carriable = |expires: u64| expires.saturating_add(limits::CARRIED_MS) >= entry.clock;
+        self.carriable.retain(|_, expires| is_carriable(*expires));
+        if act.restricts() {
+            self.carriable.insert(id, action.expires);
+        }
         self.exclusions
             .retain(|_, exclusion| exclusion.holds_at(entry.clock));
         let subject = act.subject(action.author);
@@ -464,7 +623,20 @@ impl State {
                 self.exclusions.remove(subject);
                 Vec::new()
             }
-            Act::Unknown { .. } => Vec::new(),
+            Act::Line { people } => {
+                self.line = Some(people.clone());
+                Vec::new()
+            }
+            Act::Chair => {
+                self.chair = author;
+                self.chairs.insert(author);
+                vec![Change::Chair {
+                    person: author,
+                    term: self.term,
+                }]
+            }
+            // What is carried is applied as what it is.
+            Act::Carried { .. } | Act::Unknown { .. } => Vec::new(),
         }
     }
 
@@ -501,7 +673,9 @@ impl State {
             Act::Unmute { subject, .. } => self.mutes.contains_key(subject),
             Act::Kick { subject, .. } => !is_out(subject),
             Act::Unban { subject, .. } => is_out(subject),
-            Act::Title { .. } | Act::End | Act::Ban { .. } | Act::Unknown { .. } => true,
+            Act::Chair => self.rank(author).is_some(),
+            Act::Carried { .. } => author == self.chair,
+            Act::Title { .. } | Act::End | Act::Ban { .. } | Act::Line { .. } | Act::Unknown { .. } => true,
         };
         if fits { Ok(()) } else { Err(Reason::NoSuchSubject) }
     }

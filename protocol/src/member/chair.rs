@@ -9,6 +9,7 @@ use crate::{
     person::Peer,
     reason::Reason,
     signed::{Signed, Verified},
+    tree::Place,
     wire::message::{Message, Outcome, Refusal, Verdict},
 };
 
@@ -41,10 +42,16 @@ impl Member {
         self.chairing.due.is_some()
     }
 
-    /// Takes the chair: from now on this member appends entries and sends beacons.
+    /// Has the chair: from now on this member appends entries and sends beacons.
     pub(super) fn start_chairing(&mut self, now: Duration) {
         self.chairing.due = Some(now);
+        self.chairing.number = 0;
         self.beacon_if_due(now);
+    }
+
+    /// Has it no more; whether it had.
+    pub(super) fn stop_chairing(&mut self) -> bool {
+        self.chairing.due.take().is_some()
     }
 
     pub(super) fn handle_request(&mut self, link: Neighbour, action: Signed<Action>, now: Duration) {
@@ -72,13 +79,20 @@ impl Member {
             .append(action, &self.config.key, clock)
             .map_err(|error| refusal(error.reason(), &error.to_string()))?;
         let sequence = applied.entry.sequence;
+        self.handle_own(applied, now);
+        Ok(sequence)
+    }
+
+    /// Follows an entry that this member has appended, and tells the room of it.
+    pub(super) fn handle_own(&mut self, applied: Applied, now: Duration) {
         self.handle_applied(applied, now);
-        self.follow_exclusions(false, now);
         if !self.left {
+            self.follow_exclusions(false, now);
+        }
+        if !self.left && self.is_chair() {
             self.chairing.due = Some(now);
             self.beacon_if_due(now);
         }
-        Ok(sequence)
     }
 
     pub(super) fn beacon_if_due(&mut self, now: Duration) {
@@ -86,20 +100,37 @@ impl Member {
             return;
         }
         self.chairing.due = Some(now + BEACON_INTERVAL);
+        self.note_company(now);
         self.choose_fallback(now);
-        self.send_beacon(self.config.peer, now);
+        let root = self.place().root().unwrap_or(self.config.peer);
+        self.send_beacon(root, now);
         self.count_listeners();
     }
 
     /// Tells the room that its chair leaves and names nobody in its place.
     pub(super) fn say_farewell(&mut self, now: Duration) {
-        if self.chairing.due.take().is_some() {
+        if self.stop_chairing() {
             self.send_beacon(Beacon::NOBODY, now);
         }
     }
 
-    /// The heir stays as long as it is there: a new one makes every speaker feed someone else.
+    /// Who takes the root's part when it is gone. A chair that is not the root leaves it at whom the chair before has
+    /// named while that one is at the root, and else names itself, if it is at the root.
     fn choose_fallback(&mut self, now: Duration) {
+        if let Some(root) = self.place().root() {
+            let before = self.tree.roots().filter(|(was, _)| *was == root);
+            let named = before.and_then(|(_, fallback)| fallback);
+            let me = self.config.peer;
+            let kept = named.filter(|peer| *peer != me && self.tree.told_fallback() == Some(*peer));
+            let fits = self.place().depth() == 1 && self.tree.capacity() > 0;
+            self.chairing.fallback = kept.or(fits.then_some(me));
+            return self.tree.set_roots(root, self.chairing.fallback, now);
+        }
+        self.choose_heir(now);
+    }
+
+    /// The heir stays as long as it is there: a new one makes every speaker feed someone else.
+    fn choose_heir(&mut self, now: Duration) {
         let is_there = |heir: &Peer| {
             let mut children = self.tree.children();
             children.any(|child| self.tree.peer(child) == Some(*heir))
@@ -135,12 +166,15 @@ impl Member {
             .beacon
             .handle(signed.clone(), self.room, self.config.key.person());
         debug_assert!(heard.is_ok(), "our own beacon");
-        self.send_to_children(&Message::Beacon(signed));
+        self.pass_on(&Message::Beacon(signed), None);
     }
 
-    /// Counts the members of the tree who are not on the stage, as their reports say, and tells when it changed.
-    fn count_listeners(&mut self) {
-        let Some(log) = &self.log else { return };
+    /// As the root, counts the members of the tree who are not on the stage, as their reports say, and tells when it
+    /// changed.
+    pub(super) fn count_listeners(&mut self) {
+        let Some(log) = self.log.as_ref().filter(|_| *self.tree.place() == Place::Root) else {
+            return;
+        };
         let on_stage = u32::try_from(log.state().stage().len()).unwrap_or(u32::MAX);
         let listeners = self.tree.members().saturating_sub(on_stage);
         if listeners != self.listeners {

@@ -46,6 +46,8 @@ pub enum Command {
     Move(Person),
     /// End the room for everyone, for good. For hosts.
     End,
+    /// Say who takes the chair when it is silent, in this order; those who are co-hosts then. For hosts.
+    Line(Vec<Person>),
     /// Make someone a moderator or a co-host. Hosts make both, co-hosts make moderators.
     Grant {
         /// Whom.
@@ -124,12 +126,13 @@ impl Member {
     }
 
     pub(super) fn handle_verdict(&mut self, link: Neighbour, verdict: Verdict) {
-        // The chair is on the way to the root, and nobody else speaks for it.
-        if self.place().parent() != Some(link) || self.relay_verdict(&verdict) {
+        // The chair is where its beacons come from, and nobody else speaks for it.
+        if self.way_to_chair() != Some(link) || self.relay_verdict(&verdict) {
             return;
         }
         // An appended action is done once its entry is here, not before.
         if let Outcome::Refused(refusal) = verdict.outcome {
+            self.note_not_back(verdict.action, refusal.reason);
             self.finish_command(verdict.action, Err(refusal));
         }
     }
@@ -197,8 +200,8 @@ impl Member {
             }
             return Ok(());
         }
-        match self.place().parent() {
-            Some(parent) => self.send(parent, Message::Request(signed)),
+        match self.way_to_chair() {
+            Some(way) => self.send(way, Message::Request(signed)),
             None => {
                 let id = ActionId::of(&signed);
                 self.finish_command(
@@ -235,6 +238,10 @@ impl Member {
             Command::LeaveStage => Act::Move { subject: me },
             Command::Move(subject) => Act::Move { subject },
             Command::End => Act::End,
+            Command::Line(people) if people.len() > crate::limits::OFFICERS => {
+                return Err(refusal(Reason::TooMany, "a line has at most 64 people"));
+            }
+            Command::Line(people) => Act::Line { people },
             moderation => return act_of_moderation(moderation),
         })
     }

@@ -211,6 +211,7 @@ impl Member {
         let Some(gone) = self.links.remove(&link) else {
             return;
         };
+        self.branches.forget(link);
         if let Some(person) = gone.person() {
             self.source_of(person);
         }

@@ -119,6 +119,9 @@ pub enum Input {
 pub enum Output {
     /// Append this record to the room's log file and sync it, before anything that follows.
     Store(Bytes),
+    /// Put these records in the place of all that the room's log file holds, at once or not at all, and sync it, before
+    /// anything that follows: another history is followed now.
+    StoreAnew(Vec<Bytes>),
     /// Send a message.
     Send {
         /// On which link.
@@ -282,6 +285,19 @@ pub enum Event {
         granted: Option<Role>,
         /// How long a ban lasts, in milliseconds; none for one without an end, and for everything else.
         lasts_ms: Option<u64>,
+        /// Whether the chair took it over from a history that was given up.
+        carried: bool,
+    },
+    /// An entry was here and is no more, because another history is followed, and it did not come back.
+    Lost {
+        /// The action's name.
+        action: &'static str,
+        /// Who did it.
+        author: Person,
+        /// To whom.
+        subject: Option<Person>,
+        /// Why it did not come back.
+        reason: Reason,
     },
     /// A person has another role.
     Role {
@@ -361,6 +377,8 @@ pub enum Wake {
     Command,
     /// The chair has been silent for too long.
     Chair,
+    /// This member may take the chair.
+    Succession,
     /// The parent has not brought an entry that there is.
     Log,
 }

@@ -30,10 +30,11 @@ use crate::{
     room::{Genesis, RoomId},
     signed::{Malformed, Signed, Verified},
     text::Text,
-    tree::{self, Place, Tree},
+    tree::{self, Errand, Place, Tree},
     wire::message::{Alias, Candidate, Message, Refusal},
 };
 
+mod branching;
 mod budget;
 mod chair;
 mod command;
@@ -44,6 +45,7 @@ mod place;
 mod record;
 mod refusals;
 mod relaying;
+mod succession;
 #[cfg(test)]
 mod tests;
 mod withheld;
@@ -52,6 +54,7 @@ use budget::Conduct;
 pub use command::{Command, CommandId};
 pub use io::{Event, Input, Left, OnStage, Output, Route, Side, Wake};
 pub use place::CHAIR_LIMIT;
+pub use succession::{CHAIR_SILENCE, NEXT_IN_LINE, STEADY_FOR};
 
 /// How long an opened substream may stay without its `hello` or `welcome`. A peer that opens streams and says nothing
 /// holds one of a member's few links for this long.
@@ -117,6 +120,10 @@ pub struct Member {
     refusers: BTreeSet<Peer>,
     relayed: relaying::Relayed,
     chairing: chair::Chairing,
+    succession: succession::Succession,
+    branches: branching::Branches,
+    /// The link whose entry is being applied.
+    bringing: Option<Neighbour>,
     requests: BTreeMap<ActionId, command::Pending>,
     profiles: BTreeMap<Person, Verified<Profile>>,
     listeners: u32,
@@ -160,6 +167,21 @@ impl Member {
         Ok(member)
     }
 
+    /// The host of a room who opens it again, with the log of before. If members of it are still there, it joins them,
+    /// and takes the chair once it has been there for a while; else it is alone, and takes it at once.
+    ///
+    /// # Errors
+    /// [`Malformed`] when the nickname is too long or the room is another person's.
+    pub fn reopen(config: Config, log: Log, now: Duration) -> Result<Self, Malformed> {
+        if log.genesis().host != config.key.person() {
+            return Err(Malformed::Invalid { what: "the host" });
+        }
+        let room = log.room();
+        let mut member = Self::join(config, room, Some(log), now)?;
+        member.succession.reopen();
+        Ok(member)
+    }
+
     fn new(config: Config, room: RoomId, tree: Tree, now: Duration) -> Result<Self, Malformed> {
         let person = config.key.person();
         let certificate = Verified::sign(Certificate::new(person, config.peer, room), &config.key)?;
@@ -179,6 +201,9 @@ impl Member {
             refusers: BTreeSet::new(),
             relayed: relaying::Relayed::new(now),
             chairing: chair::Chairing::default(),
+            succession: succession::Succession::new(now),
+            branches: branching::Branches::default(),
+            bringing: None,
             requests: BTreeMap::new(),
             profiles: BTreeMap::new(),
             listeners: 0,
@@ -302,6 +327,14 @@ impl Member {
             Input::Malformed { link, error } => self.cut(link, error.reason(), &error.to_string(), now),
             Input::Forger { link } => self.cut(link, Reason::Malformed, "forged media packets", now),
             Input::SoundAhead => self.handle_sound_ahead(now),
+            Input::NobodyFound {
+                errand: Errand::Place,
+            }
+            | Input::NobodyLeft
+                if self.is_reopening() =>
+            {
+                self.open_alone(now);
+            }
             Input::NobodyFound { errand } => self.tree.handle_nobody_found(errand, now),
             Input::NobodyLeft => self.handle_nobody_left(now),
             Input::Parting { link, complaint } => self.tree.handle_complaint(link, complaint, now),
@@ -338,6 +371,8 @@ impl Member {
             command.map(|at| (at, Wake::Command)),
             self.chairless_due().map(|at| (at, Wake::Chair)),
             self.withheld.due().map(|at| (at, Wake::Log)),
+            self.succession_due().map(|at| (at, Wake::Succession)),
+            self.branches.due().map(|at| (at, Wake::Succession)),
         ]
         .into_iter()
         .flatten()
@@ -396,6 +431,11 @@ impl Member {
         self.tree.handle_timeout(now);
         self.expire_commands(now);
         self.leave_who_withholds(now);
+        self.succeed_if_due(now);
+        self.tell_lost(now);
+        if self.left {
+            return;
+        }
         self.beacon_if_due(now);
         self.leave_if_chairless(now);
     }
@@ -420,9 +460,12 @@ impl Member {
         may
     }
 
-    /// The person leaves: the chair says so to all, and a relay serves its children until they have moved.
+    /// The person leaves: the chair says so to all, and stays until another one has taken it; and a relay serves its
+    /// children until they have moved.
     fn handle_leaving(&mut self, now: Duration) {
-        self.say_farewell(now);
+        if self.hand_over(now) {
+            return;
+        }
         if !self.tree.leave(now) {
             self.leave(Left::Interrupted);
         }
@@ -480,6 +523,20 @@ impl Member {
             message: Box::new(message.clone()),
         });
         self.outputs.extend(sends);
+    }
+
+    /// Sends what the chair has said to those on the tree who do not have it from where it came: `None` says that it is
+    /// this member's own. It goes down; and up where it came from below, since the chair need not be the root.
+    fn pass_on(&mut self, message: &Message, from: Option<Neighbour>) {
+        let children: Vec<Neighbour> = self.tree.children().collect();
+        let parent = self.place().parent();
+        let is_from_below = from.is_none_or(|from| children.contains(&from));
+        let up = parent.filter(|_| is_from_below);
+        for to in children.into_iter().chain(up) {
+            if Some(to) != from {
+                self.send(to, message.clone());
+            }
+        }
     }
 
     fn route(&mut self, route: Route) {

@@ -94,11 +94,19 @@ impl Member {
         self.close(link, now);
     }
 
-    /// The chair has left and named nobody: without anyone else on the stage there is nothing to stay for.
-    pub(super) fn handle_farewell(&mut self, beacon: &Beacon) {
+    /// The chair has left: the next in the line takes it. Without one, and without anyone else on the stage, there is
+    /// nothing to stay for.
+    pub(super) fn handle_farewell(&mut self, beacon: &Beacon, now: Duration) {
+        if !beacon.is_farewell() {
+            return;
+        }
+        self.succession.note_vacant(now);
         let others = |person: &Person| *person != beacon.chair;
-        let stage = self.log.as_ref().map(|log| log.state().stage());
-        if beacon.is_farewell() && !stage.is_some_and(|stage| stage.keys().any(others)) {
+        let goes_on = self.log.as_ref().is_some_and(|log| {
+            let state = log.state();
+            state.line().iter().any(others) || state.stage().keys().any(others)
+        });
+        if !goes_on {
             self.leave(Left::Unreachable);
         }
     }
@@ -118,6 +126,7 @@ impl Member {
     pub(super) fn announce_joined(&mut self, confirmed: bool, now: Duration) {
         self.joined = true;
         self.chair_heard = now;
+        self.succession.note_joined(now);
         let (role, parent, depth) = (self.role(), self.parent(), self.place().depth());
         self.event(Event::Joined {
             role,

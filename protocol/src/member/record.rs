@@ -6,7 +6,7 @@ use core::time::Duration;
 use crate::{
     identity::Profile,
     limits,
-    log::{self, Applied, Beacon, Change, EntryError, Head, Log},
+    log::{self, Applied, Beacon, BeaconError, Change, Entry, EntryError, Head, Log},
     neighbour::Neighbour,
     person::Person,
     reason::Reason,
@@ -54,21 +54,35 @@ impl Member {
         self.route(Route::Head(head));
     }
 
-    /// Notes what a neighbour claims to have, and asks it for what is not here.
+    /// Notes what a neighbour claims to have, and asks it for what is not here: what follows our head, or its history
+    /// where it is another one.
     pub(super) fn want_entries(&mut self, link: Neighbour, theirs: Head, now: Duration) {
-        let ours = self.head().sequence;
-        if self.log.is_none() || self.is_chair() || theirs.sequence <= ours {
+        let Some(log) = &self.log else { return };
+        let ours = log.head().sequence;
+        // Somebody who does not have the genesis yet names no hash.
+        if log.holds(theirs) || theirs.sequence == 0 {
             return;
         }
         if let Some(neighbour) = self.links.get_mut(&link) {
             neighbour.claimed = neighbour.claimed.max(theirs.sequence);
         }
-        self.ask_for_entries(link, now);
+        if theirs.sequence > ours {
+            self.ask_for_entries(link, now);
+        } else {
+            self.ask_for_branch(link, theirs.sequence, now);
+        }
     }
 
     /// Asks a neighbour for what follows our head, unless its answer is under way.
     pub(super) fn ask_for_entries(&mut self, link: Neighbour, now: Duration) {
         let after = self.head().sequence;
+        if !self.branches.is_at(link) {
+            self.ask_for_entries_after(link, after, now);
+        }
+    }
+
+    /// Asks a neighbour for what follows an entry, unless an answer is under way.
+    pub(super) fn ask_for_entries_after(&mut self, link: Neighbour, after: u32, now: Duration) {
         let Some(neighbour) = self.links.get_mut(&link).filter(|link| link.asked.is_none()) else {
             return;
         };
@@ -94,19 +108,42 @@ impl Member {
     }
 
     pub(super) fn handle_entries(&mut self, link: Neighbour, entries: Entries, now: Duration) {
-        let Entries { entries, more } = entries;
+        let Entries { mut entries, more } = entries;
         let asked = self.links.get_mut(&link).and_then(|link| link.asked.take());
         let before = asked.map_or(self.head().sequence, |asked| asked.after);
         let (mut newest, mut news) = (0, None);
-        for signed in entries {
+        let is_collected = self.branches.is_at(link);
+        for at in 0..entries.len() {
+            if is_collected {
+                break;
+            }
+            let (signed, rest) = (entries[at].clone(), &entries[at + 1..]);
+            let Some(log) = self.log.as_ref() else { return };
+            let is_next = |entry: &Entry| {
+                let head = log.head();
+                (entry.previous, entry.sequence.checked_sub(1)) == (head.hash, Some(head.sequence))
+            };
+            let entry = signed.peek().ok();
+            let sequence = entry.as_ref().map_or(0, |entry| entry.sequence);
+            let is_early = |entry: Entry| self.comes_too_early(&entry, rest, now);
+            if entry.filter(is_next).is_some_and(is_early) && log.check_entry(&signed).is_ok() {
+                let early = entries.split_off(at);
+                return self.handle_early(link, early, now);
+            }
             let Some(log) = self.log.as_mut() else { return };
-            let sequence = signed.peek().map_or(0, |entry| entry.sequence);
             match log.handle_entry(signed) {
                 Ok(Some(applied)) => {
                     news = Some(applied.entry.sequence);
+                    self.bringing = Some(link);
                     self.handle_applied(applied, now);
+                    self.bringing = None;
                 }
                 Ok(None) => {}
+                Err(EntryError::Fork { .. } | EntryError::Equivocation(_)) => {
+                    self.begin_branch(link);
+                    let theirs = entries.split_off(at);
+                    return self.collect(link, theirs, more, now);
+                }
                 Err(EntryError::Gap { .. }) => return self.ask_for_entries(link, now),
                 Err(EntryError::UpdateNeeded { .. }) => {
                     self.event(Event::UpdateNeeded);
@@ -119,6 +156,9 @@ impl Member {
                 return;
             }
             newest = newest.max(sequence);
+        }
+        if is_collected {
+            return self.collect(link, entries, more, now);
         }
         self.follow_exclusions(more, now);
         if self.left || !self.links.contains_key(&link) {
@@ -140,11 +180,31 @@ impl Member {
         self.offer_link(link, now);
     }
 
+    /// Somebody says to have the chair, which is heard: it is told, and nothing else is done about it until it is heard
+    /// no more.
+    fn handle_early(&mut self, link: Neighbour, early: Vec<Signed<Entry>>, now: Duration) {
+        let first = early.first().cloned();
+        if let Some(way) = first.and_then(|first| self.pass_to_chair(&first))
+            && way != link
+        {
+            let more = false;
+            self.send(way, Message::Entries(Entries { entries: early, more }));
+        }
+        if let Some(neighbour) = self.links.get_mut(&link) {
+            neighbour.claimed = 0;
+        }
+        self.offer_link(link, now);
+    }
+
     pub(super) fn handle_beacon(&mut self, link: Neighbour, signed: Signed<Beacon>, now: Duration) {
-        let Some(chair) = self.log.as_ref().map(|log| log.state().chair()) else {
-            return;
-        };
-        if self.is_chair() {
+        let Some(log) = &self.log else { return };
+        let state = log.state();
+        let (chair, term) = (state.chair(), log.term());
+        let is_of_the_chair = |beacon: Beacon| (beacon.chair, beacon.term) == (chair, term);
+        if !signed.peek().is_ok_and(is_of_the_chair) {
+            return self.handle_foreign_beacon(link, signed, now);
+        }
+        if self.is_chair() || !state.has_chair() {
             return;
         }
         match self.beacon.handle(signed, self.room, chair) {
@@ -152,18 +212,50 @@ impl Member {
                 let beacon = beacon.clone();
                 self.clock.handle_beacon(&beacon, now);
                 self.chair_heard = now;
+                self.succession.note_heard(link);
                 self.want_entries(link, beacon.head, now);
                 if beacon.head.sequence > self.head().sequence {
                     self.expect_entry(beacon.head.sequence, now);
                 }
-                self.send_to_children(&Message::Beacon(beacon.signed().clone()));
+                self.pass_on(&Message::Beacon(beacon.signed().clone()), Some(link));
                 if !beacon.is_farewell() {
                     self.tree.set_roots(beacon.root, beacon.fallback, now);
+                    self.tree.set_fallback(beacon.fallback, now);
+                    self.count_listeners();
                 }
-                self.handle_farewell(&beacon);
+                self.handle_farewell(&beacon, now);
             }
             Ok(None) => {}
             Err(error) => self.cut(link, Reason::Malformed, &error.to_string(), now),
+        }
+    }
+
+    /// A beacon that is not of the chair and term that our log shows: of a former chair, which is heard no more; or of
+    /// one that our log has not seen yet, and then its history is asked for.
+    fn handle_foreign_beacon(&mut self, link: Neighbour, signed: Signed<Beacon>, now: Duration) {
+        let Some(log) = &self.log else { return };
+        let beacon = match signed.verify() {
+            Ok(beacon) => beacon,
+            Err(error) => return self.cut(link, Reason::Malformed, &error.to_string(), now),
+        };
+        if beacon.room != self.room {
+            return self.cut(link, Reason::Malformed, &BeaconError::WrongRoom.to_string(), now);
+        }
+        let state = log.state();
+        let is_known = state.was_chair(beacon.chair) || state.rank(beacon.chair).is_some();
+        if !is_known && beacon.head.sequence <= log.head().sequence {
+            return self.cut(
+                link,
+                Reason::Malformed,
+                &BeaconError::NotTheChair.to_string(),
+                now,
+            );
+        }
+        if !log.holds(beacon.head) {
+            self.want_entries(link, beacon.head, now);
+            if beacon.head.sequence > self.head().sequence {
+                self.expect_entry(beacon.head.sequence, now);
+            }
         }
     }
 
@@ -200,17 +292,10 @@ impl Member {
             .push_back(Output::Store(log::record(applied.entry.signed()).into()));
         self.clock.handle_entry(applied.entry.clock, now);
         let entries = vec![applied.entry.signed().clone()];
-        self.send_to_children(&Message::Entries(Entries { entries, more: false }));
-        self.event(Event::Entry {
-            sequence: applied.entry.sequence,
-            term: applied.entry.term,
-            action: applied.act.name(),
-            author: applied.action.author,
-            subject: applied.act.subject(applied.action.author),
-            reason: applied.act.reason().cloned(),
-            granted: applied.act.granted(),
-            lasts_ms: applied.act.lasts_ms(),
-        });
+        let more = false;
+        self.pass_on(&Message::Entries(Entries { entries, more }), self.bringing);
+        self.tell_entry(&applied);
+        self.note_back(applied.id);
         for change in &applied.changes {
             self.handle_change(*change, now);
         }
@@ -218,11 +303,29 @@ impl Member {
         self.route(Route::Head(applied.entry.sequence));
         self.finish_command(applied.id, Ok(applied.entry.sequence));
         if applied.changes.contains(&Change::Ended) {
-            self.leave(Left::Ended);
+            return self.leave(Left::Ended);
+        }
+        if self.log.as_ref().is_some_and(|log| !log.state().has_chair()) {
+            self.stop_chairing();
+            self.succession.note_vacant(now);
         }
     }
 
-    fn handle_change(&mut self, change: Change, now: Duration) {
+    pub(super) fn tell_entry(&mut self, applied: &Applied) {
+        self.event(Event::Entry {
+            sequence: applied.entry.sequence,
+            term: applied.entry.term,
+            action: applied.act.name(),
+            author: applied.author(),
+            subject: applied.subject(),
+            reason: applied.act.reason().cloned(),
+            granted: applied.act.granted(),
+            lasts_ms: applied.act.lasts_ms(),
+            carried: applied.carried,
+        });
+    }
+
+    pub(super) fn handle_change(&mut self, change: Change, now: Duration) {
         let me = self.config.key.person();
         match change {
             Change::Granted { person, tag } => {
@@ -250,6 +353,10 @@ impl Member {
             Change::Role { person, role } => self.event(Event::Role { person, role }),
             Change::Muted { person, tag } => self.handle_muted(person, tag),
             Change::Unmuted { person, stay } => self.handle_unmuted(person, stay, now),
+            Change::Chair { person, term } => {
+                self.event(Event::Chair { person, term });
+                self.handle_chair(person, now);
+            }
             // Followed once all that came with it has been applied: the next entry may lift it.
             Change::Expelled { .. } | Change::Ended => {}
             Change::Invited { .. } | Change::Uninvited { .. } => {}

@@ -64,13 +64,13 @@ impl Member {
     /// Passes a request on towards the chair.
     pub(super) fn relay_request(&mut self, link: Neighbour, action: Signed<Action>, now: Duration) {
         let id = ActionId::of(&action);
-        let refused = match self.place().parent() {
-            Some(parent) if parent == link => Some((Reason::NotTheChair, "ask on the way to the root")),
+        let refused = match self.way_to_chair() {
+            Some(way) if way == link => Some((Reason::NotTheChair, "ask on the way to the chair")),
             None => Some((Reason::NotTheChair, "no way to the chair from here now")),
             Some(_) if !self.relayed.budget.take(1, now) => Some((Reason::TooMany, "slow down")),
-            Some(parent) => {
+            Some(way) => {
                 self.relayed.note(id, link);
-                self.send(parent, Message::Request(action));
+                self.send(way, Message::Request(action));
                 None
             }
         };

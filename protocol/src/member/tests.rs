@@ -2,6 +2,7 @@
 
 mod hostile;
 mod moderation;
+mod succession;
 mod tree;
 mod withheld;
 
@@ -32,6 +33,8 @@ struct World {
     dials: bool,
     dialled: VecDeque<(usize, Errand, Vec<Peer>)>,
     dead: BTreeSet<usize>,
+    /// Those whom the others cannot reach, nor they the others.
+    apart: BTreeSet<usize>,
 }
 
 fn key(seed: u8) -> Arc<PersonKey> {
@@ -76,6 +79,7 @@ impl World {
             dials: false,
             dialled: VecDeque::new(),
             dead: BTreeSet::new(),
+            apart: BTreeSet::new(),
         };
         world
             .members
@@ -214,11 +218,10 @@ impl World {
                 return;
             };
             let reached = |peer: &Peer| {
-                let member = self
-                    .members
-                    .iter()
-                    .position(|member| member.config.peer == *peer)?;
-                (!self.dead.contains(&member)).then_some(member)
+                (0..self.members.len()).find(|other| {
+                    let is_near = self.apart.contains(other) == self.apart.contains(&member);
+                    self.members[*other].config.peer == *peer && is_near && !self.dead.contains(other)
+                })
             };
             match peers.iter().find_map(reached) {
                 Some(other) => _ = self.connect(member, other),

@@ -386,9 +386,11 @@ impl Tree {
             .is_some_and(|(root, heir)| heir == Some(self.me.peer) && self.place.path() == [root])
     }
 
-    /// The root is gone, and this member was named to take its part: speakers feed it already.
-    pub(super) fn become_root(&mut self, now: Duration) {
+    /// The root is gone, and this member was named to take its part: speakers feed it already. Or nobody else is there
+    /// who could, and it has taken the chair.
+    pub fn become_root(&mut self, now: Duration) {
         self.place = Place::Root;
+        self.search.end();
         let deposed = self.around.root.take();
         self.moving.deposed = deposed.map(|root| (root, now));
         self.around = crate::wire::message::Position::default();

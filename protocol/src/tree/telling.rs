@@ -67,6 +67,18 @@ impl Tree {
         }
     }
 
+    /// The root and its fallback, as the chair signed them last.
+    #[must_use]
+    pub fn roots(&self) -> Option<(Peer, Option<Peer>)> {
+        self.roots
+    }
+
+    /// The fallback that the root itself says it has a link to.
+    #[must_use]
+    pub fn told_fallback(&self) -> Option<Peer> {
+        self.around.fallback.as_ref().map(|fallback| fallback.peer)
+    }
+
     /// The chair has signed who the root is, and its fallback.
     pub fn set_roots(&mut self, root: Peer, fallback: Option<Peer>, now: Duration) {
         if self.roots != Some((root, fallback)) {

@@ -114,12 +114,15 @@ fn an_entry_of_another_room_is_refused() {
 #[test]
 fn an_entry_by_anyone_but_the_chair_is_refused() {
     let mut room = room();
-    for sequence in [2, 4] {
+    for (sequence, error) in [
+        (2, EntryError::Fork { sequence: 2 }),
+        (4, EntryError::NotTheChair),
+    ] {
         let mut entry = room.unchecked(&room.action(&key(1), &title("next")));
         (entry.sequence, entry.chair) = (sequence, person(2));
         let entry = Verified::sign(entry, &key(2)).unwrap();
         let said = room.member().handle_entry(entry.signed().clone());
-        assert_eq!(said, Err(EntryError::NotTheChair));
+        assert_eq!(said, Err(error));
     }
     let action = room.action(&key(1), &title("next"));
     assert_eq!(
@@ -147,28 +150,29 @@ fn the_chair_cannot_put_words_in_anyones_mouth() {
 }
 
 #[test]
-fn term_and_clock_never_fall() {
+fn the_clock_never_falls_and_only_a_chair_entry_opens_a_term() {
     let mut room = room();
     let error = member_says(&room, |entry| entry.clock = 2_999);
-    assert_eq!(
-        error,
-        EntryError::Fell {
-            what: "clock",
-            sequence: 4
-        }
-    );
-    room.log.open_term(2);
-    assert_eq!(room.log.term(), 2);
+    assert_eq!(error, EntryError::Fell { sequence: 4 });
+    let term = |term, right| EntryError::Term {
+        sequence: 4,
+        term,
+        right,
+    };
+    assert_eq!(member_says(&room, |entry| entry.term = 1), term(1, 0));
+    room.log.claim(&key(1), room.clock).unwrap();
+    assert_eq!(room.log.term(), 1);
     let applied = room.does(&key(1), &title("a new term"));
-    assert_eq!(applied.entry.term, 2);
-    room.log.open_term(1);
-    assert_eq!(room.log.term(), 2);
-    let error = member_says(&room, |entry| entry.term = 1);
+    assert_eq!(applied.entry.term, 1);
+    let error = member_says(&room, |entry| entry.term = 0);
+    let sequence = 6;
+    let (term, right) = (0, 1);
     assert_eq!(
         error,
-        EntryError::Fell {
-            what: "term",
-            sequence: 5
+        EntryError::Term {
+            sequence,
+            term,
+            right
         }
     );
 }

@@ -5,6 +5,7 @@ mod file;
 mod moderation;
 mod properties;
 mod roles;
+mod succession;
 mod vectors;
 
 use majlis_protocol::{

@@ -62,6 +62,20 @@ pub(super) fn line(event: &Event, names: &Names) -> Option<String> {
         Event::Mute { key, muted: false } if names.is_own(key) => {
             "you are muted no more; your microphone is closed until you open it".to_owned()
         }
+        Event::Lost {
+            action,
+            author,
+            subject,
+            reason,
+        } => {
+            let whom = subject
+                .map(|subject| format!(" {}", names.of(&subject)))
+                .unwrap_or_default();
+            format!(
+                "{LOUD}!{LOUD:#} the room was in two parts; lost: {action}{whom} by {} ({reason})",
+                names.of(author)
+            )
+        }
         Event::Chair { key, .. } => are(names, key, "in the chair"),
         Event::Microphone { on: true } => {
             format!("{LOUD}● you are live{LOUD:#}: the room hears you")
@@ -201,6 +215,7 @@ mod tests {
             role: None,
             lasts_ms: Some(5_400_000),
             reason: Some("spam".into()),
+            carried: false,
         };
         let line = plain(&event).expect("a line");
         assert!(line.ends_with("for 2 h (spam)"), "{line}");

@@ -9,7 +9,7 @@ use majlis_protocol::{
     wire::message::Alias,
 };
 
-use super::{Input, RoomError, RoomLog, Setup};
+use super::{Entry, Input, RoomError, RoomLog, Setup};
 use crate::audio::{Channels, FileSource};
 
 /// A file that cannot be read is better known before anybody is called.
@@ -32,9 +32,19 @@ pub(super) fn make_member(setup: &mut Setup, alias: Alias) -> Result<Member, Roo
         alias,
         max_children: setup.max_children,
     };
-    let mut member = match setup.genesis.take() {
-        Some(genesis) => Member::host(config, genesis, Duration::ZERO)?,
-        None => {
+    let mut member = match std::mem::replace(&mut setup.entry, Entry::Join) {
+        Entry::Open(genesis) => Member::host(config, genesis, Duration::ZERO)?,
+        Entry::OpenAgain => {
+            let log = stored_log(&mut setup.log)?.ok_or(RoomError::NotOurs)?;
+            if log.genesis().host != setup.key.person() {
+                return Err(RoomError::NotOurs);
+            }
+            if log.state().ended() {
+                return Err(RoomError::Ended);
+            }
+            Member::reopen(config, log, Duration::ZERO)?
+        }
+        Entry::Join => {
             let log = stored_log(&mut setup.log)?;
             Member::join(config, setup.link.room, log, Duration::ZERO)?
         }

@@ -97,6 +97,17 @@ pub(crate) struct Arrival {
     pub(crate) hello: Message,
 }
 
+/// How a room is entered.
+#[derive(Debug)]
+pub(crate) enum Entry {
+    /// As the host of a new one.
+    Open(Verified<Genesis>),
+    /// As the host of one that was opened before.
+    OpenAgain,
+    /// As anyone.
+    Join,
+}
+
 /// What an actor starts from.
 #[derive(Debug)]
 pub(crate) struct Setup {
@@ -109,8 +120,8 @@ pub(crate) struct Setup {
     pub(crate) plane: Plane,
     pub(crate) log: RoomLog,
     pub(crate) link: RoomLink,
-    /// The genesis of a room of our own; none when joining another's.
-    pub(crate) genesis: Option<Verified<Genesis>>,
+    /// How the room is entered.
+    pub(crate) entry: Entry,
     pub(crate) seat: Seat,
     /// Peers that say hello to this room.
     pub(crate) arrivals: mpsc::Receiver<Arrival>,
@@ -371,16 +382,17 @@ impl Actor {
     /// all of it at once: a newcomer takes in a long log a batch at a time.
     async fn perform(&mut self) {
         loop {
-            let mut records = Vec::new();
+            let (mut records, mut is_anew) = (Vec::new(), false);
             let mut outputs = Vec::new();
             while let Some(output) = self.member.poll_output() {
                 match output {
                     MemberOutput::Store(record) => records.extend_from_slice(&record),
+                    MemberOutput::StoreAnew(whole) => (records, is_anew) = (whole.concat(), true),
                     output => outputs.push(output),
                 }
             }
             if !records.is_empty() {
-                self.store(records).await;
+                self.store(records, is_anew).await;
             }
             if outputs.is_empty() {
                 return;
@@ -394,7 +406,7 @@ impl Actor {
     fn do_output(&mut self, output: MemberOutput) {
         match output {
             // Stored already.
-            MemberOutput::Store(_) => {}
+            MemberOutput::Store(_) | MemberOutput::StoreAnew(_) => {}
             MemberOutput::Send { to, message } => self.send(to, &message),
             MemberOutput::Close(link) => drop(self.links.remove(&link)),
             MemberOutput::Dial { errand, candidates } => {
@@ -413,11 +425,16 @@ impl Actor {
         }
     }
 
-    /// Appends records to the log file, on a thread that may wait for the disk.
-    async fn store(&mut self, records: Vec<u8>) {
+    /// Appends records to the log file, or puts them in the place of all it holds, on a thread that may wait for the
+    /// disk.
+    async fn store(&mut self, records: Vec<u8>, is_anew: bool) {
         let Some(mut log) = self.log.take() else { return };
         let stored = tokio::task::spawn_blocking(move || {
-            let result = log.append(&records);
+            let result = if is_anew {
+                log.replace(&records)
+            } else {
+                log.append(&records)
+            };
             (log, result)
         });
         match stored.await {

@@ -51,6 +51,7 @@ impl Actor {
                 reason,
                 granted,
                 lasts_ms,
+                carried,
             } => {
                 self.tell(Event::Log {
                     seq: sequence,
@@ -61,6 +62,21 @@ impl Actor {
                     role: granted.map(Into::into),
                     lasts_ms,
                     reason: reason.map(|reason| reason.to_string()),
+                    carried,
+                });
+            }
+            member::Event::Lost {
+                action,
+                author,
+                subject,
+                reason,
+            } => {
+                let (action, reason) = (action.into(), reason.to_string());
+                self.tell(Event::Lost {
+                    action,
+                    author,
+                    subject,
+                    reason,
                 });
             }
             member::Event::Role { person, role } => {

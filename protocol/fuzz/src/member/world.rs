@@ -298,6 +298,7 @@ impl World {
     fn take(&mut self, output: Output) {
         match output {
             Output::Store(record) => self.file.extend_from_slice(&record),
+            Output::StoreAnew(records) => self.file = records.concat(),
             Output::Send { to, message } => {
                 assert!(
                     self.links.contains_key(&to),

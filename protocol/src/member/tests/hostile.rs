@@ -163,7 +163,7 @@ fn a_strangers_claim_to_know_more_keeps_nobody_from_a_place() {
         };
         world.say(member, link, Message::Hello(boast));
         let asked = world.said(link).into_iter().filter(asks_for_entries).count();
-        assert_eq!(asked, member, "the chair asks nobody for its own log");
+        assert_eq!(asked, 1, "the chair too: another may have taken its place");
     }
     world.cut(at_host);
     world.connect(listener, 0);

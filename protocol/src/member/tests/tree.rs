@@ -30,7 +30,7 @@ pub(super) fn grown(members: u8, places: usize) -> World {
 }
 
 impl World {
-    fn grow(&mut self, seed: u8, places: usize) -> usize {
+    pub(super) fn grow(&mut self, seed: u8, places: usize) -> usize {
         let config = Config {
             max_children: places,
             ..config(seed)
@@ -62,7 +62,7 @@ impl World {
     }
 
     /// Ends a member without a word; its links are gone at once.
-    fn kill(&mut self, member: usize) {
+    pub(super) fn kill(&mut self, member: usize) {
         self.dead.insert(member);
         let links: Vec<Neighbour> = self
             .owners
@@ -76,7 +76,7 @@ impl World {
     }
 
     /// Every member that lives hangs below the root, on paths that are true.
-    fn holds_together(&self) {
+    pub(super) fn holds_together(&self) {
         let root = self
             .alive()
             .find(|at| *self.members[*at].place() == Place::Root)

@@ -1,0 +1,174 @@
+//! Histories that part: how a log judges another one, and which of the two everybody follows (SPEC.md section 7).
+//!
+//! A room that falls into two parts has two chairs for a while, and two histories with a common beginning. Each member
+//! compares them by the same rule once it holds both, so that all end with one. What ranks higher wins: the history
+//! whose best chair stands nearer to the beginning of the line, as the last common entry has it; of one chair's, that
+//! with the higher term; of one term's, that whose first entry of its own has the smaller hash.
+//!
+//! Invariant: nothing of another history is believed before every entry of it was checked as if it had come first.
+
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+
+use crate::{
+    log::{
+        action::{Action, Head},
+        chain::{Applied, Deed, EntryError, Log},
+        entry::Entry,
+        state::State,
+    },
+    signed::{Signed, Verified},
+};
+
+/// Another history of a room, checked to its end.
+#[derive(Debug)]
+pub struct Branch {
+    /// The last entry that both have.
+    common: u32,
+    log: Log,
+    applied: Vec<Applied>,
+    is_better: bool,
+}
+
+/// Why another history was not judged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BranchError {
+    /// Its first entry does not continue any of ours: nobody's fault; ask for what follows an earlier one.
+    #[error("entry {first} continues none of ours: ask for those before it")]
+    Detached {
+        /// The sequence of its first entry.
+        first: u32,
+    },
+    /// An entry of it is not valid: the sender is at fault.
+    #[error(transparent)]
+    Entry(#[from] EntryError),
+}
+
+/// How a history ranks: the smaller is followed.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Standing {
+    rank: usize,
+    term: Reverse<u32>,
+    hash: [u8; 32],
+}
+
+impl Branch {
+    /// The last entry that both histories have.
+    #[must_use]
+    pub fn common(&self) -> u32 {
+        self.common
+    }
+
+    /// Whether everybody follows this one instead of ours. One that merely goes on where ours ends is better.
+    #[must_use]
+    pub fn is_better(&self) -> bool {
+        self.is_better
+    }
+
+    /// The entries that ours does not have.
+    #[must_use]
+    pub fn entries(&self) -> &[Verified<Entry>] {
+        self.log.entries_after(self.common, usize::MAX)
+    }
+
+    /// What they did, one after the other.
+    #[must_use]
+    pub fn applied(&self) -> &[Applied] {
+        &self.applied
+    }
+
+    /// The whole of it, to take the place of ours.
+    #[must_use]
+    pub fn into_log(self) -> Log {
+        self.log
+    }
+}
+
+impl Log {
+    /// The hash of an entry; the room id for the genesis; `None` for what is not here.
+    #[must_use]
+    pub fn hash_at(&self, sequence: u32) -> Option<[u8; 32]> {
+        match sequence.checked_sub(1) {
+            None => Some(self.room().0),
+            Some(at) => self.hashes().get(at as usize).copied(),
+        }
+    }
+
+    /// Whether a head is an entry of this very history.
+    #[must_use]
+    pub fn holds(&self, head: Head) -> bool {
+        self.hash_at(head.sequence) == Some(head.hash)
+    }
+
+    /// Judges another history by its entries: one after the other, the first of which continues one of ours.
+    ///
+    /// # Errors
+    /// [`BranchError`] says whether more is to be asked for, or who is at fault.
+    pub fn judge(&self, entries: &[Signed<Entry>]) -> Result<Branch, BranchError> {
+        let mut parted = entries.iter().skip_while(|signed| {
+            let known = |entry: Entry| self.hash_at(entry.sequence) == Some(Entry::hash(signed));
+            signed.peek().is_ok_and(known)
+        });
+        let own = parted.clone();
+        let common = match parted.next() {
+            None => self.head().sequence,
+            Some(signed) => {
+                let first = signed.peek().map_err(EntryError::from)?;
+                let common = first.sequence.saturating_sub(1);
+                if self.hash_at(common) != Some(first.previous) {
+                    let first = first.sequence;
+                    return Err(BranchError::Detached { first });
+                }
+                common
+            }
+        };
+        let mut log = self.rewound(common);
+        let start = log.state().clone();
+        let mut applied = Vec::new();
+        for signed in own {
+            applied.extend(log.handle_entry(signed.clone())?);
+        }
+        let theirs = standing(&log, common, &start);
+        let is_better = match (standing(self, common, &start), theirs) {
+            (Some(ours), Some(theirs)) => theirs < ours,
+            (ours, theirs) => ours.is_none() && theirs.is_some(),
+        };
+        Ok(Branch {
+            common,
+            log,
+            applied,
+            is_better,
+        })
+    }
+
+    /// This log as it was when `sequence` was its newest entry.
+    fn rewound(&self, sequence: u32) -> Self {
+        let mut log = Self::new(self.genesis().clone());
+        for entry in self.entries_after(0, usize::MAX).iter().take(sequence as usize) {
+            log.replay(entry);
+        }
+        log
+    }
+}
+
+/// How what follows `common` ranks by the state there; `None` when nothing follows.
+fn standing(log: &Log, common: u32, at: &State) -> Option<Standing> {
+    let own = log.entries_after(common, usize::MAX);
+    let rank = |entry: &Verified<Entry>| at.rank(entry.chair).unwrap_or(usize::MAX);
+    Some(Standing {
+        rank: own.iter().map(rank).min()?,
+        term: Reverse(own.last()?.term),
+        hash: log.hash_at(common.checked_add(1)?)?,
+    })
+}
+
+/// The action that an entry applied, and what is sent to have it applied again.
+///
+/// # Errors
+/// [`EntryError`] for an entry that no log has taken.
+pub fn deed(entry: &Entry) -> Result<(Signed<Action>, super::Act), EntryError> {
+    let signed = entry.signed_action()?;
+    let deed = Deed::of(&signed)?;
+    Ok((deed.carried.unwrap_or(signed), deed.act))
+}

@@ -1,0 +1,383 @@
+//! Two histories of one room: noticed, fetched, judged; the better one followed, and what the other did not lost.
+//!
+//! Whatever a neighbour's head, beacon or entry shows that does not fit ours, its history is asked for back to where the
+//! two part, and judged by the rule of [`crate::log::Branch`]. The chair takes over what was done to keep order; what
+//! else was done is sent again by its author, and what did not come back is told.
+
+use alloc::{collections::BTreeMap, string::ToString, vec::Vec};
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use crate::{
+    limits,
+    log::{self, Action, ActionId, Branch, BranchError, Entry, EntryError, Log},
+    neighbour::Neighbour,
+    person::Person,
+    reason::Reason,
+    signed::{Signed, Verified},
+    wire::message::{Entries, Message},
+};
+
+use super::{Event, Left, Member, Output, Route, refusal};
+
+/// How far before the first entry that does not fit it is asked at first, doubled each time: two parts of a room that
+/// were apart for seconds differ in a few.
+const FIRST_STEP: u32 = 8;
+
+/// Histories fetched at a time: each costs as much memory as a log.
+const MOST_BRANCHES: usize = 4;
+
+/// Histories that were given up which are remembered, so that each is passed on to the chair once.
+const MOST_GIVEN_UP: usize = 64;
+
+/// Entries of a history that was given up which are remembered until they come back.
+const MOST_LOST: usize = 1_024;
+
+/// How long an entry may take to come back before it passes for lost: a request to the chair and its entry take less
+/// than a second.
+const LOST_AFTER: Duration = Duration::from_secs(5);
+
+/// What is under way.
+#[derive(Debug, Default)]
+pub(super) struct Branches {
+    fetched: BTreeMap<Neighbour, Fetched>,
+    /// The last entry of each history that was passed on to the chair or judged by it, oldest first.
+    given_up: Vec<[u8; 32]>,
+    missing: BTreeMap<ActionId, Missing>,
+}
+
+/// A history as far as it has come.
+#[derive(Debug)]
+struct Fetched {
+    entries: Vec<Signed<Entry>>,
+    bytes: usize,
+    step: u32,
+}
+
+/// What was done in a history that was given up, and may come back.
+#[derive(Debug)]
+struct Missing {
+    action: &'static str,
+    author: Person,
+    subject: Option<Person>,
+    until: Duration,
+}
+
+impl Branches {
+    pub(super) fn due(&self) -> Option<Duration> {
+        self.missing.values().map(|missing| missing.until).min()
+    }
+
+    pub(super) fn forget(&mut self, link: Neighbour) {
+        self.fetched.remove(&link);
+    }
+
+    /// Whether a history is being fetched from this link.
+    pub(super) fn is_at(&self, link: Neighbour) -> bool {
+        self.fetched.contains_key(&link)
+    }
+
+    /// Remembers a history by its last entry; `false` when it is known.
+    fn note_given_up(&mut self, entries: &[Verified<Entry>]) -> bool {
+        let Some(last) = entries.last().map(|entry| Entry::hash(entry.signed())) else {
+            return false;
+        };
+        if self.given_up.contains(&last) {
+            return false;
+        }
+        if self.given_up.len() >= MOST_GIVEN_UP {
+            self.given_up.remove(0);
+        }
+        self.given_up.push(last);
+        true
+    }
+}
+
+impl Member {
+    /// An entry came that does not fit our history: from now on what comes on this link is collected.
+    pub(super) fn begin_branch(&mut self, link: Neighbour) {
+        if self.branches.fetched.len() < MOST_BRANCHES {
+            let fetched = Fetched {
+                entries: Vec::new(),
+                bytes: 0,
+                step: FIRST_STEP,
+            };
+            self.branches.fetched.insert(link, fetched);
+        }
+    }
+
+    /// Asks a neighbour for its history, which parts from ours at `sequence` or before.
+    pub(super) fn ask_for_branch(&mut self, link: Neighbour, sequence: u32, now: Duration) {
+        if !self.branches.is_at(link) {
+            self.begin_branch(link);
+            self.ask_for_entries_after(link, sequence.saturating_sub(FIRST_STEP), now);
+        }
+    }
+
+    /// Collects entries of another history, and judges it once it is whole.
+    pub(super) fn collect(
+        &mut self,
+        link: Neighbour,
+        entries: Vec<Signed<Entry>>,
+        more: bool,
+        now: Duration,
+    ) {
+        let Some(fetched) = self.branches.fetched.get_mut(&link) else {
+            return;
+        };
+        for signed in entries {
+            let Ok(entry) = signed.peek() else {
+                return self.cut(link, Reason::Malformed, "an entry that is none", now);
+            };
+            let next = |last: &Signed<Entry>| {
+                last.peek()
+                    .is_ok_and(|last| Some(entry.sequence) == last.sequence.checked_add(1))
+            };
+            if !fetched.entries.last().is_none_or(next) {
+                // News of an older or a newer part: what comes on asking continues.
+                continue;
+            }
+            fetched.bytes += signed.size();
+            fetched.entries.push(signed);
+        }
+        if fetched.bytes > 2 * limits::LOG {
+            return self.cut(link, Reason::Malformed, "a history without end", now);
+        }
+        let last = fetched.entries.last().and_then(|last| last.peek().ok());
+        match last.filter(|_| more) {
+            Some(last) => self.ask_for_entries_after(link, last.sequence, now),
+            None => self.judge(link, now),
+        }
+    }
+
+    fn judge(&mut self, link: Neighbour, now: Duration) {
+        let (Some(fetched), Some(log)) = (self.branches.fetched.remove(&link), &self.log) else {
+            return;
+        };
+        match log.judge(&fetched.entries) {
+            Ok(branch) if branch.entries().is_empty() => {}
+            Ok(branch) if branch.is_better() => self.follow(branch, link, now),
+            Ok(branch) => self.keep(&branch, link, now),
+            Err(BranchError::Detached { first }) if first > 1 => {
+                let step = fetched.step.saturating_mul(2);
+                let again = Fetched {
+                    entries: Vec::new(),
+                    bytes: 0,
+                    step,
+                };
+                self.branches.fetched.insert(link, again);
+                self.ask_for_entries_after(link, first.saturating_sub(1).saturating_sub(step), now);
+            }
+            Err(BranchError::Entry(EntryError::UpdateNeeded { .. })) => {
+                self.event(Event::UpdateNeeded);
+                let text = "the room uses what this program does not know: an update is needed";
+                self.leave(Left::Refused(refusal(Reason::Unsupported, text)));
+            }
+            Err(error) => self.cut(link, Reason::Malformed, &error.to_string(), now),
+        }
+    }
+
+    /// Ours is the better one: the neighbour is told it, and the chair takes over what the other did to keep order.
+    fn keep(&mut self, branch: &Branch, link: Neighbour, now: Duration) {
+        let Some(log) = &self.log else { return };
+        let ours = entries_of(log, branch.common());
+        self.send_batches(link, &ours);
+        if !self.branches.note_given_up(branch.entries()) {
+            return;
+        }
+        if !self.is_chair() {
+            if let Some(way) = self.way_to_chair() {
+                self.send_batches(way, &signed(branch.entries()));
+            }
+            return;
+        }
+        for entry in branch.entries() {
+            self.carry(entry, now);
+            if self.left {
+                return;
+            }
+        }
+    }
+
+    fn carry(&mut self, entry: &Verified<Entry>, now: Duration) {
+        let Ok((action, act)) = log::deed(entry) else {
+            return;
+        };
+        if !act.restricts() {
+            return;
+        }
+        let clock = self.clock.now_ms(now);
+        let Some(log) = self.log.as_mut() else { return };
+        match log.carry(&action, &self.config.key, clock) {
+            Ok(applied) => self.handle_own(applied, now),
+            Err(log::ActionError::Replayed) => {}
+            Err(error) => {
+                if let Ok(author) = action.peek().map(|action| action.author) {
+                    self.event(Event::Lost {
+                        action: act.name(),
+                        author,
+                        subject: act.subject(author),
+                        reason: error.reason(),
+                    });
+                }
+            }
+        }
+    }
+
+    /// The other one is better, and takes the place of ours.
+    fn follow(&mut self, branch: Branch, link: Neighbour, now: Duration) {
+        let (common, applied) = (branch.common(), branch.applied().to_vec());
+        let new = branch.into_log();
+        self.outputs.push_back(Output::StoreAnew(records(&new)));
+        let Some(old) = self.log.replace(new) else { return };
+        let Some(log) = &self.log else { return };
+        let changes = old.state().changes_to(log.state());
+        let (head, clock) = (log.head().sequence, log.state().clock());
+        let ours = entries_of(log, common);
+        self.clock.handle_entry(clock, now);
+        let neighbours: Vec<Neighbour> = self.tree.children().chain(self.place().parent()).collect();
+        for to in neighbours.into_iter().filter(|to| *to != link) {
+            self.send_batches(to, &ours);
+        }
+        for applied in &applied {
+            self.tell_entry(applied);
+            self.branches.missing.remove(&applied.id);
+            self.finish_command(applied.id, Ok(applied.entry.sequence));
+        }
+        for change in &changes {
+            self.handle_change(*change, now);
+        }
+        self.route(Route::Head(head));
+        if changes.contains(&log::Change::Ended) {
+            return self.leave(Left::Ended);
+        }
+        self.follow_exclusions(false, now);
+        if !self.left {
+            self.give_up(&old, common, link, now);
+        }
+    }
+
+    /// What our former history did is told to those who follow the other, sent again where it is this person's, and
+    /// waited for.
+    fn give_up(&mut self, old: &Log, common: u32, link: Neighbour, now: Duration) {
+        let lost = old.entries_after(common, usize::MAX);
+        if self.branches.note_given_up(lost) {
+            self.send_batches(link, &signed(lost));
+        }
+        let me = self.config.key.person();
+        for entry in lost {
+            let Ok((action, act)) = log::deed(entry) else {
+                continue;
+            };
+            let Ok(author) = action.peek().map(|action| action.author) else {
+                continue;
+            };
+            if act == log::Act::Chair || self.branches.missing.len() >= MOST_LOST {
+                continue;
+            }
+            let missing = Missing {
+                action: act.name(),
+                author,
+                subject: act.subject(author),
+                until: now + LOST_AFTER,
+            };
+            self.branches.missing.insert(ActionId::of(&action), missing);
+            if author == me && !act.restricts() {
+                self.send_again(action, now);
+            }
+        }
+    }
+
+    fn send_again(&mut self, action: Signed<Action>, now: Duration) {
+        let id = ActionId::of(&action);
+        if self.is_chair() {
+            if let Err(refusal) = self.append(action, now) {
+                self.note_not_back(id, refusal.reason);
+            }
+        } else if let Some(way) = self.way_to_chair() {
+            self.send(way, Message::Request(action));
+        }
+    }
+
+    /// An action was applied: it is not missing any more.
+    pub(super) fn note_back(&mut self, id: ActionId) {
+        self.branches.missing.remove(&id);
+    }
+
+    /// The chair did not take an action again.
+    pub(super) fn note_not_back(&mut self, id: ActionId, reason: Reason) {
+        if reason != Reason::Duplicate
+            && let Some(missing) = self.branches.missing.remove(&id)
+        {
+            self.tell_missing(missing, reason);
+        }
+    }
+
+    /// Tells what did not come back in time.
+    pub(super) fn tell_lost(&mut self, now: Duration) {
+        let late: Vec<ActionId> = self
+            .branches
+            .missing
+            .iter()
+            .filter(|(_, missing)| missing.until <= now)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in late {
+            if let Some(missing) = self.branches.missing.remove(&id) {
+                self.tell_missing(missing, Reason::Expired);
+            }
+        }
+    }
+
+    fn tell_missing(&mut self, missing: Missing, reason: Reason) {
+        let Missing {
+            action,
+            author,
+            subject,
+            ..
+        } = missing;
+        self.event(Event::Lost {
+            action,
+            author,
+            subject,
+            reason,
+        });
+    }
+
+    fn send_batches(&mut self, to: Neighbour, entries: &[Signed<Entry>]) {
+        let mut rest = entries;
+        while let Some(first) = rest.first() {
+            let mut bytes = first.size();
+            let more_fit = rest[1..].iter().take_while(|entry| {
+                bytes += entry.size();
+                bytes <= limits::ENTRIES_BATCH
+            });
+            let (batch, left) = rest.split_at(1 + more_fit.count());
+            rest = left;
+            let entries = Entries {
+                entries: batch.to_vec(),
+                more: !rest.is_empty(),
+            };
+            self.send(to, Message::Entries(entries));
+        }
+    }
+}
+
+fn entries_of(log: &Log, after: u32) -> Vec<Signed<Entry>> {
+    signed(log.entries_after(after, usize::MAX))
+}
+
+fn signed(entries: &[Verified<Entry>]) -> Vec<Signed<Entry>> {
+    entries.iter().map(|entry| entry.signed().clone()).collect()
+}
+
+/// All records of a log's file.
+fn records(log: &Log) -> Vec<Bytes> {
+    let genesis = log::record(log.genesis().signed());
+    let entries = log.entries_after(0, usize::MAX).iter();
+    core::iter::once(genesis)
+        .chain(entries.map(|entry| log::record(entry.signed())))
+        .map(Bytes::from)
+        .collect()
+}

@@ -1,0 +1,253 @@
+//! Who takes the chair when it is silent, and when (SPEC.md section 8, "Succession").
+//!
+//! Those in the line wait for the chair for as long as it may be silent, and each for a moment longer than the one
+//! before: whoever is silent too is passed over by the next, who has heard nothing meanwhile. The tree is another
+//! matter: sound flows on through the root's fallback, and whoever takes the chair leaves the root where it is, unless
+//! there is none.
+//!
+//! Invariant: a member that hears the chair follows nobody of a lower rank who says to have it.
+
+use core::time::Duration;
+
+use crate::{
+    log::{Entry, Log},
+    neighbour::Neighbour,
+    person::Person,
+    signed::Signed,
+    tree::Place,
+};
+
+use super::{Left, Member, chair::BEACON_INTERVAL};
+
+/// How long the chair may be silent before the first in the line takes it: three beacons. Sooner, and a moment of bad
+/// network costs a room its chair; later, and nobody keeps order for longer.
+pub const CHAIR_SILENCE: Duration = Duration::from_secs(3);
+
+/// How much longer each in the line waits than the one before: a beacon, and thereby time enough for the chair entry of
+/// the one before to come from anywhere in the tree.
+pub const NEXT_IN_LINE: Duration = BEACON_INTERVAL;
+
+/// How long after a beacon the chair passes for heard. A second less than [`CHAIR_SILENCE`]: whoever waited that long
+/// was not nearer to the chair than by a second, or is a liar.
+const HEARD_FOR: Duration = Duration::from_secs(2);
+
+/// How long whoever ranks above the chair is there before it takes it: a host whose network comes and goes does not
+/// take the room's order with it each time.
+pub const STEADY_FOR: Duration = Duration::from_secs(10);
+
+/// How long a chair that leaves waits for another to take it.
+const HAND_OVER: Duration = Duration::from_millis(1_500);
+
+/// What a member knows of the chair's presence, and its own.
+#[derive(Debug)]
+pub(super) struct Succession {
+    /// When the chair said that it leaves, or lost its place in the line.
+    vacant: Option<Duration>,
+    /// When this member has been in the room for long enough to take the chair from somebody of a lower rank.
+    steady_at: Duration,
+    /// Since when this member, as the chair, has had children without a pause.
+    company_since: Option<Duration>,
+    /// Where the newest beacon came from.
+    way: Option<Neighbour>,
+    /// Until when a chair that leaves waits for another one.
+    handing_over: Option<Duration>,
+    /// Whether this is the host, who opens its own room again and looks for those who may be in it.
+    is_reopening: bool,
+    /// The last chair entry that came too early, and was passed on to the chair.
+    passed_on: Option<[u8; 32]>,
+}
+
+impl Succession {
+    pub(super) fn new(now: Duration) -> Self {
+        Self {
+            vacant: None,
+            steady_at: now + STEADY_FOR,
+            company_since: None,
+            way: None,
+            handing_over: None,
+            is_reopening: false,
+            passed_on: None,
+        }
+    }
+
+    pub(super) fn reopen(&mut self) {
+        self.is_reopening = true;
+    }
+
+    /// The chair was heard, on this link.
+    pub(super) fn note_heard(&mut self, link: Neighbour) {
+        self.way = Some(link);
+        self.vacant = None;
+    }
+
+    /// The chair leaves, or may not write any more.
+    pub(super) fn note_vacant(&mut self, now: Duration) {
+        self.vacant.get_or_insert(now);
+    }
+
+    /// This member came into the room.
+    pub(super) fn note_joined(&mut self, now: Duration) {
+        self.steady_at = now + STEADY_FOR;
+        self.is_reopening = false;
+    }
+}
+
+impl Member {
+    /// The link on which requests come to the chair: where its beacons come from.
+    pub(super) fn way_to_chair(&self) -> Option<Neighbour> {
+        let is_below = |link: &Neighbour| self.tree.children().any(|child| child == *link);
+        self.succession
+            .way
+            .filter(is_below)
+            .or_else(|| self.place().parent())
+    }
+
+    /// When this member is to take the chair, if nothing changes; `None` for those who may not, or have it.
+    pub(super) fn succession_due(&self) -> Option<Duration> {
+        if let Some(until) = self.succession.handing_over {
+            return Some(until);
+        }
+        let log = self.log.as_ref().filter(|_| self.joined && !self.is_chair())?;
+        let (state, me) = (log.state(), self.config.key.person());
+        let rank = state.rank(me).filter(|_| !state.ended())?;
+        let chair = state.chair();
+        let before = state
+            .line()
+            .into_iter()
+            .take(rank)
+            .filter(|other| *other != chair);
+        let turn = u32::try_from(before.count()).unwrap_or(u32::MAX);
+        let silent = self
+            .succession
+            .vacant
+            .unwrap_or(self.chair_heard + CHAIR_SILENCE)
+            .saturating_add(NEXT_IN_LINE.saturating_mul(turn));
+        let outranks = state.rank(chair).is_none_or(|chairs| rank < chairs);
+        let steady = outranks.then_some(self.succession.steady_at);
+        Some(steady.map_or(silent, |steady| steady.min(silent)))
+    }
+
+    /// Takes the chair when it is time.
+    pub(super) fn succeed_if_due(&mut self, now: Duration) {
+        if self.succession_due().is_none_or(|due| due > now) {
+            return;
+        }
+        if self.succession.handing_over.take().is_some() {
+            return self.leave(Left::Interrupted);
+        }
+        self.take_the_chair(now);
+    }
+
+    fn take_the_chair(&mut self, now: Duration) {
+        if *self.place() == Place::Seeking {
+            self.tree.become_root(now);
+            self.follow_tree(now);
+        }
+        let clock = self.clock.now_ms(now);
+        let Some(log) = self.log.as_mut() else { return };
+        match log.claim(&self.config.key, clock) {
+            Ok(applied) => self.handle_applied(applied, now),
+            // Not in the line after all: whoever is takes it.
+            Err(_) => self.chair_heard = now,
+        }
+    }
+
+    /// Somebody has the chair from now on, as an entry says.
+    pub(super) fn handle_chair(&mut self, person: Person, now: Duration) {
+        let had_it = self.stop_chairing();
+        let was_alone = self
+            .succession
+            .company_since
+            .take()
+            .is_none_or(|since| now < since + CHAIR_SILENCE);
+        self.beacon = crate::log::NewestBeacon::default();
+        self.chair_heard = now;
+        self.succession.vacant = None;
+        self.succession.way = None;
+        if person == self.config.key.person() {
+            return self.start_chairing(now);
+        }
+        // Whoever was heard all the while by others takes it back; whoever was cut off shows first that it is back.
+        self.succession.steady_at = if had_it && !was_alone {
+            now
+        } else {
+            now + STEADY_FOR
+        };
+        if let Some(until) = &mut self.succession.handing_over {
+            *until = now;
+        }
+    }
+
+    /// As the chair, notes whether anybody is there to hear it.
+    pub(super) fn note_company(&mut self, now: Duration) {
+        let is_alone = self.tree.children().next().is_none() && self.place().parent().is_none();
+        let company = &mut self.succession.company_since;
+        if is_alone {
+            *company = None;
+        } else {
+            company.get_or_insert(now);
+        }
+    }
+
+    /// Whether an entry gives the chair to somebody of a lower rank than the chair that this member hears. `rest` is what
+    /// came after it: it is not too early when the chair itself took it back.
+    pub(super) fn comes_too_early(&self, entry: &Entry, rest: &[Signed<Entry>], now: Duration) -> bool {
+        let Some(state) = self.log.as_ref().map(Log::state) else {
+            return false;
+        };
+        let chair = state.chair();
+        let Some(rank) = state.rank(chair).filter(|_| entry.chair != chair) else {
+            return false;
+        };
+        let is_heard = self.beacon.get().is_some() && now < self.chair_heard + HEARD_FOR;
+        if !is_heard || self.is_chair() || self.succession.vacant.is_some() {
+            return false;
+        }
+        let outranks = |person: Person| state.rank(person).is_some_and(|other| other <= rank);
+        let by_those_above = |signed: &Signed<Entry>| signed.peek().is_ok_and(|entry| outranks(entry.chair));
+        !outranks(entry.chair) && !rest.iter().any(by_those_above)
+    }
+
+    /// Tells the chair that somebody says to have it: it knows best that it is there.
+    pub(super) fn pass_to_chair(&mut self, entry: &Signed<Entry>) -> Option<Neighbour> {
+        let hash = Entry::hash(entry);
+        if self.succession.passed_on.replace(hash) == Some(hash) {
+            return None;
+        }
+        self.way_to_chair()
+    }
+
+    /// Whether this is a host that looks for those who may be in its room.
+    pub(super) fn is_reopening(&self) -> bool {
+        self.succession.is_reopening && !self.joined
+    }
+
+    /// Nobody is in the room: its host opens it by itself.
+    pub(super) fn open_alone(&mut self, now: Duration) {
+        self.tree.become_root(now);
+        // What the tree tells of it is told by the first event of the stay.
+        while self.tree.poll_output().is_some() {}
+        self.announce_joined(true, now);
+        self.take_the_chair(now);
+    }
+
+    /// A chair that leaves tells so, and stays until the next in the line has it; `false` when there is nobody, or it is
+    /// not the chair.
+    pub(super) fn hand_over(&mut self, now: Duration) -> bool {
+        if self.succession.handing_over.is_some() {
+            return true;
+        }
+        if !self.is_chair() {
+            return false;
+        }
+        let me = self.config.key.person();
+        let somebody = |log: &Log| log.state().line().iter().any(|person| *person != me);
+        let is_heir = self.log.as_ref().is_some_and(somebody) && self.tree.members() > 1;
+        self.say_farewell(now);
+        if is_heir {
+            self.succession.note_vacant(now);
+            self.succession.handing_over = Some(now + HAND_OVER);
+        }
+        is_heir
+    }
+}

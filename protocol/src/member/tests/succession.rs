@@ -1,0 +1,349 @@
+//! The chair falls silent, leaves, comes back, and is claimed by those who may and those who may not.
+
+use super::{tree::grown, *};
+use crate::log::{Beacon, Entry};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A room of a host (member 0), two co-hosts (1 and 2, in this order) and so many listeners more.
+fn room(others: u8) -> World {
+    let mut world = grown(2 + others, 4);
+    for seed in [2, 3] {
+        let (person, role) = (person(seed), Role::CoHost);
+        world
+            .command(0, Command::Grant { person, role })
+            .expect("the host may");
+    }
+    world.pass(SECOND);
+    world
+}
+
+impl World {
+    /// Who the chair is and in which term, as a member's log says.
+    fn chair(&self, member: usize) -> (Person, u32) {
+        let log = self.members[member].log().expect("a log");
+        (log.state().chair(), log.term())
+    }
+
+    /// All who live agree on the chair, the term and the whole log.
+    fn agrees(&self, chair: u8, term: u32) {
+        let heads: Vec<_> = self.alive().map(|at| self.members[at].head()).collect();
+        for at in self.alive() {
+            assert_eq!(self.chair(at), (person(chair), term), "member {at}");
+        }
+        assert!(heads.windows(2).all(|two| two[0] == two[1]), "{heads:?}");
+    }
+
+    fn does(&mut self, member: usize, command: Command) {
+        self.command(member, command).expect("it may");
+    }
+
+    /// Cuts every link between these and the others, who cannot reach each other from now on.
+    fn part(&mut self, apart: impl IntoIterator<Item = usize>) {
+        self.apart = apart.into_iter().collect();
+        let links: Vec<Neighbour> = self
+            .links
+            .iter()
+            .filter(|(link, (to, _))| {
+                let from = self.owners.get(*link);
+                from.is_some_and(|from| self.apart.contains(from) != self.apart.contains(to))
+            })
+            .map(|(link, _)| *link)
+            .collect();
+        for link in links {
+            self.cut(link);
+        }
+    }
+
+    fn lost(&self, member: usize) -> Vec<(&'static str, Reason)> {
+        let events = self.events(member).into_iter();
+        let lost = events.filter_map(|event| match event {
+            Event::Lost { action, reason, .. } => Some((*action, *reason)),
+            _ => None,
+        });
+        lost.collect()
+    }
+
+    /// The actions of a member's log with their authors, from a sequence on.
+    fn done_since(&self, member: usize, sequence: u32) -> Vec<(&'static str, Person)> {
+        let log = self.members[member].log().expect("a log");
+        let entries = log.entries_after(sequence, usize::MAX).iter();
+        let done = entries.map(|entry| {
+            let (action, act) = crate::log::deed(entry).expect("valid");
+            (act.name(), action.peek().expect("valid").author)
+        });
+        done.collect()
+    }
+
+    /// Has an entry come to a member from a stranger.
+    fn told(&mut self, member: usize, seed: u8, entries: Vec<Signed<Entry>>) -> Neighbour {
+        let link = self.stranger(member, seed);
+        self.say(member, link, Message::Hello(hello(seed, |_| ())));
+        let more = false;
+        self.say(member, link, Message::Entries(Entries { entries, more }));
+        link
+    }
+
+    fn claim_of(&self, seed: u8, term: u32) -> Signed<Entry> {
+        let (key, log) = (key(seed), self.members[0].log().expect("a log"));
+        let clock = log.state().clock();
+        let action = Action::new(log.room(), key.person(), log.head(), clock, &Act::Chair);
+        let action = Verified::sign(action, &key).expect("well-formed");
+        let entry = Entry::new(log.room(), log.head(), term, key.person(), clock, action.signed());
+        Verified::sign(entry, &key).expect("well-formed").signed().clone()
+    }
+}
+
+fn retitle(title: &str) -> Command {
+    Command::Title(title.into())
+}
+
+fn ban(seed: u8) -> Command {
+    Command::Ban {
+        person: person(seed),
+        lasts: None,
+        reason: String::new(),
+    }
+}
+
+fn mute(seed: u8) -> Command {
+    Command::Mute {
+        person: person(seed),
+        reason: String::new(),
+    }
+}
+
+#[test]
+fn the_first_in_line_takes_a_silent_chair_within_five_seconds_and_keeps_order() {
+    let mut world = room(12);
+    world.kill(0);
+    world.pass(4 * SECOND);
+    world.agrees(2, 1);
+    world.holds_together();
+    world.does(2, retitle("by the second"));
+    world.does(1, Command::Invite(person(9)));
+    world.does(8, Command::Accept);
+    world.does(2, mute(9));
+    world.agrees(2, 1);
+    // Whoever comes now hears of it.
+    let late = world.grow(50, 4);
+    world.pass(2 * SECOND);
+    assert_eq!(world.chair(late), (person(2), 1));
+    world.agrees(2, 1);
+}
+
+#[test]
+fn whoever_is_silent_too_is_passed_over_and_a_second_death_changes_nothing() {
+    let mut world = room(12);
+    world.kill(0);
+    world.kill(1);
+    world.pass(7 * SECOND);
+    world.agrees(3, 1);
+
+    let mut world = room(12);
+    world.kill(0);
+    world.pass(6 * SECOND);
+    world.agrees(2, 1);
+    world.kill(1);
+    world.pass(6 * SECOND);
+    world.agrees(3, 2);
+    world.holds_together();
+    world.does(2, ban(9));
+    world.agrees(3, 2);
+}
+
+#[test]
+fn without_a_line_nobody_takes_the_chair() {
+    let mut world = grown(6, 4);
+    world.kill(0);
+    world.pass(20 * SECOND);
+    for at in world.alive() {
+        assert_eq!(world.chair(at), (person(1), 0));
+    }
+}
+
+#[test]
+fn the_chair_is_handed_over_at_once_when_it_leaves() {
+    let mut world = room(12);
+    let before = world.now;
+    world.members[0].handle(Input::Leave, world.now);
+    world.run();
+    world.pass(SECOND / 10);
+    world.agrees(2, 1);
+    assert_eq!(world.left(0), Some(&Left::Interrupted));
+    assert!(world.now - before < SECOND);
+    world.pass(5 * SECOND);
+    world.holds_together();
+    world.agrees(2, 1);
+    assert!(world.alive().count() == 14, "nobody else left");
+}
+
+#[test]
+fn a_host_that_comes_back_takes_the_chair_after_ten_seconds() {
+    let mut world = room(12);
+    let log = world.members[0].log().expect("a log").clone();
+    world.kill(0);
+    world.pass(6 * SECOND);
+    world.does(1, retitle("meanwhile"));
+    world
+        .members
+        .push(Member::reopen(config(1), log, world.now).expect("the host"));
+    let host = world.members.len() - 1;
+    world.run();
+    world.pass(9 * SECOND);
+    world.agrees(2, 1);
+    assert_eq!(world.members[host].role(), Role::Host);
+    world.pass(2 * SECOND);
+    world.agrees(1, 2);
+    world.holds_together();
+    world.does(2, retitle("to the host again"));
+    world.agrees(1, 2);
+    // And once more under it.
+    world.kill(host);
+    world.pass(6 * SECOND);
+    world.agrees(2, 3);
+}
+
+#[test]
+fn a_host_alone_opens_its_room_again_in_a_new_term_under_the_same_id() {
+    let mut world = room(0);
+    let (log, id) = (
+        world.members[0].log().expect("a log").clone(),
+        world.members[0].room(),
+    );
+    for at in 0..3 {
+        world.kill(at);
+    }
+    world.pass(20 * SECOND);
+    let host = world.members.len();
+    world
+        .members
+        .push(Member::reopen(config(1), log.clone(), world.now).expect("the host"));
+    world.run();
+    world.pass(SECOND);
+    assert_eq!(world.chair(host), (person(1), 1));
+    assert_eq!(world.members[host].room(), id);
+    let guest = world.grow(40, 4);
+    world.pass(SECOND);
+    assert_eq!(world.chair(guest), (person(1), 1));
+    let wrong = Member::reopen(config(2), log, world.now);
+    assert!(wrong.is_err(), "nobody opens another's room");
+}
+
+#[test]
+fn a_claim_while_the_chair_is_heard_is_followed_by_nobody() {
+    let mut world = room(3);
+    let head = world.members[0].head();
+    let claim = world.claim_of(3, 1);
+    let link = world.told(4, 60, vec![claim.clone()]);
+    assert_eq!(world.refusal_on(link), None);
+    world.pass(SECOND);
+    // The chair has heard of it, and took its room back at once.
+    world.agrees(1, 2);
+    assert_eq!(
+        world.done_since(0, head.sequence),
+        [("chair", person(3)), ("chair", person(1))]
+    );
+    // A replay changes nothing.
+    let again = world.members[0].head();
+    world.told(4, 61, vec![claim]);
+    world.pass(SECOND);
+    assert_eq!(world.members[4].head(), again);
+}
+
+#[test]
+fn a_chair_entry_of_whoever_may_not_cuts_who_brings_it() {
+    for (seed, term) in [(9, 1), (4, 1), (2, 0), (2, 2)] {
+        let mut world = room(3);
+        let claim = world.claim_of(seed, term);
+        let link = world.told(4, 60, vec![claim]);
+        assert_eq!(world.refusal_on(link), Some(Reason::Malformed), "{seed} {term}");
+        world.agrees(1, 0);
+    }
+    let mut world = room(3);
+    let claim = world.claim_of(2, 1);
+    world.does(0, ban(2));
+    world.pass(SECOND);
+    let late = world.claim_of(2, 1);
+    for (n, claim) in [claim, late].into_iter().enumerate() {
+        world.told(4, 60 + n as u8, vec![claim]);
+        world.pass(5 * SECOND);
+        assert_eq!(world.chair(4), (person(1), 0));
+        assert_eq!(world.chair(0), (person(1), 0));
+    }
+}
+
+#[test]
+fn the_old_chairs_beacon_is_heard_by_nobody_in_a_new_term() {
+    let mut world = room(3);
+    world.kill(0);
+    world.pass(6 * SECOND);
+    let (room, head) = (world.members[1].room(), world.members[1].head());
+    let beacon = Beacon::new(room, person(1), (0, 9_999), 900_000, head, Peer([1; 32]));
+    let beacon = Verified::sign(beacon, &key(1)).expect("well-formed");
+    let clock = world.members[4].clock_ms(world.now);
+    let link = world.stranger(4, 60);
+    world.say(4, link, Message::Hello(hello(60, |_| ())));
+    world.say(4, link, Message::Beacon(beacon.signed().clone()));
+    assert_eq!(world.members[4].clock_ms(world.now), clock);
+    world.pass(2 * SECOND);
+    world.agrees(2, 1);
+    // Of somebody who was never the chair it is a forgery.
+    let forged = Beacon::new(room, person(4), (1, 9_999), 900_000, head, Peer([1; 32]));
+    let forged = Verified::sign(forged, &key(4)).expect("well-formed");
+    world.say(4, link, Message::Beacon(forged.signed().clone()));
+    assert_eq!(world.refusal_on(link), Some(Reason::Malformed));
+}
+
+#[test]
+fn a_banned_chair_is_followed_by_the_next_in_line() {
+    let mut world = room(6);
+    world.kill(0);
+    world.pass(6 * SECOND);
+    world.agrees(2, 1);
+    // Nobody ranks above a co-host but the host; it gives its office up itself.
+    let (person, reason) = (person(2), String::new());
+    world.does(1, Command::Revoke { person, reason });
+    world.pass(3 * SECOND);
+    world.agrees(3, 2);
+}
+
+#[test]
+fn two_halves_of_a_room_have_one_log_again_and_nothing_is_lost_in_silence() {
+    let mut world = room(13);
+    world.does(0, Command::Invite(person(10)));
+    world.does(9, Command::Accept);
+    world.pass(SECOND);
+    let common = world.members[0].head().sequence;
+    let half: Vec<usize> = (0..world.members.len()).filter(|at| at % 2 == 1).collect();
+    assert!(half.contains(&1) && half.contains(&9));
+    world.part(half.clone());
+    world.pass(10 * SECOND);
+    assert_eq!(world.chair(1), (person(2), 1), "the half without the host");
+    assert_eq!(world.chair(0), (person(1), 0), "the half with it");
+    world.does(0, retitle("with the host"));
+    world.does(2, ban(13));
+    world.does(1, retitle("without the host"));
+    world.does(1, mute(10));
+    world.does(1, ban(12));
+    world.pass(10 * SECOND);
+    world.part([]);
+    world.pass(10 * SECOND);
+    for at in world.alive() {
+        assert_eq!(world.members[at].head(), world.members[0].head(), "member {at}");
+    }
+    let done = world.done_since(0, common);
+    for done_by in [("title", 1), ("ban", 3), ("mute", 2), ("ban", 2)] {
+        let (action, author) = (done_by.0, person(done_by.1));
+        assert!(done.contains(&(action, author)), "{done_by:?}: {done:?}");
+    }
+    let state = world.members[0].log().expect("a log").state();
+    assert!(state.mutes().contains_key(&person(10)));
+    let lost = half.iter().flat_map(|at| world.lost(*at)).collect::<Vec<_>>();
+    let retitled = done.iter().filter(|(action, _)| *action == "title").count() == 2;
+    assert!(
+        retitled || lost.iter().any(|(action, _)| *action == "title"),
+        "{lost:?} {done:?}"
+    );
+    world.holds_together();
+}
