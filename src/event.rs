@@ -209,6 +209,12 @@ pub enum Event {
         /// In which term.
         term: u32,
     },
+    /// A person is proven to have told two stories as the chair, and has the chair no more, unless it is the host.
+    Exposed {
+        /// Who.
+        #[serde(serialize_with = "shown")]
+        key: Person,
+    },
     /// Where sound enters the tree.
     Root {
         /// The peer.

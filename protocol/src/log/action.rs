@@ -56,6 +56,8 @@ pub mod kind {
     pub const CHAIR: u16 = 0x8031;
     /// Takes over an act of moderation from a history that was given up.
     pub const CARRIED: u16 = 0x8032;
+    /// Proves that a chair told two stories.
+    pub const EXPOSED: u16 = 0x8033;
 }
 
 /// A place in a log: the newest entry, and thereby all before it.
@@ -186,6 +188,11 @@ pub enum Act {
     Carried {
         /// The `signed Action`, whole.
         action: Bytes,
+    },
+    /// A chair has signed another entry at a place where this log holds one of its own, of the same term.
+    Exposed {
+        /// The other `signed Entry`, whole.
+        entry: Bytes,
     },
     /// A kind that this version does not know. Show it; stop at it if it is critical.
     Unknown {
@@ -331,6 +338,7 @@ impl Act {
             }
             kind::CHAIR => empty(body, "chair").map(|()| Self::Chair)?,
             kind::CARRIED => Self::Carried { action: body.clone() },
+            kind::EXPOSED => Self::Exposed { entry: body.clone() },
             kind => Self::Unknown {
                 kind,
                 body: body.clone(),
@@ -359,6 +367,7 @@ impl Act {
             Self::End | Self::Chair => Bytes::new(),
             Self::Line { people } => signed::encode(people),
             Self::Carried { action } => action.clone(),
+            Self::Exposed { entry } => entry.clone(),
             Self::Grant { subject, role } => signed::encode(&(subject, number(*role))),
             Self::Revoke { subject, reason }
             | Self::Mute { subject, reason }
@@ -394,6 +403,7 @@ impl Act {
             Self::Line { .. } => kind::LINE,
             Self::Chair => kind::CHAIR,
             Self::Carried { .. } => kind::CARRIED,
+            Self::Exposed { .. } => kind::EXPOSED,
             Self::Unknown { kind, .. } => *kind,
         }
     }
@@ -418,6 +428,7 @@ impl Act {
             Self::Line { .. } => "line",
             Self::Chair => "chair",
             Self::Carried { .. } => "carried",
+            Self::Exposed { .. } => "exposed",
             Self::Unknown { .. } => "unknown",
         }
     }
@@ -441,6 +452,7 @@ impl Act {
             | Self::Line { .. }
             | Self::Chair
             | Self::Carried { .. }
+            | Self::Exposed { .. }
             | Self::Unknown { .. } => None,
         }
     }

@@ -464,6 +464,9 @@ impl Log {
                 .check(candidate.asks, &Act::Carried { action }, clock_ms)
                 .map_err(ActionError::Refused)?;
         }
+        if let Act::Exposed { entry } = act {
+            self.check_proof(entry)?;
+        }
         self.state
             .check(action.author, act, clock_ms)
             .map_err(|reason| match act {
@@ -472,6 +475,25 @@ impl Log {
                 }
                 _ => ActionError::Refused(reason),
             })
+    }
+
+    /// Whether an entry proves that its chair told two stories: another one of the same term stands here at its place. Its
+    /// signature is checked here, as that of the entry around it is not yet: a proof is looked at once a room.
+    fn check_proof(&self, proof: &[u8]) -> Result<(), ActionError> {
+        let signed: Signed<Entry> = Signed::from_bytes(proof)?;
+        let entry = signed.peek()?;
+        let ours = self.entry(entry.sequence);
+        let contradicts = ours.is_some_and(|ours| {
+            (ours.room, ours.term, ours.chair) == (entry.room, entry.term, entry.chair)
+                && ours.signed().payload() != signed.payload()
+        });
+        if !contradicts || self.state.exposed().contains(&entry.chair) {
+            return Err(ActionError::Refused(Reason::NoSuchSubject));
+        }
+        match signed.verify() {
+            Ok(_) => Ok(()),
+            Err(_) => Err(ActionError::Signature),
+        }
     }
 
     /// Whether the act may stand in an entry of this hash and size.

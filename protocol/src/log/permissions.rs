@@ -105,6 +105,9 @@ pub const RULES: &[Rule] = &[
     rule(kind::CHAIR, Role::CoHost, Whom::Room),
     rule(kind::CARRIED, Role::Host, Whom::Room),
     rule(kind::CARRIED, Role::CoHost, Whom::Room),
+    rule(kind::EXPOSED, Role::Host, Whom::Room),
+    rule(kind::EXPOSED, Role::CoHost, Whom::Room),
+    rule(kind::EXPOSED, Role::Moderator, Whom::Room),
 ];
 
 /// Asks the table.
@@ -207,6 +210,7 @@ mod tests {
             (kind::TITLE | kind::CHAIR | kind::CARRIED, CoHost | Host) | (kind::END | kind::LINE, Host) => {
                 ROOM
             }
+            (kind::EXPOSED, Moderator | CoHost | Host) => ROOM,
             (kind::ACCEPT | kind::DECLINE, Listener | Moderator | CoHost) => SELF,
             (kind::MOVE, Speaker) | (kind::REVOKE, Moderator) => SELF,
             (kind::MOVE, Moderator) => SELF_AND_BELOW_MODERATOR,

@@ -21,7 +21,7 @@ use crate::{
     person::Person,
     reason::Reason,
     room::{Genesis, RoomId},
-    signed::{Malformed, Verified},
+    signed::{Malformed, Signed, Verified},
     text::Text,
 };
 
@@ -107,6 +107,11 @@ pub enum Change {
         /// In which term.
         term: u32,
     },
+    /// This person told two stories as the chair, and stands in no line any more, unless it is the host.
+    Exposed {
+        /// Who.
+        person: Person,
+    },
     /// The room is over; every stay was revoked.
     Ended,
 }
@@ -179,6 +184,8 @@ pub struct State {
     line: Option<Vec<Person>>,
     /// Everyone who ever had the chair.
     chairs: BTreeSet<Person>,
+    /// Those of them who told two stories.
+    exposed: BTreeSet<Person>,
 }
 
 impl ActionError {
@@ -230,6 +237,7 @@ impl State {
             carriable: BTreeMap::new(),
             line: None,
             chairs: BTreeSet::from([host]),
+            exposed: BTreeSet::new(),
         }
     }
 
@@ -251,13 +259,19 @@ impl State {
         self.chairs.contains(&person)
     }
 
+    /// Everyone who is proven to have told two stories as the chair.
+    #[must_use]
+    pub fn exposed(&self) -> &BTreeSet<Person> {
+        &self.exposed
+    }
+
     /// The line of succession: the host, then the co-hosts in the order that the host has set, or else in that in which
     /// they were made. Whoever stands nearer to its beginning ranks higher.
     #[must_use]
     pub fn line(&self) -> Vec<Person> {
         let is_co_host = |person: &Person| {
             let office = self.officers.get(person);
-            office.is_some_and(|office| office.role == Role::CoHost)
+            office.is_some_and(|office| office.role == Role::CoHost) && !self.exposed.contains(person)
         };
         let successors: Vec<Person> = match &self.line {
             Some(people) => people.iter().copied().filter(is_co_host).collect(),
@@ -265,7 +279,7 @@ impl State {
                 let mut since: Vec<(u32, Person)> = self
                     .officers
                     .iter()
-                    .filter(|(_, office)| office.role == Role::CoHost)
+                    .filter(|(person, _)| is_co_host(person))
                     .map(|(person, office)| (office.since, *person))
                     .collect();
                 since.sort_unstable();
@@ -426,6 +440,8 @@ impl State {
             let (person, term) = (new.chair, new.term);
             changes.push(Change::Chair { person, term });
         }
+        let exposed = new.exposed.difference(&self.exposed);
+        changes.extend(exposed.map(|person| Change::Exposed { person: *person }));
         let is_new = |person: &&Person| !self.exclusions.contains_key(*person);
         let expelled = new.exclusions.keys().filter(is_new);
         changes.extend(expelled.map(|person| Change::Expelled { person: *person }));
@@ -635,6 +651,14 @@ impl State {
                     term: self.term,
                 }]
             }
+            Act::Exposed { entry } => {
+                let liar = Signed::<Entry>::from_bytes(entry).and_then(|entry| entry.peek());
+                let person = liar.map(|entry| entry.chair);
+                self.exposed.extend(person.iter());
+                person
+                    .map(|person| vec![Change::Exposed { person }])
+                    .unwrap_or_default()
+            }
             // What is carried is applied as what it is.
             Act::Carried { .. } | Act::Unknown { .. } => Vec::new(),
         }
@@ -675,7 +699,13 @@ impl State {
             Act::Unban { subject, .. } => is_out(subject),
             Act::Chair => self.rank(author).is_some(),
             Act::Carried { .. } => author == self.chair,
-            Act::Title { .. } | Act::End | Act::Ban { .. } | Act::Line { .. } | Act::Unknown { .. } => true,
+            Act::Title { .. }
+            | Act::End
+            | Act::Ban { .. }
+            | Act::Line { .. }
+            // The log itself looks at the proof.
+            | Act::Exposed { .. }
+            | Act::Unknown { .. } => true,
         };
         if fits { Ok(()) } else { Err(Reason::NoSuchSubject) }
     }

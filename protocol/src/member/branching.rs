@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::{
     limits,
-    log::{self, Action, ActionId, Branch, BranchError, Entry, EntryError, Log},
+    log::{self, Act, Action, ActionId, Branch, BranchError, Entry, EntryError, Equivocation, Log},
     neighbour::Neighbour,
     person::Person,
     reason::Reason,
@@ -45,6 +45,8 @@ pub(super) struct Branches {
     /// The last entry of each history that was passed on to the chair or judged by it, oldest first.
     given_up: Vec<[u8; 32]>,
     missing: BTreeMap<ActionId, Missing>,
+    /// Chairs that told two stories, which the log does not say yet, with both.
+    liars: BTreeMap<Person, [Signed<Entry>; 2]>,
 }
 
 /// A history as far as it has come.
@@ -73,6 +75,16 @@ impl Branches {
         self.fetched.remove(&link);
     }
 
+    /// Whether this chair is proven to have told two stories, though the log does not say so yet.
+    pub(super) fn is_liar(&self, person: Person) -> bool {
+        self.liars.contains_key(&person)
+    }
+
+    /// The log says so now.
+    pub(super) fn note_exposed(&mut self, person: Person) {
+        self.liars.remove(&person);
+    }
+
     /// Whether a history is being fetched from this link.
     pub(super) fn is_at(&self, link: Neighbour) -> bool {
         self.fetched.contains_key(&link)
@@ -95,6 +107,49 @@ impl Branches {
 }
 
 impl Member {
+    /// A chair told two stories: whoever keeps order has that put into the log.
+    pub(super) fn note_liar(&mut self, proof: &Equivocation, now: Duration) {
+        let liar = proof.ours.chair;
+        let exposed = |log: &Log| log.state().exposed().contains(&liar);
+        if self.log.as_ref().is_some_and(exposed) || self.branches.liars.len() >= MOST_BRANCHES {
+            return;
+        }
+        let both = [&proof.ours, &proof.theirs].map(|entry| entry.signed().clone());
+        if self.branches.liars.insert(liar, both).is_none() {
+            self.succession.note_liar(now);
+        }
+    }
+
+    /// Has the log say what is proven, once it is settled which of the two stories it holds.
+    pub(super) fn expose(&mut self, now: Duration) {
+        let me = self.config.key.person();
+        let Some(log) = &self.log else { return };
+        let told: Vec<Bytes> = self
+            .branches
+            .liars
+            .values()
+            .filter_map(|both| {
+                let other = both.iter().find(|entry| {
+                    let at = entry.peek().ok().and_then(|entry| log.hash_at(entry.sequence));
+                    at != Some(Entry::hash(entry))
+                })?;
+                Some(other.to_bytes())
+            })
+            .collect();
+        for entry in told {
+            let Some(log) = &self.log else { return };
+            let clock = self.clock.now_ms(now);
+            let act = Act::Exposed { entry };
+            if log.state().check(me, &act, clock).is_err() {
+                return;
+            }
+            let action = Action::new(self.room, me, log.head(), clock, &act);
+            if let Ok(action) = Verified::sign(action, &self.config.key) {
+                self.send_again(action.signed().clone(), now);
+            }
+        }
+    }
+
     /// An entry came that does not fit our history: from now on what comes on this link is collected.
     pub(super) fn begin_branch(&mut self, link: Neighbour) {
         if self.branches.fetched.len() < MOST_BRANCHES {
@@ -157,8 +212,16 @@ impl Member {
         };
         match log.judge(&fetched.entries) {
             Ok(branch) if branch.entries().is_empty() => {}
-            Ok(branch) if branch.is_better() => self.follow(branch, link, now),
-            Ok(branch) => self.keep(&branch, link, now),
+            Ok(branch) => {
+                if branch.is_better() {
+                    self.follow(branch, link, now);
+                } else {
+                    self.keep(&branch, link, now);
+                }
+                if !self.left {
+                    self.expose(now);
+                }
+            }
             Err(BranchError::Detached { first }) if first > 1 => {
                 let step = fetched.step.saturating_mul(2);
                 let again = Fetched {
@@ -273,7 +336,7 @@ impl Member {
             let Ok(author) = action.peek().map(|action| action.author) else {
                 continue;
             };
-            if act == log::Act::Chair || self.branches.missing.len() >= MOST_LOST {
+            if matches!(act, Act::Chair | Act::Exposed { .. }) || self.branches.missing.len() >= MOST_LOST {
                 continue;
             }
             let missing = Missing {

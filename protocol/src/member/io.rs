@@ -334,6 +334,8 @@ pub enum Event {
         /// In which term.
         term: u32,
     },
+    /// This person told two stories as the chair, which is proven.
+    Exposed(Person),
     /// Where sound enters the tree.
     Root(Peer),
     /// The estimate of how many listen.

@@ -139,7 +139,10 @@ impl Member {
                     self.bringing = None;
                 }
                 Ok(None) => {}
-                Err(EntryError::Fork { .. } | EntryError::Equivocation(_)) => {
+                Err(error @ (EntryError::Fork { .. } | EntryError::Equivocation(_))) => {
+                    if let EntryError::Equivocation(proof) = error {
+                        self.note_liar(&proof, now);
+                    }
                     self.begin_branch(link);
                     let theirs = entries.split_off(at);
                     return self.collect(link, theirs, more, now);
@@ -356,6 +359,10 @@ impl Member {
             Change::Chair { person, term } => {
                 self.event(Event::Chair { person, term });
                 self.handle_chair(person, now);
+            }
+            Change::Exposed { person } => {
+                self.branches.note_exposed(person);
+                self.event(Event::Exposed(person));
             }
             // Followed once all that came with it has been applied: the next entry may lift it.
             Change::Expelled { .. } | Change::Ended => {}

@@ -45,6 +45,8 @@ pub(super) struct Succession {
     vacant: Option<Duration>,
     /// When this member has been in the room for long enough to take the chair from somebody of a lower rank.
     steady_at: Duration,
+    /// When it became known here that a chair told two stories.
+    liar_known: Option<Duration>,
     /// Since when this member, as the chair, has had children without a pause.
     company_since: Option<Duration>,
     /// Where the newest beacon came from.
@@ -61,6 +63,7 @@ impl Succession {
     pub(super) fn new(now: Duration) -> Self {
         Self {
             vacant: None,
+            liar_known: None,
             steady_at: now + STEADY_FOR,
             company_since: None,
             way: None,
@@ -83,6 +86,11 @@ impl Succession {
     /// The chair leaves, or may not write any more.
     pub(super) fn note_vacant(&mut self, now: Duration) {
         self.vacant.get_or_insert(now);
+    }
+
+    /// A chair told two stories: if it is the present one, whoever may takes its place.
+    pub(super) fn note_liar(&mut self, now: Duration) {
+        self.liar_known = Some(now);
     }
 
     /// This member came into the room.
@@ -120,6 +128,7 @@ impl Member {
         let silent = self
             .succession
             .vacant
+            .or(self.succession.liar_known.filter(|_| self.is_lying(chair)))
             .unwrap_or(self.chair_heard + CHAIR_SILENCE)
             .saturating_add(NEXT_IN_LINE.saturating_mul(turn));
         let outranks = state.rank(chair).is_none_or(|chairs| rank < chairs);
@@ -146,7 +155,10 @@ impl Member {
         let clock = self.clock.now_ms(now);
         let Some(log) = self.log.as_mut() else { return };
         match log.claim(&self.config.key, clock) {
-            Ok(applied) => self.handle_applied(applied, now),
+            Ok(applied) => {
+                self.handle_applied(applied, now);
+                self.expose(now);
+            }
             // Not in the line after all: whoever is takes it.
             Err(_) => self.chair_heard = now,
         }
@@ -200,12 +212,19 @@ impl Member {
             return false;
         };
         let is_heard = self.beacon.get().is_some() && now < self.chair_heard + HEARD_FOR;
-        if !is_heard || self.is_chair() || self.succession.vacant.is_some() {
+        let is_gone = self.succession.vacant.is_some() || self.is_lying(chair);
+        if !is_heard || self.is_chair() || is_gone {
             return false;
         }
         let outranks = |person: Person| state.rank(person).is_some_and(|other| other <= rank);
         let by_those_above = |signed: &Signed<Entry>| signed.peek().is_ok_and(|entry| outranks(entry.chair));
         !outranks(entry.chair) && !rest.iter().any(by_those_above)
+    }
+
+    /// Whether a chair is proven to tell two stories, and is not the host, whom nobody removes.
+    fn is_lying(&self, chair: Person) -> bool {
+        let host = self.log.as_ref().map(|log| log.state().host());
+        self.branches.is_liar(chair) && host != Some(chair)
     }
 
     /// Tells the chair that somebody says to have it: it knows best that it is there.

@@ -294,3 +294,42 @@ fn what_changes_when_another_history_is_followed_is_told_in_full() {
     }
     assert!(new.changes_to(new).is_empty());
 }
+
+#[test]
+fn two_entries_at_one_place_and_term_expose_their_chair_for_good() {
+    let mut room = room();
+    claims(&mut room, 2).unwrap();
+    let mut other = copy(&room, 2);
+    room.does(&key(2), &title("one"));
+    let theirs = other.does(&key(2), &title("another")).entry;
+    let entry = theirs.signed().to_bytes();
+    let exposed = Act::Exposed { entry: entry.clone() };
+    let refused = |reason| Err(ActionError::Refused(reason));
+    assert_eq!(room.ask(&key(4), &exposed), refused(Reason::NotAllowed));
+    let ours = Act::Exposed {
+        entry: room.log.entry(7).unwrap().signed().to_bytes(),
+    };
+    assert_eq!(
+        room.ask(&key(5), &ours),
+        refused(Reason::NoSuchSubject),
+        "one story"
+    );
+    let mut forged = entry.to_vec();
+    *forged.last_mut().unwrap() ^= 1;
+    let forged = Act::Exposed { entry: forged.into() };
+    assert_eq!(room.ask(&key(5), &forged), Err(ActionError::Signature));
+
+    room.does(&key(5), &exposed);
+    assert_eq!(line(&room), [1, 3].map(person));
+    assert!(room.log.state().exposed().contains(&person(2)) && !room.log.state().has_chair());
+    claims(&mut room, 3).unwrap();
+    assert_eq!(
+        room.ask(&key(5), &exposed),
+        refused(Reason::NoSuchSubject),
+        "once"
+    );
+    let again = claims(&mut room, 2);
+    assert_eq!(again, Err(ActionError::Refused(Reason::NoSuchSubject)));
+    room.host = key(3);
+    assert_eq!(room.member().state(), room.log.state());
+}

@@ -76,6 +76,10 @@ pub(super) fn line(event: &Event, names: &Names) -> Option<String> {
                 names.of(author)
             )
         }
+        Event::Exposed { key } => format!(
+            "{LOUD}!{LOUD:#} {} has told two stories as the chair: the log holds the proof",
+            names.of(key)
+        ),
         Event::Chair { key, .. } => are(names, key, "in the chair"),
         Event::Microphone { on: true } => {
             format!("{LOUD}● you are live{LOUD:#}: the room hears you")

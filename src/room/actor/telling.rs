@@ -113,6 +113,7 @@ impl Actor {
                 self.tell(Event::Profile { key, nick, tag });
             }
             member::Event::Chair { person, term } => self.tell(Event::Chair { key: person, term }),
+            member::Event::Exposed(person) => self.tell(Event::Exposed { key: person }),
             member::Event::Root(peer) => self.tell(Event::Root { peer }),
             member::Event::Listeners(listeners) => {
                 self.tell(Event::Listeners { listeners });

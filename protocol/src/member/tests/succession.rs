@@ -347,3 +347,59 @@ fn two_halves_of_a_room_have_one_log_again_and_nothing_is_lost_in_silence() {
     );
     world.holds_together();
 }
+
+impl World {
+    /// What a chair writes to some and not to others: an entry behind the present head.
+    fn other_story(&self, seed: u8, title: &str) -> Signed<Entry> {
+        let (key, log) = (key(seed), self.members[1].log().expect("a log"));
+        let before = log.entry(log.head().sequence).expect("an entry");
+        let head = Head {
+            sequence: before.sequence - 1,
+            hash: before.previous,
+        };
+        let title = Text::clean(title);
+        let action = Action::new(
+            log.room(),
+            key.person(),
+            head,
+            before.clock,
+            &Act::Title { title },
+        );
+        let action = Verified::sign(action, &key).expect("well-formed");
+        let entry = Entry::new(
+            log.room(),
+            head,
+            before.term,
+            key.person(),
+            before.clock,
+            action.signed(),
+        );
+        Verified::sign(entry, &key).expect("well-formed").signed().clone()
+    }
+}
+
+#[test]
+fn a_chair_that_tells_two_stories_leaves_the_line_and_all_follow_one() {
+    let mut world = room(6);
+    world.kill(0);
+    world.pass(6 * SECOND);
+    world.agrees(2, 1);
+    world.does(1, retitle("to all"));
+    world.pass(SECOND);
+    let other = world.other_story(2, "to one");
+    let ours = world.members[4].head().hash;
+    let smaller = ours.min(Entry::hash(&other));
+    let sequence = world.members[4].head().sequence;
+    world.told(4, 60, vec![other]);
+    world.pass(5 * SECOND);
+    world.agrees(3, 2);
+    for at in world.alive() {
+        let log = world.members[at].log().expect("a log");
+        assert_eq!(log.hash_at(sequence), Some(smaller), "member {at}");
+        assert!(log.state().exposed().contains(&person(2)), "member {at}");
+        assert!(
+            world.events(at).contains(&&Event::Exposed(person(2))),
+            "member {at}"
+        );
+    }
+}
