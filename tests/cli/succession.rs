@@ -176,6 +176,7 @@ fn a_room_whose_host_alone_may_chair_it_lies_dormant_and_opens_again_under_its_i
     first_host.signal("INT");
     first_host.finish();
     assert_eq!(guest.until("left")["reason"], "unreachable");
+    guest.finish();
 
     let words = |id| ["host", "--room", id, "--input", "none", "--output", "none"];
     let mut again = Running::start(&home("host"), &words(id_of(&link)));

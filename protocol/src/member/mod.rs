@@ -178,7 +178,7 @@ impl Member {
         }
         let room = log.room();
         let mut member = Self::join(config, room, Some(log), now)?;
-        member.succession.reopen();
+        member.succession.reopen(now);
         Ok(member)
     }
 
@@ -333,7 +333,7 @@ impl Member {
             | Input::NobodyLeft
                 if self.is_reopening() =>
             {
-                self.open_alone(now);
+                self.handle_nobody_there(now);
             }
             Input::NobodyFound { errand } => self.tree.handle_nobody_found(errand, now),
             Input::NobodyLeft => self.handle_nobody_left(now),

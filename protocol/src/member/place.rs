@@ -54,6 +54,7 @@ impl Member {
                     why: Why::Failover,
                 }),
                 tree::Output::RootMoved(peer) => self.event(Event::Root(peer)),
+                tree::Output::GaveUp(_) if self.is_reopening() => self.open_alone(now),
                 tree::Output::GaveUp(refusal) => {
                     let refused = refusal.filter(|_| !self.joined);
                     self.leave(refused.map_or(Left::Unreachable, Left::Refused));

@@ -14,7 +14,7 @@ use crate::{
     neighbour::Neighbour,
     person::Person,
     signed::Signed,
-    tree::Place,
+    tree::{Errand, Place},
 };
 
 use super::{Left, Member, chair::BEACON_INTERVAL};
@@ -35,6 +35,10 @@ const HEARD_FOR: Duration = Duration::from_secs(2);
 /// take the room's order with it each time.
 pub const STEADY_FOR: Duration = Duration::from_secs(10);
 
+/// How long a host that opens its room again looks for those who may still be in it. Its own way into the network takes a
+/// second or two; longer, and a host that is alone waits in vain.
+const LOOK_FOR_MEMBERS: Duration = Duration::from_secs(4);
+
 /// How long a chair that leaves waits for another to take it.
 const HAND_OVER: Duration = Duration::from_millis(1_500);
 
@@ -53,8 +57,8 @@ pub(super) struct Succession {
     way: Option<Neighbour>,
     /// Until when a chair that leaves waits for another one.
     handing_over: Option<Duration>,
-    /// Whether this is the host, who opens its own room again and looks for those who may be in it.
-    is_reopening: bool,
+    /// Until when this host, who opens its own room again, looks for those who may be in it.
+    looks_until: Option<Duration>,
     /// The last chair entry that came too early, and was passed on to the chair.
     passed_on: Option<[u8; 32]>,
 }
@@ -68,13 +72,13 @@ impl Succession {
             company_since: None,
             way: None,
             handing_over: None,
-            is_reopening: false,
+            looks_until: None,
             passed_on: None,
         }
     }
 
-    pub(super) fn reopen(&mut self) {
-        self.is_reopening = true;
+    pub(super) fn reopen(&mut self, now: Duration) {
+        self.looks_until = Some(now + LOOK_FOR_MEMBERS);
     }
 
     /// The chair was heard, on this link.
@@ -96,7 +100,7 @@ impl Succession {
     /// This member came into the room.
     pub(super) fn note_joined(&mut self, now: Duration) {
         self.steady_at = now + STEADY_FOR;
-        self.is_reopening = false;
+        self.looks_until = None;
     }
 }
 
@@ -238,7 +242,16 @@ impl Member {
 
     /// Whether this is a host that looks for those who may be in its room.
     pub(super) fn is_reopening(&self) -> bool {
-        self.succession.is_reopening && !self.joined
+        self.succession.looks_until.is_some()
+    }
+
+    /// A host that opens its room again has found nobody in it: it looks again, until it has looked for long enough.
+    pub(super) fn handle_nobody_there(&mut self, now: Duration) {
+        if self.succession.looks_until.is_some_and(|until| until <= now) {
+            self.open_alone(now);
+        } else {
+            self.tree.handle_nobody_found(Errand::Place, now);
+        }
     }
 
     /// Nobody is in the room: its host opens it by itself.
