@@ -210,6 +210,10 @@ impl Member {
         let (Some(fetched), Some(log)) = (self.branches.fetched.remove(&link), &self.log) else {
             return;
         };
+        let last = fetched.entries.last().map(Entry::hash);
+        if last.is_some_and(|last| self.branches.given_up.contains(&last)) {
+            return;
+        }
         match log.judge(&fetched.entries) {
             Ok(branch) if branch.entries().is_empty() => {}
             Ok(branch) => {
@@ -237,6 +241,8 @@ impl Member {
                 let text = "the room uses what this program does not know: an update is needed";
                 self.leave(Left::Refused(refusal(Reason::Unsupported, text)));
             }
+            // Its history has changed while it was sent: what it says next shows that there is another one.
+            Err(BranchError::Entry(EntryError::Fork { .. })) => {}
             Err(error) => self.cut(link, Reason::Malformed, &error.to_string(), now),
         }
     }
@@ -244,8 +250,13 @@ impl Member {
     /// Ours is the better one: the neighbour is told it, and the chair takes over what the other did to keep order.
     fn keep(&mut self, branch: &Branch, link: Neighbour, now: Duration) {
         let Some(log) = &self.log else { return };
-        let ours = entries_of(log, branch.common());
-        self.send_batches(link, &ours);
+        // It asks for the rest: whoever brings a short history is not sent a long one unasked.
+        let ours = log.entries_after(branch.common(), limits::ENTRIES_BATCH);
+        let more = ours
+            .last()
+            .is_some_and(|last| last.sequence < log.head().sequence);
+        let entries = signed(ours);
+        self.send(link, Message::Entries(Entries { entries, more }));
         if !self.branches.note_given_up(branch.entries()) {
             return;
         }

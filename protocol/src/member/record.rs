@@ -246,7 +246,7 @@ impl Member {
         }
         let state = log.state();
         let is_known = state.was_chair(beacon.chair) || state.rank(beacon.chair).is_some();
-        if !is_known && beacon.head.sequence <= log.head().sequence {
+        if !is_known && log.holds(beacon.head) {
             return self.cut(
                 link,
                 Reason::Malformed,
@@ -358,7 +358,7 @@ impl Member {
             Change::Unmuted { person, stay } => self.handle_unmuted(person, stay, now),
             Change::Chair { person, term } => {
                 self.event(Event::Chair { person, term });
-                self.handle_chair(person, now);
+                self.handle_chair(now);
             }
             Change::Exposed { person } => {
                 self.branches.note_exposed(person);

@@ -57,8 +57,12 @@ pub(super) struct Succession {
     way: Option<Neighbour>,
     /// Until when a chair that leaves waits for another one.
     handing_over: Option<Duration>,
+    /// Whether it leaves, and takes no chair any more.
+    is_leaving: bool,
     /// Until when this host, who opens its own room again, looks for those who may be in it.
     looks_until: Option<Duration>,
+    /// Whether this member is taking the chair just now. What an old log says of its own former terms is history.
+    is_claiming: bool,
     /// The last chair entry that came too early, and was passed on to the chair.
     passed_on: Option<[u8; 32]>,
 }
@@ -72,7 +76,9 @@ impl Succession {
             company_since: None,
             way: None,
             handing_over: None,
+            is_leaving: false,
             looks_until: None,
+            is_claiming: false,
             passed_on: None,
         }
     }
@@ -119,7 +125,8 @@ impl Member {
         if let Some(until) = self.succession.handing_over {
             return Some(until);
         }
-        let log = self.log.as_ref().filter(|_| self.joined && !self.is_chair())?;
+        let may = self.joined && !self.is_chair() && !self.succession.is_leaving;
+        let log = self.log.as_ref().filter(|_| may)?;
         let (state, me) = (log.state(), self.config.key.person());
         let rank = state.rank(me).filter(|_| !state.ended())?;
         let chair = state.chair();
@@ -145,10 +152,12 @@ impl Member {
         if self.succession_due().is_none_or(|due| due > now) {
             return;
         }
-        if self.succession.handing_over.take().is_some() {
-            return self.leave(Left::Interrupted);
+        if self.succession.handing_over.take().is_none() {
+            return self.take_the_chair(now);
         }
-        self.take_the_chair(now);
+        if !self.tree.leave(now) {
+            self.leave(Left::Interrupted);
+        }
     }
 
     fn take_the_chair(&mut self, now: Duration) {
@@ -160,16 +169,22 @@ impl Member {
         let Some(log) = self.log.as_mut() else { return };
         match log.claim(&self.config.key, clock) {
             Ok(applied) => {
+                self.succession.is_claiming = true;
                 self.handle_applied(applied, now);
+                self.succession.is_claiming = false;
                 self.expose(now);
             }
-            // Not in the line after all: whoever is takes it.
-            Err(_) => self.chair_heard = now,
+            // The log takes no more, or not from this person: whoever may tries it.
+            Err(_) => {
+                self.chair_heard = now;
+                (self.succession.vacant, self.succession.liar_known) = (None, None);
+                self.succession.steady_at = now + STEADY_FOR;
+            }
         }
     }
 
     /// Somebody has the chair from now on, as an entry says.
-    pub(super) fn handle_chair(&mut self, person: Person, now: Duration) {
+    pub(super) fn handle_chair(&mut self, now: Duration) {
         let had_it = self.stop_chairing();
         let was_alone = self
             .succession
@@ -180,7 +195,7 @@ impl Member {
         self.chair_heard = now;
         self.succession.vacant = None;
         self.succession.way = None;
-        if person == self.config.key.person() {
+        if self.succession.is_claiming {
             return self.start_chairing(now);
         }
         // Whoever was heard all the while by others takes it back; whoever was cut off shows first that it is back.
@@ -276,6 +291,7 @@ impl Member {
         let somebody = |log: &Log| log.state().line().iter().any(|person| *person != me);
         let is_heir = self.log.as_ref().is_some_and(somebody) && self.tree.members() > 1;
         self.say_farewell(now);
+        self.succession.is_leaving = true;
         if is_heir {
             self.succession.note_vacant(now);
             self.succession.handing_over = Some(now + HAND_OVER);

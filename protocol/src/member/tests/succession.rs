@@ -205,6 +205,24 @@ fn a_host_that_comes_back_takes_the_chair_after_ten_seconds() {
 }
 
 #[test]
+fn a_former_chair_that_comes_back_reads_of_its_own_terms_and_claims_none_of_them() {
+    let mut world = room(6);
+    world.kill(0);
+    world.pass(6 * SECOND);
+    world.agrees(2, 1);
+    world.kill(1);
+    world.pass(6 * SECOND);
+    world.agrees(3, 2);
+    let again = world.grow(2, 4);
+    world.pass(5 * SECOND);
+    world.agrees(3, 2);
+    assert!(!world.members[again].is_chair());
+    // It ranks above the chair, and so it has it back like a host.
+    world.pass(6 * SECOND);
+    world.agrees(2, 3);
+}
+
+#[test]
 fn a_host_alone_opens_its_room_again_in_a_new_term_under_the_same_id() {
     let mut world = room(0);
     let (log, id) = (
