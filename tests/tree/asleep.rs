@@ -36,11 +36,10 @@ fn sleep() -> Run {
     assert_eq!(joined["depth"], 2, "{joined}");
     let key = me.as_str().expect("text");
     succeeds(homes[0].path(), &["ctl", "grant", key, "moderator"]);
-    for listener in [&mut relay, &mut below] {
-        listener.until_that("stats", |stats| {
-            received(stats) >= FRAMES && !stats["standby"].is_null()
-        });
-    }
+    relay.until_that("stats", |stats| received(stats) >= FRAMES);
+    below.until_that("stats", |stats| {
+        received(stats) >= FRAMES && !stats["standby"].is_null()
+    });
 
     relay.signal("STOP");
     let found = below.until_that("parent", |parent| !parent["peer"].is_null());
