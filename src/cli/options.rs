@@ -47,7 +47,7 @@ pub(crate) struct NodeFlags {
     /// Find others on the local network by multicast [default: on, unless all sockets are on loopback]
     #[arg(long, global = true, value_name = "on|off", hide_possible_values = true)]
     pub(crate) mdns: Option<Switch>,
-    /// Pass sound on to at most N others; 0 to none [default: 8, or what the uplink carries]
+    /// Pass sound on to at most N others, 1000 at most; 0 to none [default: 8, or what the uplink carries]
     #[arg(long, global = true, value_name = "N")]
     pub(crate) max_children: Option<u32>,
     /// Pass sound on to no more others than this line carries up, for example 800kbit or 5mbit
