@@ -249,7 +249,6 @@ fn acts_of_moderation_are_carried_once_and_answered_for_by_their_author() {
     let banned = room.action(&key(5), &ban(4));
     let titled = room.action(&key(2), &title("theirs"));
     let by_a_speaker = room.action(&key(4), &ban(5));
-    let mut replayed = room.action(&key(5), &mute(4));
     room.clock += 60_000;
     let clock = room.clock;
     let mut carry = |action: &_, by: u8, clock| room.log.carry(action, &key(by), clock);
@@ -266,8 +265,7 @@ fn acts_of_moderation_are_carried_once_and_answered_for_by_their_author() {
     assert_eq!(carry(&by_a_speaker, 1, clock), refused(Reason::Banned));
     assert!(carry(&muted, 2, clock).is_err(), "only the chair carries");
     // Ten minutes later nobody knows any more what was applied, and nothing is carried.
-    std::mem::swap(&mut replayed, &mut muted.clone());
-    let late = carry(&replayed, 1, clock + 700_000);
+    let late = carry(&muted, 1, clock + 700_000);
     assert!(matches!(late, Err(ActionError::Expired { .. })), "{late:?}");
     assert!(room.log.state().mutes().contains_key(&person(4)));
     assert_eq!(room.member().state(), room.log.state());
