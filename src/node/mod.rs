@@ -196,7 +196,7 @@ impl Node {
             room: RoomId::of(&genesis),
             via: self.addresses(),
         };
-        self.enter(link, room::Entry::Open(genesis), seat).await
+        self.enter(link, room::Entry::Open(Box::new(genesis)), seat).await
     }
 
     /// Opens a room of one's own again, with the log that this home holds of it. Whoever is still in it is joined.

@@ -33,7 +33,7 @@ pub(super) fn make_member(setup: &mut Setup, alias: Alias) -> Result<Member, Roo
         max_children: setup.max_children,
     };
     let mut member = match std::mem::replace(&mut setup.entry, Entry::Join) {
-        Entry::Open(genesis) => Member::host(config, genesis, Duration::ZERO)?,
+        Entry::Open(genesis) => Member::host(config, *genesis, Duration::ZERO)?,
         Entry::OpenAgain => {
             let log = stored_log(&mut setup.log)?.ok_or(RoomError::NotOurs)?;
             if log.genesis().host != setup.key.person() {

@@ -101,7 +101,7 @@ pub(crate) struct Arrival {
 #[derive(Debug)]
 pub(crate) enum Entry {
     /// As the host of a new one.
-    Open(Verified<Genesis>),
+    Open(Box<Verified<Genesis>>),
     /// As the host of one that was opened before.
     OpenAgain,
     /// As anyone.
