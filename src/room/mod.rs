@@ -182,6 +182,10 @@ pub struct RoomInfo {
     pub people: Vec<PersonInfo>,
     /// Who is kicked or banned now.
     pub kept_out: Vec<KeptOut>,
+    /// Who has raised a hand, the one that waits longest first. Everyone in the room sees this order.
+    pub hands: Vec<HandInfo>,
+    /// What the room lets whom do.
+    pub rules: RulesInfo,
     /// What was counted.
     pub stats: Stats,
 }
@@ -222,6 +226,29 @@ pub struct KeptOut {
     pub left_ms: Option<u64>,
     /// Why, or nothing.
     pub reason: String,
+}
+
+/// A raised hand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HandInfo {
+    /// Its place in the queue, 1 for the first. `ctl invite` takes it in the place of the key.
+    pub place: usize,
+    /// Whose.
+    #[serde(serialize_with = "shown")]
+    pub key: Person,
+    /// What that person is called.
+    pub nick: String,
+    /// The tag to show with it.
+    pub tag: String,
+    /// For how long it has been up.
+    pub waits_ms: u64,
+}
+
+/// What a room lets whom do, beside what roles allow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RulesInfo {
+    /// Who may raise a hand: `anyone` or `nobody`.
+    pub hands: &'static str,
 }
 
 /// A handle on a room. Clones are the same room.

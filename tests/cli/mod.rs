@@ -11,5 +11,6 @@ mod leaving;
 mod offline;
 pub(crate) mod program;
 mod rooms;
+mod stage;
 mod tree;
 mod usage;

@@ -13,7 +13,7 @@ use crate::{
     domain, limits,
     log::permissions::Role,
     person::Person,
-    room::{RoomId, at_most},
+    room::{Hands, RoomId, at_most},
     signed::{self, Malformed, Signed, Statement, VERSION},
     text::Text,
 };
@@ -49,6 +49,8 @@ pub mod kind {
     pub const BAN: u16 = 0x800c;
     /// Lets them in again.
     pub const UNBAN: u16 = 0x800d;
+    /// Says who may raise a hand.
+    pub const HANDS: u16 = 0x800e;
 }
 
 /// A place in a log: the newest entry, and thereby all before it.
@@ -165,6 +167,11 @@ pub enum Act {
         subject: Person,
         /// Why; may be empty.
         reason: Text,
+    },
+    /// Who may raise a hand from now on.
+    Hands {
+        /// Who.
+        who: Hands,
     },
     /// A kind that this version does not know. Show it; stop at it if it is critical.
     Unknown {
@@ -304,6 +311,9 @@ impl Act {
                     reason,
                 }
             }
+            kind::HANDS => Self::Hands {
+                who: field(body, "hands")?,
+            },
             kind => Self::Unknown {
                 kind,
                 body: body.clone(),
@@ -341,6 +351,7 @@ impl Act {
                 lasts_ms,
                 reason,
             } => signed::encode(&(subject, lasts_ms, reason)),
+            Self::Hands { who } => signed::encode(who),
             Self::Unknown { body, .. } => body.clone(),
         }
     }
@@ -362,6 +373,7 @@ impl Act {
             Self::Kick { .. } => kind::KICK,
             Self::Ban { .. } => kind::BAN,
             Self::Unban { .. } => kind::UNBAN,
+            Self::Hands { .. } => kind::HANDS,
             Self::Unknown { kind, .. } => *kind,
         }
     }
@@ -383,6 +395,7 @@ impl Act {
             Self::Kick { .. } => "kick",
             Self::Ban { .. } => "ban",
             Self::Unban { .. } => "unban",
+            Self::Hands { .. } => "hands",
             Self::Unknown { .. } => "unknown",
         }
     }
@@ -401,7 +414,7 @@ impl Act {
             | Self::Ban { subject, .. }
             | Self::Unban { subject, .. } => Some(*subject),
             Self::Accept { .. } | Self::Decline { .. } => Some(author),
-            Self::Title { .. } | Self::End | Self::Unknown { .. } => None,
+            Self::Title { .. } | Self::End | Self::Hands { .. } | Self::Unknown { .. } => None,
         }
     }
 
@@ -543,6 +556,7 @@ mod tests {
                 subject: Person([7; 32]),
                 reason: Text::clean("a mistake"),
             },
+            Act::Hands { who: Hands::Nobody },
             Act::Unknown {
                 kind: 0x0040,
                 body: Bytes::from_static(b"later"),
@@ -613,7 +627,7 @@ mod tests {
                 what: "a ban of no time"
             }
         );
-        for kind in (kind::TITLE..=kind::UNBAN).filter(|kind| *kind != kind::END) {
+        for kind in (kind::TITLE..=kind::HANDS).filter(|kind| *kind != kind::END) {
             assert!(
                 Act::decode(kind, &Bytes::new()).is_err(),
                 "{kind:#x} without a body"

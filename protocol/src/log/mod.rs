@@ -11,6 +11,7 @@ mod entry;
 mod file;
 mod measures;
 pub mod permissions;
+mod rules;
 mod state;
 
 pub use self::{
@@ -21,5 +22,6 @@ pub use self::{
     file::{Broken, BrokenReason, Line, RecordError, Records, Report, record, records, verify},
     measures::{Exclusion, Mute, Office},
     permissions::Role,
+    rules::Rules,
     state::{ActionError, Change, State, Stay},
 };

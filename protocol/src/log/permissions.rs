@@ -100,6 +100,9 @@ pub const RULES: &[Rule] = &[
     rule(kind::UNBAN, Role::Host, Whom::Below),
     rule(kind::UNBAN, Role::CoHost, Whom::Below),
     rule(kind::UNBAN, Role::Moderator, Whom::Below),
+    rule(kind::HANDS, Role::Host, Whom::Room),
+    rule(kind::HANDS, Role::CoHost, Whom::Room),
+    rule(kind::HANDS, Role::Moderator, Whom::Room),
 ];
 
 /// Asks the table.
@@ -200,6 +203,7 @@ mod tests {
             &[Oneself, Other(Listener), Other(Speaker), Other(Moderator)];
         match (kind, by) {
             (kind::TITLE, CoHost | Host) | (kind::END, Host) => ROOM,
+            (kind::HANDS, Moderator | CoHost | Host) => ROOM,
             (kind::ACCEPT | kind::DECLINE, Listener | Moderator | CoHost) => SELF,
             (kind::MOVE, Speaker) | (kind::REVOKE, Moderator) => SELF,
             (kind::MOVE, Moderator) => SELF_AND_BELOW_MODERATOR,

@@ -16,6 +16,7 @@ use crate::{
         entry::Entry,
         measures::{Exclusion, Mute, Office},
         permissions::{self, Role, Target},
+        rules::Rules,
     },
     media::Tag,
     person::Person,
@@ -100,6 +101,8 @@ pub enum Change {
         /// Who.
         person: Person,
     },
+    /// Others than before may raise a hand, enter, speak or chat.
+    Rules,
     /// The room is over; every stay was revoked.
     Ended,
 }
@@ -162,6 +165,7 @@ pub struct State {
     mutes: BTreeMap<Person, Mute>,
     /// Those that have run out go with the next entry.
     exclusions: BTreeMap<Person, Exclusion>,
+    rules: Rules,
     /// Every tag that a stay ever had, each to its person.
     tags: BTreeMap<Tag, Person>,
     /// Applied actions that have not expired yet, each with its expiry. Those that have are refused for that.
@@ -212,6 +216,7 @@ impl State {
             officers: BTreeMap::new(),
             mutes: BTreeMap::new(),
             exclusions: BTreeMap::new(),
+            rules: Rules::new(&genesis.policy),
             tags: BTreeMap::from([(tag, host)]),
             applied: BTreeMap::new(),
         }
@@ -290,6 +295,29 @@ impl State {
         self.exclusions
             .get(&person)
             .filter(|exclusion| exclusion.holds_at(clock_ms))
+    }
+
+    /// What the room lets whom do, beside what roles allow.
+    #[must_use]
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Whether a person may raise a hand at this time of the room clock: who is in the audience, and not invited yet.
+    ///
+    /// # Errors
+    /// [`Reason`] that the person is told.
+    pub fn check_hand(&self, person: Person, clock_ms: u64) -> Result<(), Reason> {
+        if self.ended {
+            return Err(Reason::Ended);
+        }
+        if let Some(exclusion) = self.exclusion(person, clock_ms) {
+            return Err(exclusion.told());
+        }
+        if self.stage.contains_key(&person) || self.invited.contains_key(&person) {
+            return Err(Reason::NoSuchSubject);
+        }
+        self.rules.check_hand()
     }
 
     /// A person's role. Persons that the log does not name are listeners.
@@ -464,6 +492,10 @@ impl State {
                 self.exclusions.remove(subject);
                 Vec::new()
             }
+            Act::Hands { .. } => {
+                self.rules.apply(act);
+                vec![Change::Rules]
+            }
             Act::Unknown { .. } => Vec::new(),
         }
     }
@@ -501,6 +533,7 @@ impl State {
             Act::Unmute { subject, .. } => self.mutes.contains_key(subject),
             Act::Kick { subject, .. } => !is_out(subject),
             Act::Unban { subject, .. } => is_out(subject),
+            Act::Hands { .. } => self.rules.would_change(act),
             Act::Title { .. } | Act::End | Act::Ban { .. } | Act::Unknown { .. } => true,
         };
         if fits { Ok(()) } else { Err(Reason::NoSuchSubject) }

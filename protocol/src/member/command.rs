@@ -8,6 +8,7 @@ use crate::{
     neighbour::Neighbour,
     person::Person,
     reason::Reason,
+    room::Hands,
     signed::Verified,
     text::Text,
     wire::message::{Message, Outcome, Refusal, Verdict},
@@ -46,6 +47,14 @@ pub enum Command {
     Move(Person),
     /// End the room for everyone, for good. For hosts.
     End,
+    /// Raise one's hand, or lower it. It is done once the chair has heard it; the answer is one's place in the queue, 0
+    /// for nowhere.
+    Hand {
+        /// Which.
+        raised: bool,
+    },
+    /// Say who may raise a hand. For hosts, co-hosts and moderators.
+    Hands(Hands),
     /// Make someone a moderator or a co-host. Hosts make both, co-hosts make moderators.
     Grant {
         /// Whom.
@@ -105,9 +114,20 @@ pub enum Command {
 pub(super) struct Pending {
     command: CommandId,
     deadline: Duration,
+    /// Whether the chair's answer is the end of it: a note leaves no entry to wait for.
+    is_note: bool,
 }
 
 impl Pending {
+    /// Waits for the answer to a note.
+    pub(super) fn of_note(command: CommandId, now: Duration) -> Self {
+        Self {
+            command,
+            deadline: now + COMMAND_TIMEOUT,
+            is_note: true,
+        }
+    }
+
     pub(super) fn deadline(&self) -> Duration {
         self.deadline
     }
@@ -115,7 +135,11 @@ impl Pending {
 
 impl Member {
     pub(super) fn handle_command(&mut self, command: CommandId, wish: Command, now: Duration) {
-        if let Err(refusal) = self.request(command, wish, now) {
+        let result = match wish {
+            Command::Hand { raised } => self.request_hand(command, raised, now),
+            wish => self.request(command, wish, now),
+        };
+        if let Err(refusal) = result {
             self.outputs.push_back(Output::Done {
                 command,
                 result: Err(refusal),
@@ -128,10 +152,24 @@ impl Member {
         if self.place().parent() != Some(link) || self.relay_verdict(&verdict) {
             return;
         }
-        // An appended action is done once its entry is here, not before.
-        if let Outcome::Refused(refusal) = verdict.outcome {
-            self.finish_command(verdict.action, Err(refusal));
+        let waits = self.requests.get(&verdict.action);
+        match verdict.outcome {
+            Outcome::Refused(refusal) => self.finish_command(verdict.action, Err(refusal)),
+            Outcome::Appended { sequence } if waits.is_some_and(|pending| pending.is_note) => {
+                self.finish_command(verdict.action, Ok(sequence));
+            }
+            // An appended action is done once its entry is here, not before.
+            Outcome::Appended { .. } => {}
         }
+    }
+
+    /// Remembers a command whose answer will come.
+    pub(super) fn expect(&mut self, id: ActionId, pending: Pending) -> Result<(), Refusal> {
+        if self.requests.len() >= MAX_PENDING {
+            return Err(refusal(Reason::TooMany, "too many commands wait for the chair"));
+        }
+        self.requests.insert(id, pending);
+        Ok(())
     }
 
     pub(super) fn finish_command(&mut self, action: ActionId, result: Result<u32, Refusal>) {
@@ -176,20 +214,16 @@ impl Member {
         log.state()
             .check(me, &act, clock)
             .map_err(|reason| refusal(reason, &alloc::format!("{reason}")))?;
-        if self.requests.len() >= MAX_PENDING {
-            return Err(refusal(Reason::TooMany, "too many commands wait for the chair"));
-        }
         let action = Action::new(self.room, me, log.head(), clock, &act);
         let action = Verified::sign(action, &self.config.key)
             .map_err(|error| refusal(Reason::Malformed, &alloc::format!("{error}")))?;
         let signed = action.signed().clone();
-        self.requests.insert(
-            ActionId::of(&signed),
-            Pending {
-                command,
-                deadline: now + COMMAND_TIMEOUT,
-            },
-        );
+        let pending = Pending {
+            command,
+            deadline: now + COMMAND_TIMEOUT,
+            is_note: false,
+        };
+        self.expect(ActionId::of(&signed), pending)?;
         if self.is_chair() {
             let id = ActionId::of(&signed);
             if let Err(refusal) = self.append(signed, now) {
@@ -235,6 +269,7 @@ impl Member {
             Command::LeaveStage => Act::Move { subject: me },
             Command::Move(subject) => Act::Move { subject },
             Command::End => Act::End,
+            Command::Hands(who) => Act::Hands { who },
             moderation => return act_of_moderation(moderation),
         })
     }

@@ -15,7 +15,7 @@ use crate::{
     wire::message::{Alias, Candidate, Hello, Message, Refusal, Welcome},
 };
 
-use super::{GREETING_TIMEOUT, Left, Member, Route, Side, budget};
+use super::{GREETING_TIMEOUT, Left, Member, Route, Side, budget, stage::StageLife};
 
 /// One control substream.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub(super) struct Link {
     pub(super) claimed: u32,
     /// What we asked for and have no answer to yet.
     pub(super) asked: Option<EntriesAsked>,
+    /// What may come up on it for the chair beside requests.
+    pub(super) notes: budget::Budget,
 }
 
 /// A request for what follows an entry.
@@ -68,6 +70,7 @@ impl Link {
             stage,
             claimed: 0,
             asked: None,
+            notes: StageLife::link_budget(now),
         }
     }
 
@@ -333,9 +336,12 @@ impl Member {
             {
                 budget::FREE
             }
-            Message::Hello(_) | Message::Welcome(_) | Message::Beacon(_) | Message::Request(_) => {
-                budget::SIGNED
-            }
+            Message::Hello(_)
+            | Message::Welcome(_)
+            | Message::Beacon(_)
+            | Message::Request(_)
+            | Message::Note(_)
+            | Message::Hands(_) => budget::SIGNED,
             _ => budget::PLAIN,
         }
     }

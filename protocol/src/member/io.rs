@@ -305,6 +305,15 @@ pub enum Event {
     /// Another person took the word from this one: what is buffered of it is not to be heard. Who leaves the stage by
     /// itself is heard out.
     Silenced(Person),
+    /// A hand went up or down.
+    Hand {
+        /// Whose.
+        person: Person,
+        /// What that person is called.
+        nick: Text,
+        /// Which.
+        raised: bool,
+    },
     /// The room has another title.
     Title(Text),
     /// Someone on the stage has a name.
@@ -361,4 +370,6 @@ pub enum Wake {
     Chair,
     /// The parent has not brought an entry that there is.
     Log,
+    /// A hand is to be held up, or the queue of hands to be told.
+    Stage,
 }

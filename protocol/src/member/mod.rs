@@ -44,6 +44,7 @@ mod place;
 mod record;
 mod refusals;
 mod relaying;
+mod stage;
 #[cfg(test)]
 mod tests;
 mod withheld;
@@ -113,6 +114,7 @@ pub struct Member {
     refusers: BTreeSet<Peer>,
     relayed: relaying::Relayed,
     chairing: chair::Chairing,
+    stage_life: stage::StageLife,
     requests: BTreeMap<ActionId, command::Pending>,
     profiles: BTreeMap<Person, Verified<Profile>>,
     listeners: u32,
@@ -175,6 +177,7 @@ impl Member {
             refusers: BTreeSet::new(),
             relayed: relaying::Relayed::new(now),
             chairing: chair::Chairing::default(),
+            stage_life: stage::StageLife::new(now),
             requests: BTreeMap::new(),
             profiles: BTreeMap::new(),
             listeners: 0,
@@ -333,6 +336,7 @@ impl Member {
             command.map(|at| (at, Wake::Command)),
             self.chairless_due().map(|at| (at, Wake::Chair)),
             self.withheld.due().map(|at| (at, Wake::Log)),
+            self.stage_due().map(|at| (at, Wake::Stage)),
         ]
         .into_iter()
         .flatten()
@@ -372,6 +376,8 @@ impl Member {
             Message::Report(report) => self.tree.handle_report(link, report, now),
             Message::Profiles(profiles) => self.handle_profiles(link, profiles),
             Message::Census { listeners } => self.handle_census(link, listeners),
+            Message::Note(note) => self.handle_note(link, note, now),
+            Message::Hands(list) => self.handle_hand_list(link, list, now),
         }
     }
 
@@ -388,6 +394,7 @@ impl Member {
         self.tree.handle_timeout(now);
         self.expire_commands(now);
         self.leave_who_withholds(now);
+        self.stage_if_due(now);
         self.beacon_if_due(now);
         self.leave_if_chairless(now);
     }
@@ -407,6 +414,7 @@ impl Member {
 
     /// The person leaves: the chair says so to all, and a relay serves its children until they have moved.
     fn handle_leaving(&mut self, now: Duration) {
+        self.lower_own_hand(now);
         self.say_farewell(now);
         if !self.tree.leave(now) {
             self.leave(Left::Interrupted);

@@ -213,6 +213,7 @@ impl Member {
         });
         for change in &applied.changes {
             self.handle_change(*change, now);
+            self.follow_stage(change, now);
         }
         self.silence(&applied);
         self.route(Route::Head(applied.entry.sequence));
@@ -252,6 +253,7 @@ impl Member {
             Change::Unmuted { person, stay } => self.handle_unmuted(person, stay, now),
             // Followed once all that came with it has been applied: the next entry may lift it.
             Change::Expelled { .. } | Change::Ended => {}
+            Change::Rules => {}
             Change::Invited { .. } | Change::Uninvited { .. } => {}
         }
     }
@@ -335,6 +337,7 @@ impl Member {
         }
         let listeners = self.listeners;
         self.send(child, Message::Census { listeners });
+        self.brief_hands(child);
     }
 
     pub(super) fn is_on_stage(&self, person: Person) -> bool {

@@ -2,6 +2,7 @@
 
 mod hostile;
 mod moderation;
+mod stage;
 mod tree;
 mod withheld;
 

@@ -36,8 +36,8 @@ mod sound;
 mod telling;
 
 use super::{
-    ActError, EventSender, KeptOut, PersonInfo, REQUESTS, Request, RoomError, RoomHandle, RoomInfo, Seat,
-    TreeInfo,
+    ActError, EventSender, HandInfo, KeptOut, PersonInfo, REQUESTS, Request, RoomError, RoomHandle, RoomInfo,
+    RulesInfo, Seat, TreeInfo,
     announcing::Announcing,
     events,
     links::{Control, Link},
