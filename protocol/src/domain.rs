@@ -41,6 +41,8 @@ domains! {
     NOTE = "note";
     /// Hash that identifies a note.
     NOTE_ID = "note-id";
+    /// Signature of a pass.
+    PASS = "pass";
     /// Signature of the queue of raised hands.
     HANDS = "hands";
     /// Hash under which a room is found.

@@ -120,6 +120,27 @@ pub enum Act {
         /// Who.
         who: HandPolicy,
     },
+    /// Lets in nobody who was not in the room before.
+    Lock,
+    /// Lets in everyone again.
+    Unlock,
+    /// Puts a person on the guest list, or takes them off it.
+    Guest {
+        /// Whom.
+        key: String,
+        /// Whether they stand on it.
+        listed: bool,
+    },
+    /// Says what the guest list is for.
+    GuestList {
+        /// What.
+        list: ForGuests,
+    },
+    /// Says how many people the stage takes.
+    Speakers {
+        /// How many, 1 to 32.
+        most: u8,
+    },
     /// Lets a person in again.
     Unban {
         /// Whom.
@@ -138,6 +159,18 @@ pub enum HandPolicy {
     Anyone,
     /// Nobody; those that are up go down.
     Nobody,
+}
+
+/// What a guest list is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ForGuests {
+    /// Nothing.
+    Off,
+    /// Only listed people come in.
+    Enter,
+    /// Only listed people come onto the stage.
+    Speak,
 }
 
 /// A role that can be granted.

@@ -14,7 +14,7 @@ use axum::{
     routing::{get, post},
 };
 use majlis_protocol::{
-    log::Role,
+    log::{GuestList, Role},
     person::Person,
     room::{Hands, RoomId, RoomTag},
 };
@@ -22,7 +22,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::{Semaphore, watch};
 
-use super::{Act, HandPolicy, Mic, Office, events, guard, keys};
+use super::{Act, ForGuests, HandPolicy, Mic, Office, events, guard, keys};
 use crate::{
     home::ApiAccess,
     node::Node,
@@ -194,6 +194,18 @@ async fn action(room: &RoomHandle, act: Act) -> Result<RoomAction, Refused> {
         Act::LeaveStage => RoomAction::LeaveStage,
         Act::Move { key } => RoomAction::Move(whom(key).await?),
         Act::End => RoomAction::End,
+        Act::Lock => RoomAction::Lock(true),
+        Act::Unlock => RoomAction::Lock(false),
+        Act::Guest { key, listed } => RoomAction::Guest {
+            person: whom(key).await?,
+            listed,
+        },
+        Act::GuestList { list } => RoomAction::GuestList(match list {
+            ForGuests::Off => GuestList::Off,
+            ForGuests::Enter => GuestList::Enter,
+            ForGuests::Speak => GuestList::Speak,
+        }),
+        Act::Speakers { most } => RoomAction::Speakers(most),
         Act::Hand { raised } => RoomAction::Hand { raised },
         Act::Hands { who } => RoomAction::Hands(match who {
             HandPolicy::Anyone => Hands::Anyone,

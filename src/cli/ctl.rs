@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use majlis::api::{Act, Client, HandPolicy, Mic, Office};
+use majlis::api::{Act, Client, ForGuests, HandPolicy, Mic, Office};
 use majlis_protocol::room::RoomId;
 use serde_json::{Value, json};
 
@@ -25,6 +25,8 @@ const CENTURY: u64 = 36_500 * 86_400;
   majlis ctl mic on
   majlis ctl grant salma#x7f2k3ab moderator
   majlis ctl ban noise#q3m8t2vk --for 2h --reason \"noise, three times\"
+  majlis ctl lock                         nobody new comes in; who was here before may come back
+  majlis ctl guests enter                 only listed people come in; `majlis ctl guests add KEY` lists one
   majlis ctl tree                         through whom the sound comes, and who takes it from you
   majlis ctl --home ~/other info          the node of another home
 
@@ -58,6 +60,15 @@ enum CtlAction {
     },
     /// Show who has raised a hand, in the order in which all see them; `ctl invite 1` invites the first
     Hands,
+    /// Let in nobody who was not in the room before
+    Lock,
+    /// Let in everyone again
+    Unlock,
+    /// Show or change the guest list
+    Guests {
+        #[command(subcommand)]
+        action: Option<GuestsAction>,
+    },
     /// Say what the room lets people do
     #[command(subcommand)]
     Policy(PolicyAction),
@@ -121,7 +132,33 @@ enum Direction {
 }
 
 #[derive(Debug, Subcommand)]
+enum GuestsAction {
+    /// Put a person on the list, in the room or not
+    Add {
+        /// Whom: a key, or nick#tag
+        key: String,
+    },
+    /// Take a person off it
+    Remove {
+        /// Whom: a key, or nick#tag
+        key: String,
+    },
+    /// Let the list mean nothing
+    Off,
+    /// Let in only those on it
+    Enter,
+    /// Let only those on it, and those who keep order, onto the stage
+    Speak,
+}
+
+#[derive(Debug, Subcommand)]
 enum PolicyAction {
+    /// How many people the stage takes, the host included
+    Speakers {
+        /// How many, 1 to 32
+        #[arg(value_parser = clap::value_parser!(u8).range(1..=32))]
+        most: u8,
+    },
     /// Who may raise a hand
     Hands {
         /// Who
@@ -205,6 +242,25 @@ pub(crate) async fn run(args: CtlArgs, flags: &NodeFlags) -> anyhow::Result<()> 
         }
         CtlAction::Title { title } => Act::Title { title },
         CtlAction::End => Act::End,
+        CtlAction::Guests { action: None } => {
+            let rules = &client.get(&path).await?["rules"];
+            let guests = json!({ "room": room, "list": rules["guest_list"], "guests": rules["guests"] });
+            return Ok(face.result("guests", &guests, &show::room::guests(rules))?);
+        }
+        CtlAction::Guests { action: Some(action) } => match action {
+            GuestsAction::Add { key } => Act::Guest { key, listed: true },
+            GuestsAction::Remove { key } => Act::Guest { key, listed: false },
+            GuestsAction::Off => Act::GuestList { list: ForGuests::Off },
+            GuestsAction::Enter => Act::GuestList {
+                list: ForGuests::Enter,
+            },
+            GuestsAction::Speak => Act::GuestList {
+                list: ForGuests::Speak,
+            },
+        },
+        CtlAction::Lock => Act::Lock,
+        CtlAction::Unlock => Act::Unlock,
+        CtlAction::Policy(PolicyAction::Speakers { most }) => Act::Speakers { most },
         CtlAction::Policy(PolicyAction::Hands { who }) => Act::Hands {
             who: match who {
                 MayRaise::Anyone => HandPolicy::Anyone,

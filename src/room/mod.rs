@@ -249,6 +249,19 @@ pub struct HandInfo {
 pub struct RulesInfo {
     /// Who may raise a hand: `anyone` or `nobody`.
     pub hands: &'static str,
+    /// Whether nobody comes in who was not in the room before.
+    pub locked: bool,
+    /// What the guest list is for: `off`, `enter` or `speak`.
+    pub guest_list: &'static str,
+    /// Who stands on it.
+    #[serde(serialize_with = "all_shown")]
+    pub guests: Vec<Person>,
+    /// How many people the stage takes.
+    pub speakers: u8,
+}
+
+fn all_shown<S: serde::Serializer>(people: &[Person], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(people.iter().map(Person::to_string))
 }
 
 /// A handle on a room. Clones are the same room.
@@ -428,6 +441,8 @@ fn advice(reason: Reason) -> &'static str {
     match reason {
         Reason::UnknownRoom => "ask the host for a fresh link",
         Reason::Full | Reason::TooMany => "try again later",
+        Reason::Locked => "join again when its host opens it",
+        Reason::NotListed => "ask the host to put you on the guest list",
         Reason::Kicked => "join again then, as a listener",
         Reason::Banned => "only its host, co-hosts and moderators can lift that",
         Reason::Malformed | Reason::Unsupported | Reason::BadCertificate => {

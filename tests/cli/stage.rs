@@ -99,3 +99,57 @@ fn a_listener_two_hops_away_raises_a_hand_is_invited_accepts_and_is_heard_by_all
         assert!(said > nobody + CLEAR, "{}: {said} and {nobody} dB", wav.display());
     }
 }
+
+#[test]
+fn a_locked_room_takes_no_new_key_at_any_member_and_takes_back_who_was_inside() {
+    let homes: Vec<_> = (0..4).map(|_| tempfile::tempdir().unwrap()).collect();
+    let [a, b, c, d] = [0, 1, 2, 3].map(|n| homes[n].path());
+    let (mut host, link) = host(a, &QUIC);
+    let silent = ["join", &link, "--input", "none", "--output", "none"];
+    let mut relay = Running::start(b, &[&silent[..], &QUIC].concat());
+    let relays = relay.until("listening")["addresses"][0]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let hers = relay.until("joined");
+    let (mut inside, _) = join(c, &link, &QUIC);
+    let room = super::program::id_of(&link);
+    let kept = c.join("rooms").join(room).join("pass");
+    let started = std::time::Instant::now();
+    while !kept.exists() {
+        assert!(started.elapsed() < super::program::PATIENCE, "no pass");
+        std::thread::yield_now();
+    }
+    assert!(fails(c, &["ctl", "lock"]).contains("may not"));
+    succeeds(a, &["ctl", "lock"]);
+    for process in [&mut host, &mut relay, &mut inside] {
+        process.until_that("log", |event| event["action"] == "lock");
+    }
+    let at_relay = succeeds(b, &["ctl", "info"])[0]["link"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    for link in [&link, &at_relay] {
+        let mut new = Running::start(d, &["join", link, "--input", "none", "--output", "none"]);
+        assert_eq!(new.until("left")["reason"], "refused");
+        let (code, _, said) = new.finish();
+        assert!(code == Some(1) && said.contains("locked"), "{code:?}: {said}");
+    }
+    inside.signal("TERM");
+    inside.finish();
+    let (_back, joined) = join(c, &link, &QUIC);
+    assert_eq!(joined["role"], "listener");
+
+    succeeds(a, &["ctl", "unlock"]);
+    succeeds(a, &["ctl", "guests", "enter"]);
+    succeeds(a, &["ctl", "guests", "add", key(&hers)]);
+    let list = &succeeds(a, &["ctl", "guests"])[0];
+    assert_eq!(
+        (&list["list"], &list["guests"][0]),
+        (&"enter".into(), &hers["key"])
+    );
+    let mut new = Running::start(d, &["join", &link, "--input", "none", "--output", "none"]);
+    assert_eq!(new.until("left")["reason"], "refused");
+    let (_, _, said) = new.finish();
+    assert!(said.contains("guest list"), "{said}");
+}

@@ -22,6 +22,6 @@ pub use self::{
     file::{Broken, BrokenReason, Line, RecordError, Records, Report, record, records, verify},
     measures::{Exclusion, Mute, Office},
     permissions::Role,
-    rules::Rules,
+    rules::{GuestList, LOCK_GRACE_MS, Rules},
     state::{ActionError, Change, State, Stay},
 };

@@ -320,6 +320,29 @@ impl State {
         self.rules.check_hand()
     }
 
+    /// Whether a person may come in who shows a pass of this time, or none. Whom the log names may: the host, those with
+    /// an office, on the stage or invited to it.
+    ///
+    /// # Errors
+    /// [`Reason::Locked`] or [`Reason::NotListed`].
+    pub fn check_entry(&self, person: Person, issued: Option<u64>) -> Result<(), Reason> {
+        if self.names(person) {
+            return Ok(());
+        }
+        self.rules.check_entry(person, issued)
+    }
+
+    /// Whether the chair may sign at this clock that a person is in the room.
+    #[must_use]
+    pub fn gives_pass(&self, person: Person, clock_ms: u64) -> bool {
+        self.names(person) || self.rules.gives_passes(clock_ms)
+    }
+
+    /// Whether a person is more in this room than one of the audience.
+    fn names(&self, person: Person) -> bool {
+        self.role(person) != Role::Listener || self.invited.contains_key(&person)
+    }
+
     /// A person's role. Persons that the log does not name are listeners.
     #[must_use]
     pub fn role(&self, person: Person) -> Role {
@@ -365,6 +388,7 @@ impl State {
         permissions::check(act.kind(), by, target)?;
         self.check_rank(by, act, clock_ms)?;
         self.check_situation(author, act, clock_ms)?;
+        self.check_listed(author, act)?;
         self.check_room(act, clock_ms)
     }
 
@@ -492,8 +516,14 @@ impl State {
                 self.exclusions.remove(subject);
                 Vec::new()
             }
-            Act::Hands { .. } => {
-                self.rules.apply(act);
+            Act::Hands { .. }
+            | Act::Lock
+            | Act::Unlock
+            | Act::Guest { .. }
+            | Act::Unguest { .. }
+            | Act::GuestList { .. }
+            | Act::Speakers { .. } => {
+                self.rules.apply(act, entry.clock);
                 vec![Change::Rules]
             }
             Act::Unknown { .. } => Vec::new(),
@@ -533,17 +563,37 @@ impl State {
             Act::Unmute { subject, .. } => self.mutes.contains_key(subject),
             Act::Kick { subject, .. } => !is_out(subject),
             Act::Unban { subject, .. } => is_out(subject),
-            Act::Hands { .. } => self.rules.would_change(act),
+            Act::Hands { .. }
+            | Act::Lock
+            | Act::Unlock
+            | Act::Guest { .. }
+            | Act::Unguest { .. }
+            | Act::GuestList { .. }
+            | Act::Speakers { .. } => self.rules.would_change(act),
             Act::Title { .. } | Act::End | Act::Ban { .. } | Act::Unknown { .. } => true,
         };
         if fits { Ok(()) } else { Err(Reason::NoSuchSubject) }
+    }
+
+    /// Whether the guest list lets the subject onto the stage. Whoever has an office needs no place on it.
+    fn check_listed(&self, author: Person, act: &Act) -> Result<(), Reason> {
+        let subject = match act {
+            Act::Invite { subject } => *subject,
+            Act::Accept { .. } => author,
+            _ => return Ok(()),
+        };
+        if self.officers.contains_key(&subject) {
+            return Ok(());
+        }
+        self.rules.check_stage(subject)
     }
 
     /// Whether a place is left for what the act adds.
     fn check_room(&self, act: &Act, clock_ms: u64) -> Result<(), Reason> {
         let full = match act {
             Act::Invite { .. } => self.invited.len() >= limits::INVITATIONS,
-            Act::Accept { .. } => self.stage.len() >= limits::STAGE,
+            Act::Accept { .. } => self.stage.len() >= usize::from(self.rules.speakers()),
+            Act::Guest { .. } => self.rules.guests().len() >= limits::GUESTS,
             Act::Grant { subject, .. } => {
                 !self.officers.contains_key(subject) && self.officers.len() >= limits::OFFICERS
             }

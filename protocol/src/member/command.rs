@@ -4,7 +4,7 @@ use alloc::{string::String, vec::Vec};
 use core::time::Duration;
 
 use crate::{
-    log::{Act, Action, ActionId, Role},
+    log::{Act, Action, ActionId, GuestList, Role},
     neighbour::Neighbour,
     person::Person,
     reason::Reason,
@@ -55,6 +55,19 @@ pub enum Command {
     },
     /// Say who may raise a hand. For hosts, co-hosts and moderators.
     Hands(Hands),
+    /// Let in nobody who was not in the room before, or everyone again. For hosts, co-hosts and moderators.
+    Lock(bool),
+    /// Put someone on the guest list, or take them off it. For hosts and co-hosts.
+    Guest {
+        /// Whom.
+        person: Person,
+        /// Which.
+        listed: bool,
+    },
+    /// Say what the guest list is for. For hosts and co-hosts.
+    GuestList(GuestList),
+    /// Say how many people the stage takes, 1 to 32. For hosts and co-hosts.
+    Speakers(u8),
     /// Make someone a moderator or a co-host. Hosts make both, co-hosts make moderators.
     Grant {
         /// Whom.
@@ -270,6 +283,15 @@ impl Member {
             Command::Move(subject) => Act::Move { subject },
             Command::End => Act::End,
             Command::Hands(who) => Act::Hands { who },
+            Command::Lock(true) => Act::Lock,
+            Command::Lock(false) => Act::Unlock,
+            Command::Guest { person, listed: true } => Act::Guest { subject: person },
+            Command::Guest { person, .. } => Act::Unguest { subject: person },
+            Command::GuestList(list) => Act::GuestList { list },
+            Command::Speakers(most) if most == 0 || usize::from(most) > crate::limits::STAGE => {
+                return Err(refusal(Reason::Malformed, "a stage takes 1 to 32 people"));
+            }
+            Command::Speakers(most) => Act::Speakers { most },
             moderation => return act_of_moderation(moderation),
         })
     }

@@ -3,6 +3,8 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use bytes::Bytes;
+
 use crate::{
     identity::{Certificate, Profile},
     link::Address,
@@ -15,7 +17,7 @@ use crate::{
     wire::message::{Alias, Candidate, Hello, Message, Refusal, Welcome},
 };
 
-use super::{GREETING_TIMEOUT, Left, Member, Route, Side, budget, stage::StageLife};
+use super::{GREETING_TIMEOUT, Left, Member, Route, Side, budget, passes, stage::StageLife};
 
 /// One control substream.
 #[derive(Debug)]
@@ -121,7 +123,7 @@ impl Member {
                 alias: self.config.alias,
                 head: self.head(),
                 addresses: self.config.addresses.clone(),
-                extensions: Vec::new(),
+                extensions: self.pass_extension(),
             };
             self.send(link, Message::Hello(hello));
         }
@@ -152,6 +154,7 @@ impl Member {
             extensions: Vec::new(),
         };
         let introduction = Introduction {
+            pass: passes::shown(&hello),
             certificate: hello.certificate,
             profile: hello.profile,
             alias: hello.alias,
@@ -177,6 +180,7 @@ impl Member {
             }
         }
         let introduction = Introduction {
+            pass: None,
             certificate: welcome.certificate,
             profile: welcome.profile,
             alias: welcome.alias,
@@ -265,6 +269,12 @@ impl Member {
             }
         };
         if self.refuse_if_kept_out(link, certificate.person, now) {
+            return false;
+        }
+        let comes = self.links.get(&link).is_some_and(|link| !link.is_ours());
+        let shut_out = self.shut_out(certificate.person, introduction.pass.as_ref());
+        if let Some(reason) = shut_out.filter(|_| comes) {
+            self.refuse(link, reason, &alloc::format!("{reason}"), now);
             return false;
         }
         let mut ours = false;
@@ -359,6 +369,8 @@ impl Member {
 
 /// What both greetings say of their sender.
 struct Introduction {
+    /// That it was in the room before.
+    pass: Option<Bytes>,
     certificate: Signed<Certificate>,
     profile: Signed<Profile>,
     alias: Alias,

@@ -117,6 +117,9 @@ pub enum Input {
 pub enum Output {
     /// Append this record to the room's log file and sync it, before anything that follows.
     Store(Bytes),
+    /// Keep this for the next time that this person comes to the room, in the place of what was kept before:
+    /// [`super::Member::resume_pass`] takes it.
+    StorePass(Bytes),
     /// Send a message.
     Send {
         /// On which link.

@@ -40,6 +40,7 @@ mod command;
 mod greeting;
 mod io;
 mod moderating;
+mod passes;
 mod place;
 mod record;
 mod refusals;
@@ -115,6 +116,7 @@ pub struct Member {
     relayed: relaying::Relayed,
     chairing: chair::Chairing,
     stage_life: stage::StageLife,
+    passes: passes::Passes,
     requests: BTreeMap<ActionId, command::Pending>,
     profiles: BTreeMap<Person, Verified<Profile>>,
     listeners: u32,
@@ -178,6 +180,7 @@ impl Member {
             relayed: relaying::Relayed::new(now),
             chairing: chair::Chairing::default(),
             stage_life: stage::StageLife::new(now),
+            passes: passes::Passes::default(),
             requests: BTreeMap::new(),
             profiles: BTreeMap::new(),
             listeners: 0,
@@ -337,6 +340,7 @@ impl Member {
             self.chairless_due().map(|at| (at, Wake::Chair)),
             self.withheld.due().map(|at| (at, Wake::Log)),
             self.stage_due().map(|at| (at, Wake::Stage)),
+            self.passes_due().map(|at| (at, Wake::Stage)),
         ]
         .into_iter()
         .flatten()
@@ -378,6 +382,8 @@ impl Member {
             Message::Census { listeners } => self.handle_census(link, listeners),
             Message::Note(note) => self.handle_note(link, note, now),
             Message::Hands(list) => self.handle_hand_list(link, list, now),
+            Message::PassWanted(people) => self.handle_pass_wanted(link, people, now),
+            Message::Passes(passes) => self.handle_passes(link, passes),
         }
     }
 
@@ -395,6 +401,7 @@ impl Member {
         self.expire_commands(now);
         self.leave_who_withholds(now);
         self.stage_if_due(now);
+        self.passes_if_due(now);
         self.beacon_if_due(now);
         self.leave_if_chairless(now);
     }

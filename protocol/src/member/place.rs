@@ -118,6 +118,7 @@ impl Member {
     pub(super) fn announce_joined(&mut self, confirmed: bool, now: Duration) {
         self.joined = true;
         self.chair_heard = now;
+        self.want_pass(now);
         let (role, parent, depth) = (self.role(), self.parent(), self.place().depth());
         self.event(Event::Joined {
             role,

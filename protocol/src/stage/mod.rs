@@ -7,9 +7,11 @@
 mod hands;
 mod heard;
 mod note;
+mod pass;
 
 pub use self::{
     hands::{HAND_LAPSE_MS, HAND_REFRESH_MS, Hand, HandList, HandListError, Hands},
     heard::{Heard, NOTE_WINDOW_MS},
     note::{Note, Saying, kind},
+    pass::Pass,
 };

@@ -13,11 +13,11 @@ use crate::{
     limits,
     link::Address,
     log::{Action, ActionId, Beacon, Entry, Head},
-    person::Peer,
+    person::{Peer, Person},
     reason::Reason,
     room::{Genesis, RoomId, at_most},
     signed::{Malformed, Signed, decode, encode},
-    stage::{HandList, Note},
+    stage::{HandList, Note, Pass},
     text::Text,
     wire::frame::{self, Frame},
 };
@@ -276,6 +276,10 @@ pub enum Message {
     Note(Signed<Note>),
     /// Who asks for the word; the receiver checks it, keeps the newest and passes it on to its children.
     Hands(Signed<HandList>),
+    /// These people are in the room; the receiver signs that when it is the chair, and else asks for them above.
+    PassWanted(Vec<Person>),
+    /// The receiver keeps its own, and passes the others on to who asked.
+    Passes(Vec<Signed<Pass>>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -308,6 +312,8 @@ mod kind {
     pub(super) const CENSUS: u16 = 17;
     pub(super) const NOTE: u16 = 18;
     pub(super) const HANDS: u16 = 19;
+    pub(super) const PASS_WANTED: u16 = 20;
+    pub(super) const PASSES: u16 = 21;
 }
 
 impl Message {
@@ -341,6 +347,8 @@ impl Message {
             ),
             Self::Note(note) => (kind::NOTE, encode(note)),
             Self::Hands(list) => (kind::HANDS, encode(list)),
+            Self::PassWanted(people) => (kind::PASS_WANTED, encode(people)),
+            Self::Passes(passes) => (kind::PASSES, encode(passes)),
         };
         Frame { kind, body }.encode()
     }
@@ -381,6 +389,8 @@ impl Message {
             },
             kind::NOTE => Self::Note(decode(body, "note")?),
             kind::HANDS => Self::Hands(decode(body, "hands")?),
+            kind::PASS_WANTED => Self::PassWanted(checked(body, "pass wanted")?),
+            kind::PASSES => Self::Passes(checked(body, "passes")?),
             kind if kind < frame::CRITICAL => return Ok(None),
             _ => {
                 return Err(Malformed::NeedsNewer {
@@ -480,6 +490,18 @@ impl Limited for Vec<Candidate> {
 impl Limited for Vec<Signed<Profile>> {
     fn validate(&self) -> Result<(), Malformed> {
         count("profiles", self.len(), limits::PROFILES)
+    }
+}
+
+impl Limited for Vec<Person> {
+    fn validate(&self) -> Result<(), Malformed> {
+        count("people", self.len(), limits::PASSES)
+    }
+}
+
+impl Limited for Vec<Signed<Pass>> {
+    fn validate(&self) -> Result<(), Malformed> {
+        count("passes", self.len(), limits::PASSES)
     }
 }
 
@@ -669,6 +691,8 @@ mod tests {
             Message::Census { listeners: 8_000 },
             Message::Note(signed(Note::new(room, key.person(), 9, &hand), &key)),
             Message::Hands(signed(hands.next_list(room, key.person(), 2), &key)),
+            Message::PassWanted(vec![key.person(); limits::PASSES]),
+            Message::Passes(vec![signed(Pass::new(room, key.person(), key.person(), 4), &key)]),
         ]
     }
 
@@ -789,7 +813,7 @@ mod tests {
 
         #[test]
         fn what_decodes_is_the_same_after_another_passage(
-            which in 0usize..20,
+            which in 0usize..22,
             at in any::<prop::sample::Index>(),
             bit in 0u8..8,
         ) {

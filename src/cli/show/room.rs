@@ -81,6 +81,22 @@ pub(crate) fn hands(info: &Value) -> String {
     }
 }
 
+/// The guest list, and what it is for.
+pub(crate) fn guests(rules: &Value) -> String {
+    let listed = rules["guests"].as_array().into_iter().flatten();
+    let means = match rules["guest_list"].as_str() {
+        Some("enter") => "only these come in, and those who keep order:",
+        Some("speak") => "only these come onto the stage, and those who keep order:",
+        _ => "the guest list is off; on it stand:",
+    };
+    let lines = listed.filter_map(Value::as_str).map(|key| format!("  {key}"));
+    [means.to_owned()]
+        .into_iter()
+        .chain(lines)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
 /// A line for someone who may not come in.
 fn kept_out(person: &Value) -> String {
     let text = |name: &str| person[name].as_str().unwrap_or_default();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use majlis_protocol::{
-    log::{Exclusion, Log, State},
+    log::{Exclusion, GuestList, Log, State},
     person::{Peer, Person},
     room::Hands,
     stage::Hand,
@@ -126,11 +126,20 @@ fn hands(queue: &[Hand], clock_ms: u64) -> Vec<HandInfo> {
 }
 
 fn rules(state: &State) -> RulesInfo {
+    let rules = state.rules();
     RulesInfo {
-        hands: match state.rules().hands() {
+        hands: match rules.hands() {
             Hands::Anyone => "anyone",
             Hands::Nobody => "nobody",
         },
+        locked: rules.locked().is_some(),
+        guest_list: match rules.guest_list() {
+            GuestList::Off => "off",
+            GuestList::Enter => "enter",
+            GuestList::Speak => "speak",
+        },
+        guests: rules.guests().iter().copied().collect(),
+        speakers: rules.speakers(),
     }
 }
 

@@ -279,3 +279,126 @@ fn a_queue_that_the_chair_did_not_sign_is_not_believed_and_not_passed_on() {
     world.say(leaf, at_leaf, Message::Hands(forged));
     assert_eq!(world.members[leaf].parent(), None, "such a parent is left");
 }
+
+fn admitted(world: &mut World, seed: u8, at: usize) -> Option<Reason> {
+    let member = world.newcomer(seed);
+    world.connect(member, at);
+    if world.members[member].joined {
+        return None;
+    }
+    world.members[member].handle(Input::NobodyLeft, world.now);
+    world.run();
+    match world.left(member) {
+        Some(Left::Refused(refusal)) => Some(refusal.reason),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_lock_keeps_new_keys_out_at_every_member_and_lets_back_in_who_was_inside() {
+    let mut world = deep();
+    world.pass(3 * SECOND);
+    world.command(0, Command::Lock(true)).expect("the host may");
+    world.pass(Duration::from_secs(20));
+    for at in [0, 1, 2] {
+        assert_eq!(
+            admitted(&mut world, 50 + at as u8, at),
+            Some(Reason::Locked),
+            "at {at}"
+        );
+    }
+    let pass = world.outputs(2).find_map(|output| match output {
+        Output::StorePass(pass) => Some(pass.clone()),
+        _ => None,
+    });
+    let pass = pass.expect("the chair has signed it");
+    for (at, seed, may) in [(0, 3, true), (1, 3, true), (0, 60, false)] {
+        let room = RoomId::of(&genesis());
+        let mut back = Member::join(config(seed), room, None, world.now).expect("a member");
+        back.resume_pass(&pass);
+        world.members.push(back);
+        world.run();
+        let back = world.members.len() - 1;
+        world.connect(back, at);
+        assert_eq!(world.members[back].joined, may, "seed {seed} at {at}");
+    }
+    world.command(0, Command::Lock(false)).expect("the host may");
+    assert_eq!(admitted(&mut world, 70, 1), None);
+}
+
+#[test]
+fn a_member_that_loses_its_parent_in_a_locked_room_finds_another() {
+    let mut world = deep();
+    world.pass(3 * SECOND);
+    world.command(0, Command::Lock(true)).expect("the host may");
+    world.dead.insert(1);
+    let gone: Vec<Neighbour> = world
+        .owners
+        .iter()
+        .filter(|(_, owner)| **owner == 1)
+        .map(|(link, _)| *link)
+        .collect();
+    gone.into_iter().for_each(|link| world.cut(link));
+    world.connect(2, 0);
+    assert_eq!(world.members[2].parent(), Some(Peer([1; 32])));
+}
+
+#[test]
+fn no_pass_is_given_for_a_key_that_comes_after_the_lock() {
+    let mut world = World::hosted();
+    let link = world.stranger(0, 9);
+    world.say(0, link, Message::Hello(hello(9, |_| ())));
+    let passes = |world: &World| {
+        let said = world.said(link);
+        said.iter()
+            .filter(|said| matches!(said, Message::Passes(_)))
+            .count()
+    };
+    world.say(0, link, Message::PassWanted(vec![person(60)]));
+    assert_eq!(passes(&world), 1);
+    world.command(0, Command::Lock(true)).expect("the host may");
+    world.pass(Duration::from_secs(11));
+    world.say(0, link, Message::PassWanted(vec![person(61)]));
+    assert_eq!(passes(&world), 1);
+}
+
+#[test]
+fn a_room_for_listed_people_lets_in_nobody_else_and_a_stage_for_them_neither() {
+    use crate::log::GuestList;
+    let mut world = deep();
+    let listed = |seed, listed| Command::Guest {
+        person: person(seed),
+        listed,
+    };
+    world.command(0, listed(70, true)).expect("the host may");
+    world
+        .command(0, Command::GuestList(GuestList::Enter))
+        .expect("the host may");
+    for at in [0, 1] {
+        assert_eq!(admitted(&mut world, 71, at), Some(Reason::NotListed), "at {at}");
+    }
+    assert_eq!(admitted(&mut world, 70, 1), None);
+    assert_eq!(world.left(2), None, "who is inside stays");
+    world
+        .command(0, Command::GuestList(GuestList::Speak))
+        .expect("the host may");
+    assert_eq!(admitted(&mut world, 72, 1), None);
+    let refused = world
+        .command(0, Command::Invite(person(3)))
+        .expect_err("not listed");
+    assert_eq!(refused.reason, Reason::NotListed);
+    world.command(0, Command::Invite(person(70))).expect("listed");
+    world.command(0, Command::Speakers(1)).expect("the host may");
+    let guest = world
+        .members
+        .iter()
+        .position(|member| member.config.peer == Peer([70; 32]));
+    let full = world
+        .command(guest.expect("inside"), Command::Accept)
+        .expect_err("full");
+    assert_eq!(full.reason, Reason::Full);
+    world.command(0, Command::Speakers(2)).expect("the host may");
+    world
+        .command(guest.expect("inside"), Command::Accept)
+        .expect("invited");
+}
