@@ -125,10 +125,7 @@ fn a_locked_room_takes_no_new_key_at_any_member_and_takes_back_who_was_inside() 
     for process in [&mut host, &mut relay, &mut inside] {
         process.until_that("log", |event| event["action"] == "lock");
     }
-    let at_relay = succeeds(b, &["ctl", "info"])[0]["link"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let at_relay = format!("majlis:{room}?via={relays}");
     for link in [&link, &at_relay] {
         let mut new = Running::start(d, &["join", link, "--input", "none", "--output", "none"]);
         assert_eq!(new.until("left")["reason"], "refused");
