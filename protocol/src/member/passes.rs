@@ -84,6 +84,10 @@ impl Member {
         if self.is_chair() {
             return self.give_passes(link, people, now);
         }
+        if self.passes.wanted.len() >= MOST_WANTED {
+            // Who left before the answer waits no more; who still waits asks again.
+            self.passes.wanted.retain(|_, (_, sent)| !*sent);
+        }
         for person in people {
             if self.passes.wanted.len() < MOST_WANTED || self.passes.wanted.contains_key(&person) {
                 self.passes.wanted.insert(person, (link, false));
