@@ -191,6 +191,16 @@ pub enum Event {
         /// Which.
         muted: bool,
     },
+    /// A hand was raised or lowered.
+    Hand {
+        /// Whose.
+        #[serde(serialize_with = "shown")]
+        key: Person,
+        /// What that person is called.
+        nick: String,
+        /// Whether it is up.
+        raised: bool,
+    },
     /// The room is called something else.
     Title {
         /// What.

@@ -37,6 +37,14 @@ domains! {
     ANNOUNCEMENT = "announcement";
     /// Signature of a media packet.
     MEDIA = "media";
+    /// Signature of a note.
+    NOTE = "note";
+    /// Hash that identifies a note.
+    NOTE_ID = "note-id";
+    /// Signature of a pass.
+    PASS = "pass";
+    /// Signature of the queue of raised hands.
+    HANDS = "hands";
     /// Hash under which a room is found.
     ROOM_KEY = "room-key";
     /// Hash under which a tag is found.

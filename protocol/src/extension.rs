@@ -10,10 +10,13 @@ use crate::{limits, signed::Malformed};
 /// Kinds from here on must not be skipped by those who do not know them.
 pub const CRITICAL: u16 = 0x8000;
 
+/// In a `hello`: a pass, `signed Pass`, of whoever was in the room before.
+pub const PASS: u16 = 1;
+
 /// One extension: skipped when unknown, unless its kind is critical.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extension {
-    /// What it is. Version 1 defines none.
+    /// What it is.
     pub kind: u16,
     /// At most 256 bytes.
     pub body: Bytes,

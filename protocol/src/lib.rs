@@ -25,6 +25,7 @@ pub mod person;
 pub mod reason;
 pub mod room;
 pub mod signed;
+pub mod stage;
 pub mod text;
 pub mod tree;
 pub mod wire;

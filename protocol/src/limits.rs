@@ -34,6 +34,22 @@ pub const STAGE: usize = 32;
 /// Most invitations open at once: two stages full.
 pub const INVITATIONS: usize = 64;
 
+/// Most hands raised at once. A list of all, with the longest nicknames, is sent down every link when it changes; who
+/// would be beyond waits for hours anyway.
+pub const HANDS: usize = 64;
+
+/// Most bytes of the queue of hands: 64 of 108 bytes, and 80 around them.
+pub const HAND_LIST: usize = 8_192;
+
+/// Most people on a guest list. Each costs every member some 50 bytes.
+pub const GUESTS: usize = 4_096;
+
+/// Most people in a message that asks for passes, and passes in one that brings them: 6 KB.
+pub const PASSES: usize = 32;
+
+/// Most bytes of a note: a nickname, or a line of chat, and 90 around it.
+pub const NOTE: usize = 1_024;
+
 /// Most co-hosts and moderators of a room together. More than ever keep order at once; each is one more who can.
 pub const OFFICERS: usize = 64;
 

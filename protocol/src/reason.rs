@@ -86,6 +86,10 @@ reasons! {
     Banned = 16, "banned from the room";
     /// The person was put out of this room: come back after a minute.
     Kicked = 17, "put out of the room: come back in a minute";
+    /// The room is locked, and this person was not in it before: come back when it is open again.
+    Locked = 18, "the room is locked: nobody new comes in";
+    /// The person does not stand on the guest list: ask the host.
+    NotListed = 19, "not on the guest list";
 }
 
 impl Reason {
@@ -109,6 +113,8 @@ impl Reason {
                 | Self::NotAllowed
                 | Self::Banned
                 | Self::Kicked
+                | Self::Locked
+                | Self::NotListed
         )
     }
 }

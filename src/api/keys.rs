@@ -1,4 +1,4 @@
-//! Whom a KEY argument means: a whole key, or a nickname with its tag.
+//! Whom a KEY argument means: a whole key, a nickname with its tag, or the place of a raised hand.
 //!
 //! Nicknames are self-chosen; the tag comes from the key. A `nick#tag` that fits two people means neither.
 
@@ -14,16 +14,28 @@ pub enum KeyError {
     /// Nobody in the room is called so; a retry helps once they are there.
     #[error("nobody in the room is '{0}'; `majlis ctl people` shows who is there")]
     Nobody(String),
+    /// There is no such place in the queue of hands; a look at it helps.
+    #[error("no hand is up at place {0}; `majlis ctl hands` shows the queue")]
+    NoHand(usize),
     /// More than one person is called so; the whole key helps.
     #[error("more than one person in the room is '{0}'; give the whole key, as `majlis ctl people` shows it")]
     Ambiguous(String),
 }
 
-/// Finds whom `text` means among people with their nicknames and tags.
+/// Most digits of a place in the queue of hands: no key is so short.
+const PLACE_DIGITS: usize = 3;
+
+/// Finds whom `text` means among people with their nicknames and tags, and those who have raised a hand.
 pub(super) fn find<'a>(
     text: &str,
     people: impl IntoIterator<Item = (Person, &'a str, &'a str)>,
+    hands: &[Person],
 ) -> Result<Person, KeyError> {
+    if let Some(place) = text.parse().ok().filter(|_| text.len() <= PLACE_DIGITS) {
+        let at: usize = place;
+        let found = at.checked_sub(1).and_then(|at| hands.get(at));
+        return found.copied().ok_or(KeyError::NoHand(at));
+    }
     if let Ok(person) = text.parse() {
         return Ok(person);
     }
@@ -53,7 +65,7 @@ mod tests {
 
     #[test]
     fn a_whole_key_means_its_person_whether_there_or_not() {
-        assert_eq!(find(&person(1).to_string(), []), Ok(person(1)));
+        assert_eq!(find(&person(1).to_string(), [], &[]), Ok(person(1)));
     }
 
     #[test]
@@ -63,7 +75,7 @@ mod tests {
             (person(2), "salma", "bbbb"),
             (person(3), "a#b", "cccc"),
         ];
-        let found = |text: &str| find(text, people);
+        let found = |text: &str| find(text, people, &[]);
         assert_eq!(found("salma#bbbb"), Ok(person(2)));
         assert_eq!(found("salma#BBBB"), Ok(person(2)));
         assert_eq!(found("a#b#cccc"), Ok(person(3)));
@@ -77,14 +89,24 @@ mod tests {
     fn a_name_that_fits_two_people_means_neither() {
         let people = [(person(1), "salma", "aaaa"), (person(2), "salma", "aaaa")];
         assert_eq!(
-            find("salma#aaaa", people),
+            find("salma#aaaa", people, &[]),
             Err(KeyError::Ambiguous("salma#aaaa".into()))
         );
     }
 
     #[test]
+    fn a_number_is_a_place_in_the_queue_of_hands() {
+        let hands = [person(4), person(5)];
+        assert_eq!(find("2", [], &hands), Ok(person(5)));
+        for (text, place) in [("0", 0), ("3", 3)] {
+            assert_eq!(find(text, [], &hands), Err(KeyError::NoHand(place)));
+        }
+        assert_eq!(find("1000", [], &hands), Err(KeyError::Form("1000".into())));
+    }
+
+    #[test]
     fn an_error_repeats_nothing_that_a_terminal_would_obey() {
-        let error = find("\u{1b}[31mx", []).expect_err("no key").to_string();
+        let error = find("\u{1b}[31mx", [], &[]).expect_err("no key").to_string();
         assert!(!error.contains('\u{1b}'), "{error:?}");
     }
 }

@@ -11,7 +11,7 @@
 //! | `GET /v1/rooms?tag=T` | `{listings: […]}`, the rooms this node knows of |
 //! | `GET /v1/room/{id}` | the room as [`crate::room::RoomInfo`] |
 //! | `GET /v1/room/{id}/tree` | the relay tree as [`crate::room::TreeInfo`] |
-//! | `POST /v1/room/{id}/act` with an [`Act`] | `{seq}`, once it is in this node's log; 409 with the chair's reason |
+//! | `POST /v1/room/{id}/act` with an [`Act`] | `{seq}`, once it is in this node's log, or `{place}` of a hand once the chair has it; 409 with the chair's reason |
 //! | `POST /v1/room/{id}/mic` with a [`Mic`] | `{on}` |
 //! | `GET /v1/events` | a WebSocket of the events of `--json`, those of a room with its id as `room` |
 //!
@@ -31,7 +31,8 @@ pub use client::{Client, ClientError};
 pub use keys::KeyError;
 pub use server::{ApiError, Server};
 
-/// What to do in a room. A key is a person's whole key, or its `nick#tag` where only one person there has it.
+/// What to do in a room. A key is a person's whole key, or its `nick#tag` where only one person there has it, or the
+/// place of a raised hand in the queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "kebab-case", deny_unknown_fields)]
 #[non_exhaustive]
@@ -114,6 +115,37 @@ pub enum Act {
         #[serde(default)]
         reason: String,
     },
+    /// Raises this person's hand, or lowers it; the answer has `place` instead of `seq`, 0 for nowhere.
+    Hand {
+        /// Whether it is to be up.
+        raised: bool,
+    },
+    /// Says who may raise a hand.
+    Hands {
+        /// Who.
+        who: HandPolicy,
+    },
+    /// Lets in nobody who was not in the room before.
+    Lock,
+    /// Lets in everyone again.
+    Unlock,
+    /// Puts a person on the guest list, or takes them off it.
+    Guest {
+        /// Whom.
+        key: String,
+        /// Whether they stand on it.
+        listed: bool,
+    },
+    /// Says what the guest list is for.
+    GuestList {
+        /// What.
+        list: ForGuests,
+    },
+    /// Says how many people the stage takes.
+    Speakers {
+        /// How many, 1 to 32.
+        most: u8,
+    },
     /// Lets a person in again.
     Unban {
         /// Whom.
@@ -122,6 +154,28 @@ pub enum Act {
         #[serde(default)]
         reason: String,
     },
+}
+
+/// Who may raise a hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HandPolicy {
+    /// Everyone in the audience.
+    Anyone,
+    /// Nobody; those that are up go down.
+    Nobody,
+}
+
+/// What a guest list is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ForGuests {
+    /// Nothing.
+    Off,
+    /// Only listed people come in.
+    Enter,
+    /// Only listed people come onto the stage.
+    Speak,
 }
 
 /// A role that can be granted.

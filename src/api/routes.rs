@@ -14,14 +14,15 @@ use axum::{
     routing::{get, post},
 };
 use majlis_protocol::{
-    log::Role,
-    room::{RoomId, RoomTag},
+    log::{GuestList, Role},
+    person::Person,
+    room::{Hands, RoomId, RoomTag},
 };
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::{Semaphore, watch};
 
-use super::{Act, Mic, Office, events, guard, keys};
+use super::{Act, ForGuests, HandPolicy, Mic, Office, events, guard, keys};
 use crate::{
     home::ApiAccess,
     node::Node,
@@ -133,7 +134,9 @@ async fn act(
     let room = context.room(&id)?;
     let Json(act) = act.map_err(malformed)?;
     let action = action(&room, act).await?;
+    let is_hand = matches!(action, RoomAction::Hand { .. });
     match room.act(action).await {
+        Ok(place) if is_hand => Ok(Json(json!({ "place": place })).into_response()),
         Ok(seq) => Ok(Json(json!({ "seq": seq })).into_response()),
         Err(error) => Err(refusal(StatusCode::CONFLICT, error)),
     }
@@ -173,11 +176,15 @@ async fn known(room: &RoomHandle) -> Result<RoomInfo, Refused> {
 /// The room's own action for what was asked, with persons in the place of their names.
 async fn action(room: &RoomHandle, act: Act) -> Result<RoomAction, Refused> {
     let whom = async |key: String| {
-        let people = known(room).await?.people;
-        let named = people
+        let info = known(room).await?;
+        let people = info
+            .people
             .iter()
             .filter_map(|one| Some((one.key, one.nick.as_deref()?, one.tag.as_str())));
-        keys::find(&key, named).map_err(|error| refusal(StatusCode::BAD_REQUEST, error))
+        let waiting = info.hands.iter().map(|one| (one.key, &*one.nick, &*one.tag));
+        let queue: Vec<Person> = info.hands.iter().map(|hand| hand.key).collect();
+        keys::find(&key, people.chain(waiting), &queue)
+            .map_err(|error| refusal(StatusCode::BAD_REQUEST, error))
     };
     Ok(match act {
         Act::Title { title } => RoomAction::Title(title),
@@ -194,6 +201,23 @@ async fn action(room: &RoomHandle, act: Act) -> Result<RoomAction, Refused> {
             }
             RoomAction::Line(people)
         }
+        Act::Lock => RoomAction::Lock(true),
+        Act::Unlock => RoomAction::Lock(false),
+        Act::Guest { key, listed } => RoomAction::Guest {
+            person: whom(key).await?,
+            listed,
+        },
+        Act::GuestList { list } => RoomAction::GuestList(match list {
+            ForGuests::Off => GuestList::Off,
+            ForGuests::Enter => GuestList::Enter,
+            ForGuests::Speak => GuestList::Speak,
+        }),
+        Act::Speakers { most } => RoomAction::Speakers(most),
+        Act::Hand { raised } => RoomAction::Hand { raised },
+        Act::Hands { who } => RoomAction::Hands(match who {
+            HandPolicy::Anyone => Hands::Anyone,
+            HandPolicy::Nobody => Hands::Nobody,
+        }),
         Act::Grant { key, role } => RoomAction::Grant {
             person: whom(key).await?,
             role: match role {

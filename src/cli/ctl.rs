@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use majlis::api::{Act, Client, Mic, Office};
+use majlis::api::{Act, Client, ForGuests, HandPolicy, Mic, Office};
 use majlis_protocol::room::RoomId;
 use serde_json::{Value, json};
 
@@ -20,13 +20,17 @@ const CENTURY: u64 = 36_500 * 86_400;
 #[command(after_help = "Examples:
   majlis ctl people                       who is here, each with key and nick#tag
   majlis ctl invite salma#x7f2k3ab        onto the stage; she then runs `majlis ctl accept`
+  majlis ctl hand                         ask for the word; `majlis ctl hand down` takes it back
+  majlis ctl hands                        who asks for it, in order; `majlis ctl invite 1` invites the first
   majlis ctl mic on
   majlis ctl grant salma#x7f2k3ab moderator
   majlis ctl ban noise#q3m8t2vk --for 2h --reason \"noise, three times\"
+  majlis ctl lock                         nobody new comes in; who was here before may come back
+  majlis ctl guests enter                 only listed people come in; `majlis ctl guests add KEY` lists one
   majlis ctl tree                         through whom the sound comes, and who takes it from you
   majlis ctl --home ~/other info          the node of another home
 
-KEY is a whole key, or nick#tag where only one person in the room is called so.")]
+KEY is a whole key, the number of a raised hand, or nick#tag where only one person in the room is called so.")]
 pub(crate) struct CtlArgs {
     /// Which room, when the node is in several
     #[arg(long, value_name = "ID", global = true)]
@@ -48,11 +52,31 @@ enum CtlAction {
     End,
     /// Show who is in the room, as far as this node knows
     People,
+    /// Raise your hand to ask for the word, or lower it
+    Hand {
+        /// Up or down
+        #[arg(default_value = "up")]
+        direction: Direction,
+    },
+    /// Show who has raised a hand, in the order in which all see them; `ctl invite 1` invites the first
+    Hands,
+    /// Let in nobody who was not in the room before
+    Lock,
+    /// Let in everyone again
+    Unlock,
+    /// Show or change the guest list
+    Guests {
+        #[command(subcommand)]
+        action: Option<GuestsAction>,
+    },
+    /// Say what the room lets people do
+    #[command(subcommand)]
+    Policy(PolicyAction),
     /// Show the relay tree from the root down to this node, who would step in, and who hangs below
     Tree,
     /// Invite a person to the stage
     Invite {
-        /// Whom: a key, or nick#tag
+        /// Whom: a key, nick#tag, or a number of `majlis ctl hands`
         key: String,
     },
     /// Accept an invitation to the stage; the microphone stays closed
@@ -103,6 +127,59 @@ enum CtlAction {
     Unban(Whom),
 }
 
+/// Where a hand goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Direction {
+    /// Ask for the word
+    Up,
+    /// Ask no more
+    Down,
+}
+
+#[derive(Debug, Subcommand)]
+enum GuestsAction {
+    /// Put a person on the list, in the room or not
+    Add {
+        /// Whom: a key, or nick#tag
+        key: String,
+    },
+    /// Take a person off it
+    Remove {
+        /// Whom: a key, or nick#tag
+        key: String,
+    },
+    /// Let the list mean nothing
+    Off,
+    /// Let in only those on it
+    Enter,
+    /// Let only those on it, and those who keep order, onto the stage
+    Speak,
+}
+
+#[derive(Debug, Subcommand)]
+enum PolicyAction {
+    /// How many people the stage takes, the host included
+    Speakers {
+        /// How many, 1 to 32
+        #[arg(value_parser = clap::value_parser!(u8).range(1..=32))]
+        most: u8,
+    },
+    /// Who may raise a hand
+    Hands {
+        /// Who
+        who: MayRaise,
+    },
+}
+
+/// Who may raise a hand.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum MayRaise {
+    /// Everyone in the audience
+    Anyone,
+    /// Nobody; those that are up go down
+    Nobody,
+}
+
 /// Whom an act of moderation is about, and why.
 #[derive(Debug, Args)]
 struct Whom {
@@ -141,6 +218,23 @@ pub(crate) async fn run(args: CtlArgs, flags: &NodeFlags) -> anyhow::Result<()> 
             let tree = client.get(&format!("{path}/tree")).await?;
             return Ok(face.result("tree", &tree, &show::tree::tree(&tree))?);
         }
+        CtlAction::Hands => {
+            let info = client.get(&path).await?;
+            let hands = json!({ "room": room, "hands": info["hands"] });
+            return Ok(face.result("hands", &hands, &show::room::hands(&info))?);
+        }
+        CtlAction::Hand { direction } => {
+            let raised = direction == Direction::Up;
+            let answer = client.post(&format!("{path}/act"), &Act::Hand { raised }).await?;
+            let place = &answer["place"];
+            let text = if raised {
+                format!("your hand is up, at place {place}")
+            } else {
+                "your hand is down".to_owned()
+            };
+            let done = json!({ "room": room, "action": "hand", "raised": raised, "place": place });
+            return Ok(face.result("done", &done, &text)?);
+        }
         CtlAction::Mic { switch } => {
             let on = switch == Switch::On;
             let answer = client.post(&format!("{path}/mic"), &Mic { on }).await?;
@@ -154,6 +248,31 @@ pub(crate) async fn run(args: CtlArgs, flags: &NodeFlags) -> anyhow::Result<()> 
         CtlAction::Title { title } => Act::Title { title },
         CtlAction::End => Act::End,
         CtlAction::Line { keys } => Act::Line { keys },
+        CtlAction::Guests { action: None } => {
+            let rules = &client.get(&path).await?["rules"];
+            let guests = json!({ "room": room, "list": rules["guest_list"], "guests": rules["guests"] });
+            return Ok(face.result("guests", &guests, &show::room::guests(rules))?);
+        }
+        CtlAction::Guests { action: Some(action) } => match action {
+            GuestsAction::Add { key } => Act::Guest { key, listed: true },
+            GuestsAction::Remove { key } => Act::Guest { key, listed: false },
+            GuestsAction::Off => Act::GuestList { list: ForGuests::Off },
+            GuestsAction::Enter => Act::GuestList {
+                list: ForGuests::Enter,
+            },
+            GuestsAction::Speak => Act::GuestList {
+                list: ForGuests::Speak,
+            },
+        },
+        CtlAction::Lock => Act::Lock,
+        CtlAction::Unlock => Act::Unlock,
+        CtlAction::Policy(PolicyAction::Speakers { most }) => Act::Speakers { most },
+        CtlAction::Policy(PolicyAction::Hands { who }) => Act::Hands {
+            who: match who {
+                MayRaise::Anyone => HandPolicy::Anyone,
+                MayRaise::Nobody => HandPolicy::Nobody,
+            },
+        },
         CtlAction::Invite { key } => Act::Invite { key },
         CtlAction::Accept => Act::Accept,
         CtlAction::Decline => Act::Decline,

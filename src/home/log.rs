@@ -41,7 +41,31 @@ pub struct Loaded {
     pub cut: u64,
 }
 
+/// Most bytes of a pass file; a longer one holds no pass.
+const PASS_FILE: u64 = 512;
+
+/// Keeps the pass that lets this person into the room again, beside its log.
+///
+/// # Errors
+/// [`HomeError::Write`], with the former pass in place.
+pub(crate) fn keep_pass(path: &Path, pass: &[u8]) -> Result<(), HomeError> {
+    atomic::write(path, pass)
+}
+
 impl RoomLog {
+    /// Where the pass of an earlier stay is kept.
+    pub(crate) fn pass_path(&self) -> PathBuf {
+        self.path.with_file_name("pass")
+    }
+
+    /// The pass of an earlier stay, where there is one that can be read.
+    pub(crate) fn pass(&self) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let file = File::open(self.pass_path()).ok()?;
+        file.take(PASS_FILE).read_to_end(&mut bytes).ok()?;
+        Some(bytes)
+    }
+
     /// Opens the log in a room's directory, both made where they are missing.
     pub(super) fn open(directory: &Path) -> Result<Self, HomeError> {
         atomic::create_dir(directory)?;

@@ -31,6 +31,7 @@ use majlis_protocol::{
 };
 
 pub use access::{ApiAccess, Granted};
+pub(crate) use log::keep_pass;
 pub use log::{LOG_FILE, Loaded, RoomLog};
 
 /// Most remembered addresses. A newcomer needs one that answers; more than this is time spent on dead ones.

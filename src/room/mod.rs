@@ -187,6 +187,10 @@ pub struct RoomInfo {
     pub people: Vec<PersonInfo>,
     /// Who is kicked or banned now.
     pub kept_out: Vec<KeptOut>,
+    /// Who has raised a hand, the one that waits longest first. Everyone in the room sees this order.
+    pub hands: Vec<HandInfo>,
+    /// What the room lets whom do.
+    pub rules: RulesInfo,
     /// What was counted.
     pub stats: Stats,
 }
@@ -227,6 +231,42 @@ pub struct KeptOut {
     pub left_ms: Option<u64>,
     /// Why, or nothing.
     pub reason: String,
+}
+
+/// A raised hand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HandInfo {
+    /// Its place in the queue, 1 for the first. `ctl invite` takes it in the place of the key.
+    pub place: usize,
+    /// Whose.
+    #[serde(serialize_with = "shown")]
+    pub key: Person,
+    /// What that person is called.
+    pub nick: String,
+    /// The tag to show with it.
+    pub tag: String,
+    /// For how long it has been up.
+    pub waits_ms: u64,
+}
+
+/// What a room lets whom do, beside what roles allow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RulesInfo {
+    /// Who may raise a hand: `anyone` or `nobody`.
+    pub hands: &'static str,
+    /// Whether nobody comes in who was not in the room before.
+    pub locked: bool,
+    /// What the guest list is for: `off`, `enter` or `speak`.
+    pub guest_list: &'static str,
+    /// Who stands on it.
+    #[serde(serialize_with = "all_shown")]
+    pub guests: Vec<Person>,
+    /// How many people the stage takes.
+    pub speakers: u8,
+}
+
+fn all_shown<S: serde::Serializer>(people: &[Person], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(people.iter().map(Person::to_string))
 }
 
 /// A handle on a room. Clones are the same room.
@@ -406,6 +446,8 @@ fn advice(reason: Reason) -> &'static str {
     match reason {
         Reason::UnknownRoom => "ask the host for a fresh link",
         Reason::Full | Reason::TooMany => "try again later",
+        Reason::Locked => "join again when its host opens it",
+        Reason::NotListed => "ask the host to put you on the guest list",
         Reason::Kicked => "join again then, as a listener",
         Reason::Banned => "only its host, co-hosts and moderators can lift that",
         Reason::Malformed | Reason::Unsupported | Reason::BadCertificate => {

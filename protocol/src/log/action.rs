@@ -12,9 +12,9 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     domain, limits,
-    log::permissions::Role,
+    log::{permissions::Role, rules::GuestList},
     person::Person,
-    room::{RoomId, at_most},
+    room::{Hands, RoomId, at_most},
     signed::{self, Malformed, Signed, Statement, VERSION},
     text::Text,
 };
@@ -58,6 +58,20 @@ pub mod kind {
     pub const CARRIED: u16 = 0x8032;
     /// Proves that a chair told two stories.
     pub const EXPOSED: u16 = 0x8033;
+    /// Says who may raise a hand.
+    pub const HANDS: u16 = 0x800e;
+    /// Lets in nobody who was not in the room before.
+    pub const LOCK: u16 = 0x800f;
+    /// Lets in everyone again.
+    pub const UNLOCK: u16 = 0x8010;
+    /// Puts a person on the guest list.
+    pub const GUEST: u16 = 0x8011;
+    /// Takes a person off it.
+    pub const UNGUEST: u16 = 0x8012;
+    /// Says what the guest list is for.
+    pub const GUEST_LIST: u16 = 0x8013;
+    /// Says how many people the stage takes.
+    pub const SPEAKERS: u16 = 0x8014;
 }
 
 /// A place in a log: the newest entry, and thereby all before it.
@@ -193,6 +207,35 @@ pub enum Act {
     Exposed {
         /// The other `signed Entry`, whole.
         entry: Bytes,
+    },
+    /// Who may raise a hand from now on.
+    Hands {
+        /// Who.
+        who: Hands,
+    },
+    /// Nobody comes in who was not in the room before; who is in it stays.
+    Lock,
+    /// Everyone may come in again.
+    Unlock,
+    /// A person stands on the guest list.
+    Guest {
+        /// Who.
+        subject: Person,
+    },
+    /// A person stands on it no more.
+    Unguest {
+        /// Who.
+        subject: Person,
+    },
+    /// What the guest list is for from now on. Who is in the room or on the stage stays there.
+    GuestList {
+        /// What.
+        list: GuestList,
+    },
+    /// How many people the stage takes from now on, 1 to [`limits::STAGE`]. Who is on it stays.
+    Speakers {
+        /// How many, the host included.
+        most: u8,
     },
     /// A kind that this version does not know. Show it; stop at it if it is critical.
     Unknown {
@@ -339,6 +382,29 @@ impl Act {
             kind::CHAIR => empty(body, "chair").map(|()| Self::Chair)?,
             kind::CARRIED => Self::Carried { action: body.clone() },
             kind::EXPOSED => Self::Exposed { entry: body.clone() },
+            kind::HANDS => Self::Hands {
+                who: field(body, "hands")?,
+            },
+            kind::LOCK => empty(body, "lock").map(|()| Self::Lock)?,
+            kind::UNLOCK => empty(body, "unlock").map(|()| Self::Unlock)?,
+            kind::GUEST => Self::Guest {
+                subject: field(body, "guest")?,
+            },
+            kind::UNGUEST => Self::Unguest {
+                subject: field(body, "guest")?,
+            },
+            kind::GUEST_LIST => Self::GuestList {
+                list: field(body, "guest list")?,
+            },
+            kind::SPEAKERS => {
+                let most: u8 = field(body, "speakers")?;
+                if most == 0 || usize::from(most) > limits::STAGE {
+                    return Err(Malformed::Invalid {
+                        what: "a number of speakers",
+                    });
+                }
+                Self::Speakers { most }
+            }
             kind => Self::Unknown {
                 kind,
                 body: body.clone(),
@@ -364,10 +430,13 @@ impl Act {
             Self::Title { title } => signed::encode(title),
             Self::Invite { subject } | Self::Move { subject } => signed::encode(subject),
             Self::Accept { invite } | Self::Decline { invite } => signed::encode(invite),
-            Self::End | Self::Chair => Bytes::new(),
+            Self::End | Self::Chair | Self::Lock | Self::Unlock => Bytes::new(),
             Self::Line { people } => signed::encode(people),
             Self::Carried { action } => action.clone(),
             Self::Exposed { entry } => entry.clone(),
+            Self::Guest { subject } | Self::Unguest { subject } => signed::encode(subject),
+            Self::GuestList { list } => signed::encode(list),
+            Self::Speakers { most } => signed::encode(most),
             Self::Grant { subject, role } => signed::encode(&(subject, number(*role))),
             Self::Revoke { subject, reason }
             | Self::Mute { subject, reason }
@@ -379,6 +448,7 @@ impl Act {
                 lasts_ms,
                 reason,
             } => signed::encode(&(subject, lasts_ms, reason)),
+            Self::Hands { who } => signed::encode(who),
             Self::Unknown { body, .. } => body.clone(),
         }
     }
@@ -404,6 +474,13 @@ impl Act {
             Self::Chair => kind::CHAIR,
             Self::Carried { .. } => kind::CARRIED,
             Self::Exposed { .. } => kind::EXPOSED,
+            Self::Hands { .. } => kind::HANDS,
+            Self::Lock => kind::LOCK,
+            Self::Unlock => kind::UNLOCK,
+            Self::Guest { .. } => kind::GUEST,
+            Self::Unguest { .. } => kind::UNGUEST,
+            Self::GuestList { .. } => kind::GUEST_LIST,
+            Self::Speakers { .. } => kind::SPEAKERS,
             Self::Unknown { kind, .. } => *kind,
         }
     }
@@ -429,6 +506,13 @@ impl Act {
             Self::Chair => "chair",
             Self::Carried { .. } => "carried",
             Self::Exposed { .. } => "exposed",
+            Self::Hands { .. } => "hands",
+            Self::Lock => "lock",
+            Self::Unlock => "unlock",
+            Self::Guest { .. } => "guest",
+            Self::Unguest { .. } => "unguest",
+            Self::GuestList { .. } => "guest-list",
+            Self::Speakers { .. } => "speakers",
             Self::Unknown { .. } => "unknown",
         }
     }
@@ -445,7 +529,9 @@ impl Act {
             | Self::Unmute { subject, .. }
             | Self::Kick { subject, .. }
             | Self::Ban { subject, .. }
-            | Self::Unban { subject, .. } => Some(*subject),
+            | Self::Unban { subject, .. }
+            | Self::Guest { subject }
+            | Self::Unguest { subject } => Some(*subject),
             Self::Accept { .. } | Self::Decline { .. } => Some(author),
             Self::Title { .. }
             | Self::End
@@ -453,6 +539,11 @@ impl Act {
             | Self::Chair
             | Self::Carried { .. }
             | Self::Exposed { .. }
+            | Self::Hands { .. }
+            | Self::Lock
+            | Self::Unlock
+            | Self::GuestList { .. }
+            | Self::Speakers { .. }
             | Self::Unknown { .. } => None,
         }
     }
@@ -615,6 +706,19 @@ mod tests {
                 subject: Person([7; 32]),
                 reason: Text::clean("a mistake"),
             },
+            Act::Hands { who: Hands::Nobody },
+            Act::Lock,
+            Act::Unlock,
+            Act::Guest {
+                subject: Person([8; 32]),
+            },
+            Act::Unguest {
+                subject: Person([8; 32]),
+            },
+            Act::GuestList {
+                list: GuestList::Speak,
+            },
+            Act::Speakers { most: 32 },
             Act::Unknown {
                 kind: 0x0040,
                 body: Bytes::from_static(b"later"),
@@ -685,7 +789,16 @@ mod tests {
                 what: "a ban of no time"
             }
         );
-        for kind in (kind::TITLE..=kind::UNBAN).filter(|kind| *kind != kind::END) {
+        for most in [0_u8, 33, 255] {
+            assert_eq!(
+                refused(kind::SPEAKERS, &signed::encode(&most)),
+                Malformed::Invalid {
+                    what: "a number of speakers"
+                }
+            );
+        }
+        let bare = [kind::END, kind::LOCK, kind::UNLOCK];
+        for kind in (kind::TITLE..=kind::SPEAKERS).filter(|kind| !bare.contains(kind)) {
             assert!(
                 Act::decode(kind, &Bytes::new()).is_err(),
                 "{kind:#x} without a body"

@@ -12,6 +12,7 @@ mod entry;
 mod file;
 mod measures;
 pub mod permissions;
+mod rules;
 mod state;
 
 pub use self::{
@@ -23,5 +24,6 @@ pub use self::{
     file::{Broken, BrokenReason, Line, RecordError, Records, Report, record, records, verify},
     measures::{Exclusion, Mute, Office},
     permissions::Role,
+    rules::{GuestList, LOCK_GRACE_MS, Rules},
     state::{ActionError, Change, State, Stay},
 };

@@ -108,6 +108,23 @@ pub const RULES: &[Rule] = &[
     rule(kind::EXPOSED, Role::Host, Whom::Room),
     rule(kind::EXPOSED, Role::CoHost, Whom::Room),
     rule(kind::EXPOSED, Role::Moderator, Whom::Room),
+    rule(kind::HANDS, Role::Host, Whom::Room),
+    rule(kind::HANDS, Role::CoHost, Whom::Room),
+    rule(kind::HANDS, Role::Moderator, Whom::Room),
+    rule(kind::LOCK, Role::Host, Whom::Room),
+    rule(kind::LOCK, Role::CoHost, Whom::Room),
+    rule(kind::LOCK, Role::Moderator, Whom::Room),
+    rule(kind::UNLOCK, Role::Host, Whom::Room),
+    rule(kind::UNLOCK, Role::CoHost, Whom::Room),
+    rule(kind::UNLOCK, Role::Moderator, Whom::Room),
+    rule(kind::GUEST, Role::Host, Whom::Below),
+    rule(kind::GUEST, Role::CoHost, Whom::Below),
+    rule(kind::UNGUEST, Role::Host, Whom::Below),
+    rule(kind::UNGUEST, Role::CoHost, Whom::Below),
+    rule(kind::GUEST_LIST, Role::Host, Whom::Room),
+    rule(kind::GUEST_LIST, Role::CoHost, Whom::Room),
+    rule(kind::SPEAKERS, Role::Host, Whom::Room),
+    rule(kind::SPEAKERS, Role::CoHost, Whom::Room),
 ];
 
 /// Asks the table.
@@ -211,6 +228,10 @@ mod tests {
                 ROOM
             }
             (kind::EXPOSED, Moderator | CoHost | Host) => ROOM,
+            (kind::HANDS | kind::LOCK | kind::UNLOCK, Moderator | CoHost | Host) => ROOM,
+            (kind::GUEST_LIST | kind::SPEAKERS, CoHost | Host) => ROOM,
+            (kind::GUEST | kind::UNGUEST, Host) => BELOW_HOST,
+            (kind::GUEST | kind::UNGUEST, CoHost) => BELOW_CO_HOST,
             (kind::ACCEPT | kind::DECLINE, Listener | Moderator | CoHost) => SELF,
             (kind::MOVE, Speaker) | (kind::REVOKE, Moderator) => SELF,
             (kind::MOVE, Moderator) => SELF_AND_BELOW_MODERATOR,

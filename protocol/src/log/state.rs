@@ -16,6 +16,7 @@ use crate::{
         entry::Entry,
         measures::{Exclusion, Mute, Office},
         permissions::{self, Role, Target},
+        rules::Rules,
     },
     media::Tag,
     person::Person,
@@ -112,6 +113,8 @@ pub enum Change {
         /// Who.
         person: Person,
     },
+    /// Others than before may raise a hand, enter, speak or chat.
+    Rules,
     /// The room is over; every stay was revoked.
     Ended,
 }
@@ -174,6 +177,7 @@ pub struct State {
     mutes: BTreeMap<Person, Mute>,
     /// Those that have run out go with the next entry.
     exclusions: BTreeMap<Person, Exclusion>,
+    rules: Rules,
     /// Every tag that a stay ever had, each to its person.
     tags: BTreeMap<Tag, Person>,
     /// Applied actions that have not expired yet, each with its expiry. Those that have are refused for that.
@@ -232,6 +236,7 @@ impl State {
             officers: BTreeMap::new(),
             mutes: BTreeMap::new(),
             exclusions: BTreeMap::new(),
+            rules: Rules::new(&genesis.policy),
             tags: BTreeMap::from([(tag, host)]),
             applied: BTreeMap::new(),
             carriable: BTreeMap::new(),
@@ -370,6 +375,52 @@ impl State {
             .filter(|exclusion| exclusion.holds_at(clock_ms))
     }
 
+    /// What the room lets whom do, beside what roles allow.
+    #[must_use]
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Whether a person may raise a hand at this time of the room clock: who is in the audience, and not invited yet.
+    ///
+    /// # Errors
+    /// [`Reason`] that the person is told.
+    pub fn check_hand(&self, person: Person, clock_ms: u64) -> Result<(), Reason> {
+        if self.ended {
+            return Err(Reason::Ended);
+        }
+        if let Some(exclusion) = self.exclusion(person, clock_ms) {
+            return Err(exclusion.told());
+        }
+        if self.stage.contains_key(&person) || self.invited.contains_key(&person) {
+            return Err(Reason::NoSuchSubject);
+        }
+        self.rules.check_hand()
+    }
+
+    /// Whether a person may come in who shows a pass of this time, or none. Whom the log names may: the host, those with
+    /// an office, on the stage or invited to it.
+    ///
+    /// # Errors
+    /// [`Reason::Locked`] or [`Reason::NotListed`].
+    pub fn check_entry(&self, person: Person, issued: Option<u64>) -> Result<(), Reason> {
+        if self.names(person) {
+            return Ok(());
+        }
+        self.rules.check_entry(person, issued)
+    }
+
+    /// Whether the chair may sign at this clock that a person is in the room.
+    #[must_use]
+    pub fn gives_pass(&self, person: Person, clock_ms: u64) -> bool {
+        self.names(person) || self.rules.gives_passes(clock_ms)
+    }
+
+    /// Whether a person is more in this room than one of the audience.
+    fn names(&self, person: Person) -> bool {
+        self.role(person) != Role::Listener || self.invited.contains_key(&person)
+    }
+
     /// A person's role. Persons that the log does not name are listeners.
     #[must_use]
     pub fn role(&self, person: Person) -> Role {
@@ -415,6 +466,7 @@ impl State {
         permissions::check(act.kind(), by, target)?;
         self.check_rank(by, act, clock_ms)?;
         self.check_situation(author, act, clock_ms)?;
+        self.check_listed(author, act)?;
         self.check_room(act, clock_ms)
     }
 
@@ -659,6 +711,16 @@ impl State {
                     .map(|person| vec![Change::Exposed { person }])
                     .unwrap_or_default()
             }
+            Act::Hands { .. }
+            | Act::Lock
+            | Act::Unlock
+            | Act::Guest { .. }
+            | Act::Unguest { .. }
+            | Act::GuestList { .. }
+            | Act::Speakers { .. } => {
+                self.rules.apply(act, entry.clock);
+                vec![Change::Rules]
+            }
             // What is carried is applied as what it is.
             Act::Carried { .. } | Act::Unknown { .. } => Vec::new(),
         }
@@ -697,6 +759,13 @@ impl State {
             Act::Unmute { subject, .. } => self.mutes.contains_key(subject),
             Act::Kick { subject, .. } => !is_out(subject),
             Act::Unban { subject, .. } => is_out(subject),
+            Act::Hands { .. }
+            | Act::Lock
+            | Act::Unlock
+            | Act::Guest { .. }
+            | Act::Unguest { .. }
+            | Act::GuestList { .. }
+            | Act::Speakers { .. } => self.rules.would_change(act),
             Act::Chair => self.rank(author).is_some(),
             Act::Carried { .. } => author == self.chair,
             Act::Title { .. }
@@ -710,11 +779,25 @@ impl State {
         if fits { Ok(()) } else { Err(Reason::NoSuchSubject) }
     }
 
+    /// Whether the guest list lets the subject onto the stage. Whoever has an office needs no place on it.
+    fn check_listed(&self, author: Person, act: &Act) -> Result<(), Reason> {
+        let subject = match act {
+            Act::Invite { subject } => *subject,
+            Act::Accept { .. } => author,
+            _ => return Ok(()),
+        };
+        if self.officers.contains_key(&subject) {
+            return Ok(());
+        }
+        self.rules.check_stage(subject)
+    }
+
     /// Whether a place is left for what the act adds.
     fn check_room(&self, act: &Act, clock_ms: u64) -> Result<(), Reason> {
         let full = match act {
             Act::Invite { .. } => self.invited.len() >= limits::INVITATIONS,
-            Act::Accept { .. } => self.stage.len() >= limits::STAGE,
+            Act::Accept { .. } => self.stage.len() >= usize::from(self.rules.speakers()),
+            Act::Guest { .. } => self.rules.guests().len() >= limits::GUESTS,
             Act::Grant { subject, .. } => {
                 !self.officers.contains_key(subject) && self.officers.len() >= limits::OFFICERS
             }

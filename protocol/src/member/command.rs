@@ -4,10 +4,11 @@ use alloc::{string::String, vec::Vec};
 use core::time::Duration;
 
 use crate::{
-    log::{Act, Action, ActionId, Role},
+    log::{Act, Action, ActionId, GuestList, Role},
     neighbour::Neighbour,
     person::Person,
     reason::Reason,
+    room::Hands,
     signed::Verified,
     text::Text,
     wire::message::{Message, Outcome, Refusal, Verdict},
@@ -48,6 +49,27 @@ pub enum Command {
     End,
     /// Say who takes the chair when it is silent, in this order; those who are co-hosts then. For hosts.
     Line(Vec<Person>),
+    /// Raise one's hand, or lower it. It is done once the chair has heard it; the answer is one's place in the queue, 0
+    /// for nowhere.
+    Hand {
+        /// Which.
+        raised: bool,
+    },
+    /// Say who may raise a hand. For hosts, co-hosts and moderators.
+    Hands(Hands),
+    /// Let in nobody who was not in the room before, or everyone again. For hosts, co-hosts and moderators.
+    Lock(bool),
+    /// Put someone on the guest list, or take them off it. For hosts and co-hosts.
+    Guest {
+        /// Whom.
+        person: Person,
+        /// Which.
+        listed: bool,
+    },
+    /// Say what the guest list is for. For hosts and co-hosts.
+    GuestList(GuestList),
+    /// Say how many people the stage takes, 1 to 32. For hosts and co-hosts.
+    Speakers(u8),
     /// Make someone a moderator or a co-host. Hosts make both, co-hosts make moderators.
     Grant {
         /// Whom.
@@ -107,9 +129,20 @@ pub enum Command {
 pub(super) struct Pending {
     command: CommandId,
     deadline: Duration,
+    /// Whether the chair's answer is the end of it: a note leaves no entry to wait for.
+    is_note: bool,
 }
 
 impl Pending {
+    /// Waits for the answer to a note.
+    pub(super) fn of_note(command: CommandId, now: Duration) -> Self {
+        Self {
+            command,
+            deadline: now + COMMAND_TIMEOUT,
+            is_note: true,
+        }
+    }
+
     pub(super) fn deadline(&self) -> Duration {
         self.deadline
     }
@@ -117,7 +150,11 @@ impl Pending {
 
 impl Member {
     pub(super) fn handle_command(&mut self, command: CommandId, wish: Command, now: Duration) {
-        if let Err(refusal) = self.request(command, wish, now) {
+        let result = match wish {
+            Command::Hand { raised } => self.request_hand(command, raised, now),
+            wish => self.request(command, wish, now),
+        };
+        if let Err(refusal) = result {
             self.outputs.push_back(Output::Done {
                 command,
                 result: Err(refusal),
@@ -130,11 +167,27 @@ impl Member {
         if self.way_to_chair() != Some(link) || self.relay_verdict(&verdict) {
             return;
         }
-        // An appended action is done once its entry is here, not before.
-        if let Outcome::Refused(refusal) = verdict.outcome {
-            self.note_not_back(verdict.action, refusal.reason);
-            self.finish_command(verdict.action, Err(refusal));
+        let waits = self.requests.get(&verdict.action);
+        match verdict.outcome {
+            Outcome::Refused(refusal) => {
+                self.note_not_back(verdict.action, refusal.reason);
+                self.finish_command(verdict.action, Err(refusal));
+            }
+            Outcome::Appended { sequence } if waits.is_some_and(|pending| pending.is_note) => {
+                self.finish_command(verdict.action, Ok(sequence));
+            }
+            // An appended action is done once its entry is here, not before.
+            Outcome::Appended { .. } => {}
         }
+    }
+
+    /// Remembers a command whose answer will come.
+    pub(super) fn expect(&mut self, id: ActionId, pending: Pending) -> Result<(), Refusal> {
+        if self.requests.len() >= MAX_PENDING {
+            return Err(refusal(Reason::TooMany, "too many commands wait for the chair"));
+        }
+        self.requests.insert(id, pending);
+        Ok(())
     }
 
     pub(super) fn finish_command(&mut self, action: ActionId, result: Result<u32, Refusal>) {
@@ -179,20 +232,16 @@ impl Member {
         log.state()
             .check(me, &act, clock)
             .map_err(|reason| refusal(reason, &alloc::format!("{reason}")))?;
-        if self.requests.len() >= MAX_PENDING {
-            return Err(refusal(Reason::TooMany, "too many commands wait for the chair"));
-        }
         let action = Action::new(self.room, me, log.head(), clock, &act);
         let action = Verified::sign(action, &self.config.key)
             .map_err(|error| refusal(Reason::Malformed, &alloc::format!("{error}")))?;
         let signed = action.signed().clone();
-        self.requests.insert(
-            ActionId::of(&signed),
-            Pending {
-                command,
-                deadline: now + COMMAND_TIMEOUT,
-            },
-        );
+        let pending = Pending {
+            command,
+            deadline: now + COMMAND_TIMEOUT,
+            is_note: false,
+        };
+        self.expect(ActionId::of(&signed), pending)?;
         if self.is_chair() {
             let id = ActionId::of(&signed);
             if let Err(refusal) = self.append(signed, now) {
@@ -242,6 +291,16 @@ impl Member {
                 return Err(refusal(Reason::TooMany, "a line has at most 64 people"));
             }
             Command::Line(people) => Act::Line { people },
+            Command::Hands(who) => Act::Hands { who },
+            Command::Lock(true) => Act::Lock,
+            Command::Lock(false) => Act::Unlock,
+            Command::Guest { person, listed: true } => Act::Guest { subject: person },
+            Command::Guest { person, .. } => Act::Unguest { subject: person },
+            Command::GuestList(list) => Act::GuestList { list },
+            Command::Speakers(most) if most == 0 || usize::from(most) > crate::limits::STAGE => {
+                return Err(refusal(Reason::Malformed, "a stage takes 1 to 32 people"));
+            }
+            Command::Speakers(most) => Act::Speakers { most },
             moderation => return act_of_moderation(moderation),
         })
     }

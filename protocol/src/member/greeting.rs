@@ -3,6 +3,8 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use bytes::Bytes;
+
 use crate::{
     identity::{Certificate, Profile},
     link::Address,
@@ -15,7 +17,7 @@ use crate::{
     wire::message::{Alias, Candidate, Hello, Message, Refusal, Welcome},
 };
 
-use super::{GREETING_TIMEOUT, Left, Member, Route, Side, budget};
+use super::{GREETING_TIMEOUT, Left, Member, Route, Side, budget, passes, stage::StageLife};
 
 /// One control substream.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub(super) struct Link {
     pub(super) claimed: u32,
     /// What we asked for and have no answer to yet.
     pub(super) asked: Option<EntriesAsked>,
+    /// What may come up on it for the chair beside requests.
+    pub(super) notes: budget::Budget,
 }
 
 /// A request for what follows an entry.
@@ -68,6 +72,7 @@ impl Link {
             stage,
             claimed: 0,
             asked: None,
+            notes: StageLife::link_budget(now),
         }
     }
 
@@ -118,7 +123,7 @@ impl Member {
                 alias: self.config.alias,
                 head: self.head(),
                 addresses: self.config.addresses.clone(),
-                extensions: Vec::new(),
+                extensions: self.pass_extension(),
             };
             self.send(link, Message::Hello(hello));
         }
@@ -149,6 +154,7 @@ impl Member {
             extensions: Vec::new(),
         };
         let introduction = Introduction {
+            pass: passes::shown(&hello),
             certificate: hello.certificate,
             profile: hello.profile,
             alias: hello.alias,
@@ -174,6 +180,7 @@ impl Member {
             }
         }
         let introduction = Introduction {
+            pass: None,
             certificate: welcome.certificate,
             profile: welcome.profile,
             alias: welcome.alias,
@@ -265,6 +272,12 @@ impl Member {
         if self.refuse_if_kept_out(link, certificate.person, now) {
             return false;
         }
+        let comes = self.links.get(&link).is_some_and(|link| !link.is_ours());
+        let shut_out = self.shut_out(certificate.person, introduction.pass.as_ref());
+        if let Some(reason) = shut_out.filter(|_| comes) {
+            self.refuse(link, reason, &alloc::format!("{reason}"), now);
+            return false;
+        }
         let mut ours = false;
         if let Some(known) = self.links.get_mut(&link) {
             ours = known.side == Side::Opener;
@@ -334,9 +347,12 @@ impl Member {
             {
                 budget::FREE
             }
-            Message::Hello(_) | Message::Welcome(_) | Message::Beacon(_) | Message::Request(_) => {
-                budget::SIGNED
-            }
+            Message::Hello(_)
+            | Message::Welcome(_)
+            | Message::Beacon(_)
+            | Message::Request(_)
+            | Message::Note(_)
+            | Message::Hands(_) => budget::SIGNED,
             _ => budget::PLAIN,
         }
     }
@@ -354,6 +370,8 @@ impl Member {
 
 /// What both greetings say of their sender.
 struct Introduction {
+    /// That it was in the room before.
+    pass: Option<Bytes>,
     certificate: Signed<Certificate>,
     profile: Signed<Profile>,
     alias: Alias,

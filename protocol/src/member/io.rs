@@ -122,6 +122,9 @@ pub enum Output {
     /// Put these records in the place of all that the room's log file holds, at once or not at all, and sync it, before
     /// anything that follows: another history is followed now.
     StoreAnew(Vec<Bytes>),
+    /// Keep this for the next time that this person comes to the room, in the place of what was kept before:
+    /// [`super::Member::resume_pass`] takes it.
+    StorePass(Bytes),
     /// Send a message.
     Send {
         /// On which link.
@@ -323,6 +326,15 @@ pub enum Event {
     /// Another person took the word from this one: what is buffered of it is not to be heard. Who leaves the stage by
     /// itself is heard out.
     Silenced(Person),
+    /// A hand went up or down.
+    Hand {
+        /// Whose.
+        person: Person,
+        /// What that person is called.
+        nick: Text,
+        /// Which.
+        raised: bool,
+    },
     /// The room has another title.
     Title(Text),
     /// Someone on the stage has a name.
@@ -383,4 +395,6 @@ pub enum Wake {
     Succession,
     /// The parent has not brought an entry that there is.
     Log,
+    /// A hand is to be held up, or the queue of hands to be told.
+    Stage,
 }

@@ -41,10 +41,12 @@ mod command;
 mod greeting;
 mod io;
 mod moderating;
+mod passes;
 mod place;
 mod record;
 mod refusals;
 mod relaying;
+mod stage;
 mod succession;
 #[cfg(test)]
 mod tests;
@@ -124,6 +126,8 @@ pub struct Member {
     branches: branching::Branches,
     /// The link whose entry is being applied.
     bringing: Option<Neighbour>,
+    stage_life: stage::StageLife,
+    passes: passes::Passes,
     requests: BTreeMap<ActionId, command::Pending>,
     profiles: BTreeMap<Person, Verified<Profile>>,
     listeners: u32,
@@ -204,6 +208,8 @@ impl Member {
             succession: succession::Succession::new(now),
             branches: branching::Branches::default(),
             bringing: None,
+            stage_life: stage::StageLife::new(now),
+            passes: passes::Passes::default(),
             requests: BTreeMap::new(),
             profiles: BTreeMap::new(),
             listeners: 0,
@@ -373,6 +379,8 @@ impl Member {
             self.withheld.due().map(|at| (at, Wake::Log)),
             self.succession_due().map(|at| (at, Wake::Succession)),
             self.branches.due().map(|at| (at, Wake::Succession)),
+            self.stage_due().map(|at| (at, Wake::Stage)),
+            self.passes_due().map(|at| (at, Wake::Stage)),
         ]
         .into_iter()
         .flatten()
@@ -412,6 +420,10 @@ impl Member {
             Message::Report(report) => self.tree.handle_report(link, report, now),
             Message::Profiles(profiles) => self.handle_profiles(link, profiles),
             Message::Census { listeners } => self.handle_census(link, listeners),
+            Message::Note(note) => self.handle_note(link, note, now),
+            Message::Hands(list) => self.handle_hand_list(link, list, now),
+            Message::PassWanted(people) => self.handle_pass_wanted(link, people, now),
+            Message::Passes(passes) => self.handle_passes(link, passes),
         }
     }
 
@@ -436,6 +448,8 @@ impl Member {
         if self.left {
             return;
         }
+        self.stage_if_due(now);
+        self.passes_if_due(now);
         self.beacon_if_due(now);
         self.leave_if_chairless(now);
     }
@@ -463,6 +477,7 @@ impl Member {
     /// The person leaves: the chair says so to all, and stays until another one has taken it; and a relay serves its
     /// children until they have moved.
     fn handle_leaving(&mut self, now: Duration) {
+        self.lower_own_hand(now);
         if self.hand_over(now) {
             return;
         }

@@ -128,6 +128,7 @@ impl Member {
         self.joined = true;
         self.chair_heard = now;
         self.succession.note_joined(now);
+        self.want_pass(now);
         let (role, parent, depth) = (self.role(), self.parent(), self.place().depth());
         self.event(Event::Joined {
             role,

@@ -301,6 +301,7 @@ impl Member {
         self.note_back(applied.id);
         for change in &applied.changes {
             self.handle_change(*change, now);
+            self.follow_stage(change, now);
         }
         self.silence(&applied);
         self.route(Route::Head(applied.entry.sequence));
@@ -366,6 +367,7 @@ impl Member {
             }
             // Followed once all that came with it has been applied: the next entry may lift it.
             Change::Expelled { .. } | Change::Ended => {}
+            Change::Rules => {}
             Change::Invited { .. } | Change::Uninvited { .. } => {}
         }
     }
@@ -449,6 +451,7 @@ impl Member {
         }
         let listeners = self.listeners;
         self.send(child, Message::Census { listeners });
+        self.brief_hands(child);
     }
 
     pub(super) fn is_on_stage(&self, person: Person) -> bool {

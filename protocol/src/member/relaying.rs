@@ -44,7 +44,7 @@ impl Relayed {
         }
     }
 
-    fn note(&mut self, id: ActionId, link: Neighbour) {
+    pub(super) fn note(&mut self, id: ActionId, link: Neighbour) {
         if self.waiting.len() >= MOST_RELAYED {
             let oldest = self
                 .waiting

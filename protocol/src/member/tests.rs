@@ -2,6 +2,7 @@
 
 mod hostile;
 mod moderation;
+mod stage;
 mod succession;
 mod tree;
 mod withheld;

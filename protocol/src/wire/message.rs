@@ -13,10 +13,11 @@ use crate::{
     limits,
     link::Address,
     log::{Action, ActionId, Beacon, Entry, Head},
-    person::Peer,
+    person::{Peer, Person},
     reason::Reason,
     room::{Genesis, RoomId, at_most},
     signed::{Malformed, Signed, decode, encode},
+    stage::{HandList, Note, Pass},
     text::Text,
     wire::frame::{self, Frame},
 };
@@ -271,6 +272,14 @@ pub enum Message {
         /// People in the room who are not on the stage.
         listeners: u32,
     },
+    /// The receiver judges it when it is the chair, and else passes it on towards the chair.
+    Note(Signed<Note>),
+    /// Who asks for the word; the receiver checks it, keeps the newest and passes it on to its children.
+    Hands(Signed<HandList>),
+    /// These people are in the room; the receiver signs that when it is the chair, and else asks for them above.
+    PassWanted(Vec<Person>),
+    /// The receiver keeps its own, and passes the others on to who asked.
+    Passes(Vec<Signed<Pass>>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -301,6 +310,10 @@ mod kind {
     pub(super) const REPORT: u16 = 15;
     pub(super) const PROFILES: u16 = 16;
     pub(super) const CENSUS: u16 = 17;
+    pub(super) const NOTE: u16 = 18;
+    pub(super) const HANDS: u16 = 19;
+    pub(super) const PASS_WANTED: u16 = 20;
+    pub(super) const PASSES: u16 = 21;
 }
 
 impl Message {
@@ -332,6 +345,10 @@ impl Message {
                     listeners: *listeners,
                 }),
             ),
+            Self::Note(note) => (kind::NOTE, encode(note)),
+            Self::Hands(list) => (kind::HANDS, encode(list)),
+            Self::PassWanted(people) => (kind::PASS_WANTED, encode(people)),
+            Self::Passes(passes) => (kind::PASSES, encode(passes)),
         };
         Frame { kind, body }.encode()
     }
@@ -370,6 +387,10 @@ impl Message {
             kind::CENSUS => Self::Census {
                 listeners: decode::<Census>(body, "census")?.listeners,
             },
+            kind::NOTE => Self::Note(decode(body, "note")?),
+            kind::HANDS => Self::Hands(decode(body, "hands")?),
+            kind::PASS_WANTED => Self::PassWanted(checked(body, "pass wanted")?),
+            kind::PASSES => Self::Passes(checked(body, "passes")?),
             kind if kind < frame::CRITICAL => return Ok(None),
             _ => {
                 return Err(Malformed::NeedsNewer {
@@ -472,6 +493,18 @@ impl Limited for Vec<Signed<Profile>> {
     }
 }
 
+impl Limited for Vec<Person> {
+    fn validate(&self) -> Result<(), Malformed> {
+        count("people", self.len(), limits::PASSES)
+    }
+}
+
+impl Limited for Vec<Signed<Pass>> {
+    fn validate(&self) -> Result<(), Malformed> {
+        count("passes", self.len(), limits::PASSES)
+    }
+}
+
 fn checked<T: DeserializeOwned + Limited>(body: &[u8], what: &'static str) -> Result<T, Malformed> {
     let value: T = decode(body, what)?;
     value.validate()?;
@@ -505,7 +538,8 @@ mod tests {
     use crate::{
         log::{Act, Log},
         person::PersonKey,
-        signed::Verified,
+        signed::{Statement, Verified},
+        stage::{Hands, Saying},
         wire::frame::FrameReader,
     };
 
@@ -553,6 +587,10 @@ mod tests {
         }
     }
 
+    fn signed<T: Statement>(statement: T, key: &PersonKey) -> Signed<T> {
+        Verified::sign(statement, key).expect("valid").signed().clone()
+    }
+
     /// One message of each kind.
     fn every_message() -> Vec<Message> {
         let (key, peer) = (PersonKey::from_seed(&[1; 32]), Peer([2; 32]));
@@ -580,6 +618,13 @@ mod tests {
             .signed()
             .clone();
         let id = ActionId::of(action.signed());
+        let nick = Text::clean("Layla");
+        let hand = Saying::Hand {
+            raised: true,
+            nick: nick.clone(),
+        };
+        let mut hands = Hands::default();
+        hands.raise(key.person(), nick, 8).expect("a place");
         vec![
             Message::Hello(Hello {
                 room,
@@ -644,6 +689,10 @@ mod tests {
             Message::Leave,
             Message::Profiles(vec![profile]),
             Message::Census { listeners: 8_000 },
+            Message::Note(signed(Note::new(room, key.person(), 9, &hand), &key)),
+            Message::Hands(signed(hands.next_list(room, key.person(), 2), &key)),
+            Message::PassWanted(vec![key.person(); limits::PASSES]),
+            Message::Passes(vec![signed(Pass::new(room, key.person(), key.person(), 4), &key)]),
         ]
     }
 
@@ -764,7 +813,7 @@ mod tests {
 
         #[test]
         fn what_decodes_is_the_same_after_another_passage(
-            which in 0usize..16,
+            which in 0usize..22,
             at in any::<prop::sample::Index>(),
             bit in 0u8..8,
         ) {

@@ -80,6 +80,21 @@ pub(super) fn line(event: &Event, names: &Names) -> Option<String> {
             "{LOUD}!{LOUD:#} {} has told two stories as the chair: the log holds the proof",
             names.of(key)
         ),
+        Event::Hand {
+            key, raised: true, ..
+        } if names.is_own(key) => "your hand is up".to_owned(),
+        Event::Hand {
+            key, raised: false, ..
+        } if names.is_own(key) => "your hand is down".to_owned(),
+        Event::Hand {
+            key,
+            nick,
+            raised: true,
+        } => format!(
+            "{BOLD}{nick}#{} raises a hand{BOLD:#}; `majlis ctl hands` shows the queue",
+            key.tag()
+        ),
+        Event::Hand { key, nick, .. } => format!("{DIM}{nick}#{} lowers the hand{DIM:#}", key.tag()),
         Event::Chair { key, .. } => are(names, key, "in the chair"),
         Event::Microphone { on: true } => {
             format!("{LOUD}● you are live{LOUD:#}: the room hears you")

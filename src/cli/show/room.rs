@@ -65,6 +65,38 @@ pub(crate) fn people(info: &Value) -> String {
     }
 }
 
+/// Who has raised a hand, in order.
+pub(crate) fn hands(info: &Value) -> String {
+    let line = |hand: &Value| {
+        let text = |name: &str| hand[name].as_str().unwrap_or_default();
+        let named = format!("{}#{}", text("nick"), text("tag"));
+        let waits = lines::span(hand["waits_ms"].as_u64().unwrap_or(0));
+        format!("{:>3}  {named:<24} {}  for {waits}", hand["place"], text("key"))
+    };
+    let lines: Vec<String> = info["hands"].as_array().into_iter().flatten().map(line).collect();
+    if lines.is_empty() {
+        "no hand is up".to_owned()
+    } else {
+        lines.join("\n")
+    }
+}
+
+/// The guest list, and what it is for.
+pub(crate) fn guests(rules: &Value) -> String {
+    let listed = rules["guests"].as_array().into_iter().flatten();
+    let means = match rules["guest_list"].as_str() {
+        Some("enter") => "only these come in, and those who keep order:",
+        Some("speak") => "only these come onto the stage, and those who keep order:",
+        _ => "the guest list is off; on it stand:",
+    };
+    let lines = listed.filter_map(Value::as_str).map(|key| format!("  {key}"));
+    [means.to_owned()]
+        .into_iter()
+        .chain(lines)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
 /// A line for someone who may not come in.
 fn kept_out(person: &Value) -> String {
     let text = |name: &str| person[name].as_str().unwrap_or_default();
@@ -107,6 +139,19 @@ mod tests {
             out.starts_with("#efgh ") && out.ends_with("12D4  2 h left  (spam)"),
             "{out}"
         );
+    }
+
+    #[test]
+    fn hands_are_shown_with_the_number_to_invite_by() {
+        let info = json!({ "hands": [
+            { "place": 1, "key": "12D3", "nick": "salma", "tag": "abcd", "waits_ms": 61_000 },
+        ] });
+        let shown = hands(&info);
+        assert!(
+            shown.starts_with("  1  salma#abcd ") && shown.ends_with("12D3  for 2 min"),
+            "{shown}"
+        );
+        assert_eq!(hands(&json!({})), "no hand is up");
     }
 
     #[test]

@@ -46,7 +46,11 @@ pub(super) fn make_member(setup: &mut Setup, alias: Alias) -> Result<Member, Roo
         }
         Entry::Join => {
             let log = stored_log(&mut setup.log)?;
-            Member::join(config, setup.link.room, log, Duration::ZERO)?
+            let mut member = Member::join(config, setup.link.room, log, Duration::ZERO)?;
+            if let Some(pass) = setup.log.pass() {
+                member.resume_pass(&pass);
+            }
+            member
         }
     };
     if let Some(uplink) = setup.uplink {

@@ -36,8 +36,8 @@ mod sound;
 mod telling;
 
 use super::{
-    ActError, EventSender, KeptOut, PersonInfo, REQUESTS, Request, RoomError, RoomHandle, RoomInfo, Seat,
-    TreeInfo,
+    ActError, EventSender, HandInfo, KeptOut, PersonInfo, REQUESTS, Request, RoomError, RoomHandle, RoomInfo,
+    RulesInfo, Seat, TreeInfo,
     announcing::Announcing,
     events,
     links::{Control, Link},
@@ -48,7 +48,7 @@ use super::{
 use crate::{
     audio::{Input, Output},
     event::{Event, LeftReason, Stamped, Stats},
-    home::RoomLog,
+    home::{self, RoomLog},
     media::{Plane, RoomMedia, Signal},
     net::Network,
     node::Uplink,
@@ -407,6 +407,7 @@ impl Actor {
         match output {
             // Stored already.
             MemberOutput::Store(_) | MemberOutput::StoreAnew(_) => {}
+            MemberOutput::StorePass(pass) => self.keep_pass(pass.to_vec()),
             MemberOutput::Send { to, message } => self.send(to, &message),
             MemberOutput::Close(link) => drop(self.links.remove(&link)),
             MemberOutput::Dial { errand, candidates } => {
@@ -447,6 +448,19 @@ impl Actor {
             }
             Err(error) => tracing::error!(%error, "the log's thread is gone"),
         }
+    }
+
+    /// Keeps what lets this person in again, on a thread that may wait for the disk. Without it the room takes this person
+    /// for a new one, which matters only while it is locked.
+    fn keep_pass(&self, pass: Vec<u8>) {
+        let Some(path) = self.log.as_ref().map(RoomLog::pass_path) else {
+            return;
+        };
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = home::keep_pass(&path, &pass) {
+                tracing::warn!(%error, "the pass into the room is not kept");
+            }
+        });
     }
 
     fn send(&mut self, to: Neighbour, message: &Message) {

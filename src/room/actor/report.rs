@@ -3,11 +3,16 @@
 use std::collections::BTreeSet;
 
 use majlis_protocol::{
-    log::{Exclusion, Log, State},
+    log::{Exclusion, GuestList, Log, State},
     person::{Peer, Person},
+    room::Hands,
+    stage::Hand,
 };
 
-use super::{Actor, KeptOut, Listening, PersonInfo, RoomInfo, Speaking, Stats, TreeInfo, listening};
+use super::{
+    Actor, HandInfo, KeptOut, Listening, PersonInfo, RoomInfo, RulesInfo, Speaking, Stats, TreeInfo,
+    listening,
+};
 
 impl Actor {
     pub(super) fn stats(&self) -> Stats {
@@ -61,6 +66,8 @@ impl Actor {
             muted: state.mutes().contains_key(&self.me),
             people: self.people(log),
             kept_out: kept_out(log.state(), clock_ms),
+            hands: hands(self.member.hands(), clock_ms),
+            rules: rules(log.state()),
             stats: self.stats(),
         })
     }
@@ -103,6 +110,36 @@ impl Actor {
             me: key == self.me,
         };
         keys.into_iter().map(person).collect()
+    }
+}
+
+/// The queue of hands, with how long each waits.
+fn hands(queue: &[Hand], clock_ms: u64) -> Vec<HandInfo> {
+    let one = |(at, hand): (usize, &Hand)| HandInfo {
+        place: at + 1,
+        key: hand.person,
+        nick: hand.nick.to_string(),
+        tag: hand.person.tag(),
+        waits_ms: clock_ms.saturating_sub(hand.since),
+    };
+    queue.iter().enumerate().map(one).collect()
+}
+
+fn rules(state: &State) -> RulesInfo {
+    let rules = state.rules();
+    RulesInfo {
+        hands: match rules.hands() {
+            Hands::Anyone => "anyone",
+            Hands::Nobody => "nobody",
+        },
+        locked: rules.locked().is_some(),
+        guest_list: match rules.guest_list() {
+            GuestList::Off => "off",
+            GuestList::Enter => "enter",
+            GuestList::Speak => "speak",
+        },
+        guests: rules.guests().iter().copied().collect(),
+        speakers: rules.speakers(),
     }
 }
 

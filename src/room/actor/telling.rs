@@ -97,6 +97,11 @@ impl Actor {
                     self.be_muted();
                 }
             }
+            member::Event::Hand { person, nick, raised } => self.tell(Event::Hand {
+                key: person,
+                nick: nick.to_string(),
+                raised,
+            }),
             member::Event::Silenced(person) => {
                 if let Some(listening) = &self.listening {
                     listening.remove(person);

@@ -1,0 +1,146 @@
+//! What a room lets whom do, beside what roles allow: it begins with the policy of the genesis, and entries change it.
+
+use alloc::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    limits,
+    log::action::Act,
+    person::Person,
+    reason::Reason,
+    room::{Hands, Policy},
+};
+
+/// How long after a lock the chair may still sign passes, in milliseconds of room clock: for those who came in the
+/// moment before, eight hops below it.
+pub const LOCK_GRACE_MS: u64 = 10_000;
+
+/// What the guest list is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GuestList {
+    /// Nothing.
+    Off,
+    /// Only listed people come in.
+    Enter,
+    /// Only listed people come onto the stage.
+    Speak,
+}
+
+/// The rules as they stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules {
+    hands: Hands,
+    /// Room clock in milliseconds at which the room was locked.
+    locked: Option<u64>,
+    guests: BTreeSet<Person>,
+    guest_list: GuestList,
+    speakers: u8,
+}
+
+impl Rules {
+    pub(super) fn new(policy: &Policy) -> Self {
+        Self {
+            hands: policy.hands,
+            locked: None,
+            guests: BTreeSet::new(),
+            guest_list: GuestList::Off,
+            speakers: limits::STAGE as u8,
+        }
+    }
+
+    /// Who may raise a hand.
+    #[must_use]
+    pub fn hands(&self) -> Hands {
+        self.hands
+    }
+
+    /// Room clock in milliseconds at which the room was locked; none for a room that is open.
+    #[must_use]
+    pub fn locked(&self) -> Option<u64> {
+        self.locked
+    }
+
+    /// The guest list.
+    #[must_use]
+    pub fn guests(&self) -> &BTreeSet<Person> {
+        &self.guests
+    }
+
+    /// What it is for.
+    #[must_use]
+    pub fn guest_list(&self) -> GuestList {
+        self.guest_list
+    }
+
+    /// Most people on the stage.
+    #[must_use]
+    pub fn speakers(&self) -> u8 {
+        self.speakers
+    }
+
+    /// Whether hands may be raised.
+    pub(super) fn check_hand(&self) -> Result<(), Reason> {
+        match self.hands {
+            Hands::Anyone => Ok(()),
+            Hands::Nobody => Err(Reason::NotAllowed),
+        }
+    }
+
+    /// Whether a person whom the log does not name may come in, with a pass of this time or none.
+    pub(super) fn check_entry(&self, person: Person, issued: Option<u64>) -> Result<(), Reason> {
+        if self.guests.contains(&person) {
+            return Ok(());
+        }
+        if self.guest_list == GuestList::Enter {
+            return Err(Reason::NotListed);
+        }
+        let was_inside = |locked: u64| issued.is_some_and(|at| at <= locked.saturating_add(LOCK_GRACE_MS));
+        match self.locked {
+            Some(locked) if !was_inside(locked) => Err(Reason::Locked),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a person without an office may come onto the stage.
+    pub(super) fn check_stage(&self, person: Person) -> Result<(), Reason> {
+        if self.guest_list == GuestList::Speak && !self.guests.contains(&person) {
+            Err(Reason::NotListed)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Whether the chair may still sign a pass at this clock for someone whom the log does not name.
+    pub(super) fn gives_passes(&self, clock: u64) -> bool {
+        self.locked
+            .is_none_or(|locked| clock <= locked.saturating_add(LOCK_GRACE_MS))
+    }
+
+    /// Whether an act would make the rules others.
+    pub(super) fn would_change(&self, act: &Act) -> bool {
+        match act {
+            Act::Hands { who } => *who != self.hands,
+            Act::Lock => self.locked.is_none(),
+            Act::Unlock => self.locked.is_some(),
+            Act::Guest { subject } => !self.guests.contains(subject),
+            Act::Unguest { subject } => self.guests.contains(subject),
+            Act::GuestList { list } => *list != self.guest_list,
+            Act::Speakers { most } => *most != self.speakers,
+            _ => false,
+        }
+    }
+
+    pub(super) fn apply(&mut self, act: &Act, clock: u64) {
+        match act {
+            Act::Hands { who } => self.hands = *who,
+            Act::Lock => self.locked = Some(clock),
+            Act::Unlock => self.locked = None,
+            Act::Guest { subject } => _ = self.guests.insert(*subject),
+            Act::Unguest { subject } => _ = self.guests.remove(subject),
+            Act::GuestList { list } => self.guest_list = *list,
+            Act::Speakers { most } => self.speakers = *most,
+            _ => {}
+        }
+    }
+}

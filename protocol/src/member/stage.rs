@@ -1,0 +1,351 @@
+//! Notes on their way up to the chair, and what the chair makes of them on its way down: the queue of raised hands.
+//!
+//! Invariant: a note that passes here costs the chair no more than a request does, whoever floods it from below; and
+//! nothing that came down is passed on before its signature was checked.
+
+use alloc::{format, string::ToString};
+use core::time::Duration;
+
+use crate::{
+    log::{ActionId, Change},
+    neighbour::Neighbour,
+    person::Person,
+    reason::Reason,
+    signed::{Signed, Verified},
+    stage::{HAND_REFRESH_MS, HandList, Hands, Heard, Note, Saying},
+    wire::message::{Message, Outcome, Refusal, Verdict},
+};
+
+use super::{CommandId, Event, Member, budget::Budget, refusal};
+
+/// Notes a second that are passed up in all, and as many saved up as [`BURST`]. With a note's cost of two that is what the
+/// parent takes from one peer, less what this member asks for itself.
+const RATE: u32 = 8;
+
+/// Notes passed up at once.
+const BURST: u32 = 32;
+
+/// The part of these that may come from one link: whoever floods leaves more than half to others.
+const LINK_RATE: u32 = 3;
+
+/// At once from one link: a crowd below a relay that raises its hands at one question.
+const LINK_BURST: u32 = 12;
+
+/// Least time between two lists of the chair. Each goes to every member of the room.
+const LIST_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How often the chair looks for hands that nobody holds up.
+const LAPSE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Least time between two raisings of one hand, in milliseconds.
+const HAND_APART_MS: u64 = 1_000;
+
+/// What a member keeps of what is said beside the sound.
+#[derive(Debug)]
+pub(super) struct StageLife {
+    hands: Hands,
+    heard: Heard,
+    /// The time of the newest note that this member has signed.
+    last_at: u64,
+    /// When to hold up one's own hand again, while it is up.
+    hold_up: Option<Duration>,
+    /// When the chair may sign the next list.
+    list_after: Duration,
+    /// When the chair looks for hands that nobody holds up.
+    lapse_after: Duration,
+    passed_up: Budget,
+}
+
+impl StageLife {
+    pub(super) fn new(now: Duration) -> Self {
+        Self {
+            hands: Hands::default(),
+            heard: Heard::default(),
+            last_at: 0,
+            hold_up: None,
+            list_after: now,
+            lapse_after: now,
+            passed_up: Budget::new(RATE, BURST, now),
+        }
+    }
+
+    /// What one link may send up.
+    pub(super) fn link_budget(now: Duration) -> Budget {
+        Budget::new(LINK_RATE, LINK_BURST, now)
+    }
+}
+
+impl Member {
+    /// Raised hands, the one that waits longest first.
+    #[must_use]
+    pub fn hands(&self) -> &[crate::stage::Hand] {
+        self.stage_life.hands.queue()
+    }
+
+    /// The person raises or lowers its own hand.
+    pub(super) fn request_hand(
+        &mut self,
+        command: CommandId,
+        raised: bool,
+        now: Duration,
+    ) -> Result<(), Refusal> {
+        let me = self.config.key.person();
+        if self.stage_life.hands.place(me).is_some() == raised {
+            let text = if raised {
+                "your hand is up already"
+            } else {
+                "your hand is not up"
+            };
+            return Err(refusal(Reason::NoSuchSubject, text));
+        }
+        if raised {
+            self.check_hand(me, now)?;
+        }
+        let note = self.sign_hand(raised, now)?;
+        let id = Note::id(&note);
+        self.expect_verdict(id, command, now)?;
+        if let Err(refusal) = self.bring_note(note, now) {
+            self.finish_command(id, Err(refusal));
+        }
+        Ok(())
+    }
+
+    /// Lowers this person's hand because it leaves.
+    pub(super) fn lower_own_hand(&mut self, now: Duration) {
+        let is_up = self.stage_life.hands.place(self.config.key.person()).is_some();
+        if let Some(note) = is_up.then(|| self.sign_hand(false, now).ok()).flatten() {
+            // Who leaves has nobody to tell that it was in vain; the hand goes down by itself.
+            let _ = self.bring_note(note, now);
+        }
+    }
+
+    /// A note on its way to the chair.
+    pub(super) fn handle_note(&mut self, link: Neighbour, note: Signed<Note>, now: Duration) {
+        let id = Note::id(&note);
+        let outcome = if self.is_chair() {
+            match self.hear_note(&note, now) {
+                Ok(place) => Outcome::Appended { sequence: place },
+                Err(refusal) => Outcome::Refused(refusal),
+            }
+        } else {
+            match self.pass_up(link, note, now) {
+                Ok(()) => return,
+                Err(refusal) => Outcome::Refused(refusal),
+            }
+        };
+        self.send(link, Message::Verdict(Verdict { action: id, outcome }));
+    }
+
+    /// The queue as the chair has signed it.
+    pub(super) fn handle_hand_list(&mut self, link: Neighbour, signed: Signed<HandList>, now: Duration) {
+        let Some(chair) = self.log.as_ref().map(|log| log.state().chair()) else {
+            return;
+        };
+        if self.is_chair() || self.way_to_chair() != Some(link) {
+            return;
+        }
+        match self.stage_life.hands.check(signed, self.room, chair) {
+            Ok(Some(list)) => self.take_hand_list(Some(link), list, now),
+            Ok(None) => {}
+            Err(error) => self.cut(link, Reason::Malformed, &error.to_string(), now),
+        }
+    }
+
+    /// What an entry means for the hands: the chair lowers those that are answered, and those of people who were put out.
+    pub(super) fn follow_stage(&mut self, change: &Change, now: Duration) {
+        if !self.is_chair() {
+            return;
+        }
+        match change {
+            Change::Granted { person, .. } | Change::Expelled { person } => {
+                self.stage_life.hands.lower(|who| who == *person);
+            }
+            Change::Rules => {
+                let closed = self
+                    .log
+                    .as_ref()
+                    .is_some_and(|log| log.state().rules().hands() == crate::room::Hands::Nobody);
+                if closed {
+                    self.stage_life.hands.lower(|_| true);
+                }
+            }
+            Change::Ended => return,
+            _ => {}
+        }
+        self.tell_hands_if_due(now);
+    }
+
+    /// Tells a new child who waits.
+    pub(super) fn brief_hands(&mut self, child: Neighbour) {
+        if let Some(list) = self.stage_life.hands.list() {
+            let list = list.signed().clone();
+            self.send(child, Message::Hands(list));
+        }
+    }
+
+    /// When something here is due.
+    pub(super) fn stage_due(&self) -> Option<Duration> {
+        let life = &self.stage_life;
+        let is_chair = self.is_chair();
+        let tell = (is_chair && life.hands.is_news()).then_some(life.list_after);
+        let lapse = (is_chair && !life.hands.queue().is_empty()).then_some(life.lapse_after);
+        [tell, lapse, life.hold_up].into_iter().flatten().min()
+    }
+
+    pub(super) fn stage_if_due(&mut self, now: Duration) {
+        if self.stage_life.hold_up.is_some_and(|due| due <= now) {
+            self.stage_life.hold_up = Some(now + Duration::from_millis(HAND_REFRESH_MS));
+            if let Ok(note) = self.sign_hand(true, now) {
+                // In vain now, it is held up again in time.
+                let _ = self.bring_note(note, now);
+            }
+        }
+        if self.is_chair() && self.stage_life.lapse_after <= now {
+            self.stage_life.lapse_after = now + LAPSE_INTERVAL;
+            let clock = self.clock.now_ms(now);
+            self.stage_life.hands.lapse(clock);
+        }
+        self.tell_hands_if_due(now);
+    }
+
+    /// Whether a person may raise a hand now.
+    fn check_hand(&self, person: Person, now: Duration) -> Result<(), Refusal> {
+        let Some(log) = &self.log else {
+            return Err(refusal(Reason::NotInTheRoom, "not in the room yet"));
+        };
+        let clock = self.clock.now_ms(now);
+        log.state().check_hand(person, clock).map_err(|reason| {
+            let text = match reason {
+                Reason::NoSuchSubject => "who is on the stage or invited to it needs no hand".to_string(),
+                Reason::NotAllowed => "no hands may be raised in this room now".to_string(),
+                reason => format!("{reason}"),
+            };
+            refusal(reason, &text)
+        })
+    }
+
+    fn sign_hand(&mut self, raised: bool, now: Duration) -> Result<Signed<Note>, Refusal> {
+        let nick = self.profile.nick.clone();
+        self.sign_note(&Saying::Hand { raised, nick }, now)
+    }
+
+    fn sign_note(&mut self, saying: &Saying, now: Duration) -> Result<Signed<Note>, Refusal> {
+        let me = self.config.key.person();
+        let at = self.clock.now_ms(now).max(self.stage_life.last_at + 1);
+        let note = Verified::sign(Note::new(self.room, me, at, saying), &self.config.key)
+            .map_err(|error| refusal(Reason::Malformed, &format!("{error}")))?;
+        self.stage_life.last_at = at;
+        Ok(note.signed().clone())
+    }
+
+    /// Brings a note of this member's own to the chair.
+    fn bring_note(&mut self, note: Signed<Note>, now: Duration) -> Result<(), Refusal> {
+        if self.is_chair() {
+            let id = Note::id(&note);
+            let place = self.hear_note(&note, now)?;
+            self.finish_command(id, Ok(place));
+            return Ok(());
+        }
+        let Some(way) = self.way_to_chair() else {
+            return Err(refusal(
+                Reason::NotInTheRoom,
+                "no way to the chair now: try again",
+            ));
+        };
+        self.send(way, Message::Note(note));
+        Ok(())
+    }
+
+    /// Passes the note of somebody below on towards the chair.
+    fn pass_up(&mut self, link: Neighbour, note: Signed<Note>, now: Duration) -> Result<(), Refusal> {
+        let way = self.way_to_chair().filter(|way| *way != link);
+        let Some(way) = way else {
+            return Err(refusal(Reason::NotTheChair, "no way to the chair from here now"));
+        };
+        let of_link = self.links.get_mut(&link);
+        let may =
+            of_link.is_some_and(|link| link.notes.take(1, now)) && self.stage_life.passed_up.take(1, now);
+        if !may {
+            return Err(refusal(Reason::TooMany, "slow down"));
+        }
+        self.relayed.note(Note::id(&note), link);
+        self.send(way, Message::Note(note));
+        Ok(())
+    }
+
+    /// Judges a note, as the chair; where its author stands in the queue by it, 0 for nowhere.
+    fn hear_note(&mut self, signed: &Signed<Note>, now: Duration) -> Result<u32, Refusal> {
+        let malformed = |text: &str| refusal(Reason::Malformed, text);
+        let note = signed.peek().map_err(|error| malformed(&error.to_string()))?;
+        if note.room != self.room {
+            return Err(refusal(Reason::UnknownRoom, "the note belongs to another room"));
+        }
+        let saying = note.saying().map_err(|error| malformed(&error.to_string()))?;
+        let Saying::Hand { raised, nick } = saying else {
+            return Err(refusal(
+                Reason::Unsupported,
+                "the chair does not know this kind of note",
+            ));
+        };
+        let clock = self.clock.now_ms(now);
+        let is_up = self.stage_life.hands.place(note.author).is_some();
+        // Lowering is always welcome, and so is holding up.
+        let apart = if raised && !is_up { HAND_APART_MS } else { 0 };
+        self.stage_life
+            .heard
+            .check(note.author, note.at, clock, apart)
+            .map_err(|reason| refusal(reason, &format!("{reason}")))?;
+        if raised {
+            self.check_hand(note.author, now)?;
+        }
+        signed
+            .clone()
+            .verify()
+            .map_err(|error| malformed(&error.to_string()))?;
+        self.stage_life.heard.note(note.author, note.at, clock);
+        let place = if raised {
+            let raised = self.stage_life.hands.raise(note.author, nick, clock);
+            raised.map_err(|reason| refusal(reason, "too many hands are up: try again later"))?
+        } else {
+            self.stage_life.hands.lower(|who| who == note.author);
+            0
+        };
+        self.tell_hands_if_due(now);
+        Ok(u32::try_from(place).unwrap_or(u32::MAX))
+    }
+
+    /// Signs the queue anew and sends it down, when it changed and the last list is old enough.
+    fn tell_hands_if_due(&mut self, now: Duration) {
+        let Some(log) = &self.log else { return };
+        let life = &self.stage_life;
+        if !self.is_chair() || !life.hands.is_news() || life.list_after > now {
+            return;
+        }
+        let list = life.hands.next_list(self.room, log.state().chair(), log.term());
+        self.stage_life.list_after = now + LIST_INTERVAL;
+        if let Ok(list) = Verified::sign(list, &self.config.key) {
+            self.take_hand_list(None, list, now);
+        }
+    }
+
+    /// Follows a list, tells what changed, and passes it on.
+    fn take_hand_list(&mut self, link: Option<Neighbour>, list: Verified<HandList>, now: Duration) {
+        let me = self.config.key.person();
+        let signed = list.signed().clone();
+        for (hand, raised) in self.stage_life.hands.take(list) {
+            let (person, nick) = (hand.person, hand.nick);
+            self.event(Event::Hand { person, nick, raised });
+        }
+        self.stage_life.hold_up = match (self.stage_life.hands.place(me), self.stage_life.hold_up) {
+            (Some(_), None) => Some(now + Duration::from_millis(HAND_REFRESH_MS)),
+            (Some(_), due) => due,
+            (None, _) => None,
+        };
+        self.pass_on(&Message::Hands(signed), link);
+    }
+
+    /// Remembers who waits for the chair's answer to a note.
+    fn expect_verdict(&mut self, id: ActionId, command: CommandId, now: Duration) -> Result<(), Refusal> {
+        self.expect(id, super::command::Pending::of_note(command, now))
+    }
+}

@@ -1,0 +1,110 @@
+//! What was heard of each author of late: so that no note counts twice, and nobody says too much.
+
+use alloc::collections::BTreeMap;
+
+use crate::{person::Person, reason::Reason};
+
+/// How far a note's time may lie from the clock of whoever judges it, in milliseconds: as long as an action lives, and
+/// as far as an author's clock may run ahead.
+pub const NOTE_WINDOW_MS: u64 = 30_000;
+
+/// Most authors that are remembered: more than say anything within a minute in the largest room. Beyond them those who
+/// were heard last are heard on, and others wait.
+const MOST: usize = 4_096;
+
+/// The newest note of each author, while a copy of it could still pass.
+#[derive(Debug, Default)]
+pub struct Heard {
+    authors: BTreeMap<Person, Newest>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Newest {
+    /// What it says of its time.
+    at: u64,
+    /// The clock here when it came.
+    came: u64,
+}
+
+impl Heard {
+    /// Whether a note of this author and time may be heard at this clock, `apart_ms` after the one before it.
+    ///
+    /// # Errors
+    /// [`Reason::Expired`] when its time is wrong, [`Reason::Duplicate`] when it is not newer than what was heard,
+    /// [`Reason::TooMany`] when it comes too soon.
+    pub fn check(&self, author: Person, at: u64, clock: u64, apart_ms: u64) -> Result<(), Reason> {
+        if at.abs_diff(clock) > NOTE_WINDOW_MS {
+            return Err(Reason::Expired);
+        }
+        match self.authors.get(&author) {
+            Some(newest) if at <= newest.at => Err(Reason::Duplicate),
+            Some(newest) if clock < newest.came.saturating_add(apart_ms) => Err(Reason::TooMany),
+            None if self.authors.len() >= MOST && !self.authors.values().any(|one| one.is_over(clock)) => {
+                Err(Reason::TooMany)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes one that passed and whose signature holds.
+    pub fn note(&mut self, author: Person, at: u64, clock: u64) {
+        if self.authors.len() >= MOST && !self.authors.contains_key(&author) {
+            self.authors.retain(|_, newest| !newest.is_over(clock));
+        }
+        self.authors.insert(author, Newest { at, came: clock });
+    }
+}
+
+impl Newest {
+    /// Whether a copy of it, and of all before it, is refused for its time.
+    fn is_over(self, clock: u64) -> bool {
+        clock > self.at.max(self.came).saturating_add(2 * NOTE_WINDOW_MS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AUTHOR: Person = Person([1; 32]);
+
+    #[test]
+    fn a_note_passes_once_and_in_the_order_of_its_author() {
+        let mut heard = Heard::default();
+        assert_eq!(heard.check(AUTHOR, 10, 10, 0), Ok(()));
+        heard.note(AUTHOR, 10, 10);
+        assert_eq!(heard.check(AUTHOR, 10, 11, 0), Err(Reason::Duplicate));
+        assert_eq!(heard.check(AUTHOR, 9, 11, 0), Err(Reason::Duplicate));
+        assert_eq!(heard.check(AUTHOR, 11, 11, 0), Ok(()));
+        assert_eq!(heard.check(AUTHOR, 11, 11, 2), Err(Reason::TooMany));
+        assert_eq!(heard.check(AUTHOR, 11, 12, 2), Ok(()));
+    }
+
+    #[test]
+    fn a_note_of_another_time_is_refused_before_and_after_it_is_forgotten() {
+        let mut heard = Heard::default();
+        assert_eq!(heard.check(AUTHOR, 30_001, 0, 0), Err(Reason::Expired));
+        assert_eq!(heard.check(AUTHOR, 0, 30_001, 0), Err(Reason::Expired));
+        heard.note(AUTHOR, 30_000, 0);
+        for n in 1..=MOST as u64 {
+            let mut key = [9; 32];
+            key[..8].copy_from_slice(&n.to_be_bytes());
+            heard.note(Person(key), 90_001, 90_001);
+        }
+        assert!(!heard.authors.contains_key(&AUTHOR), "forgotten");
+        assert_eq!(heard.check(AUTHOR, 30_000, 90_001, 0), Err(Reason::Expired));
+    }
+
+    #[test]
+    fn a_crowd_of_authors_is_bounded() {
+        let mut heard = Heard::default();
+        for n in 0..2 * MOST as u64 {
+            let mut key = [0; 32];
+            key[..8].copy_from_slice(&n.to_be_bytes());
+            if heard.check(Person(key), 5, 5, 0).is_ok() {
+                heard.note(Person(key), 5, 5);
+            }
+        }
+        assert_eq!(heard.authors.len(), MOST);
+    }
+}

@@ -1,0 +1,68 @@
+//! Passes: that a person was in the room, signed by its chair, so that a lock keeps out new keys alone.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    domain,
+    log::State,
+    person::Person,
+    room::RoomId,
+    signed::{Malformed, Signed, Statement, VERSION},
+};
+
+/// A person was in the room at a time of its clock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pass {
+    /// Always 1.
+    pub version: u8,
+    /// The room.
+    pub room: RoomId,
+    /// Who says so, and signs.
+    pub chair: Person,
+    /// Who was in it.
+    pub subject: Person,
+    /// When, in milliseconds of room clock.
+    pub issued: u64,
+}
+
+impl Pass {
+    /// A pass for the chair to sign.
+    #[must_use]
+    pub fn new(room: RoomId, chair: Person, subject: Person, issued: u64) -> Self {
+        Self {
+            version: VERSION,
+            room,
+            chair,
+            subject,
+            issued,
+        }
+    }
+
+    /// When a person was in a room by this pass; `None` when it proves nothing.
+    #[must_use]
+    pub fn proves(signed: &Signed<Self>, subject: Person, room: RoomId, state: &State) -> Option<u64> {
+        let claim = signed.peek().ok()?;
+        if claim.room != room || claim.subject != subject || !state.was_chair(claim.chair) {
+            return None;
+        }
+        Some(signed.clone().verify().ok()?.issued)
+    }
+}
+
+impl Statement for Pass {
+    const DOMAIN: &'static [u8] = domain::PASS;
+    const MAX: usize = 128;
+    const NAME: &'static str = "pass";
+
+    fn version(&self) -> u8 {
+        self.version
+    }
+
+    fn signer(&self) -> Person {
+        self.chair
+    }
+
+    fn validate(&self) -> Result<(), Malformed> {
+        Ok(())
+    }
+}
