@@ -190,6 +190,7 @@ fn a_room_whose_host_alone_may_chair_it_lies_dormant_and_opens_again_under_its_i
     assert_eq!(back.until("chair")["term"], 1);
     succeeds(&home("host"), &["ctl", "end"]);
     back.until("left");
+    back.finish();
     again.finish();
 
     let said = super::program::fails(&home("host"), &words(id_of(&link)));

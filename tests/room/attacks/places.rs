@@ -1,6 +1,8 @@
 //! Lies about places: false paths, free places that nobody gets, parents below their own children, and a crowd of
 //! newcomers that want none.
 
+use std::cell::Cell;
+
 use futures::future::join_all;
 use majlis::node::Config;
 use majlis_protocol::{
@@ -18,6 +20,9 @@ use crate::support::{
 
 /// Newcomers of the crowd: as many again as the host has places, emergency places included.
 const CROWD: usize = 24;
+
+/// How many looks in a row must find everyone in a place: a second of them.
+const LOOKS: u32 = 50;
 
 fn candidate(node: &TestNode) -> Candidate {
     Candidate {
@@ -115,12 +120,16 @@ async fn two_that_are_sent_to_each_other_do_not_become_each_others_parents() {
                 leaving: false,
             })
         });
-        // One of the two finds its place with the other, which keeps the one that it has.
+        // At most one of the two finds its place with the other, which keeps the one that it has; when both refuse at the
+        // same moment, both find theirs elsewhere.
         let [a, b] = [one, other].map(|seated| scene.at(seated).peer());
-        until("one to move", async || {
+        let looks = Cell::new(0);
+        until("both to have kept a place", async || {
             let parents = [scene.at(one).parent().await, scene.at(other).parent().await];
             assert_ne!(parents, [Some(b), Some(a)], "a loop");
-            parents[0] == Some(b) || parents[1] == Some(a)
+            let are_placed = parents.iter().all(Option::is_some);
+            looks.set(if are_placed { looks.get() + 1 } else { 0 });
+            looks.get() == LOOKS
         })
         .await;
     })
