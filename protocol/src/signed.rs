@@ -153,6 +153,20 @@ impl<T: Statement> Signed<T> {
         decode(bytes, T::NAME)
     }
 
+    /// An envelope around a payload that was put together again, with the signature that came for it.
+    pub(crate) fn from_parts(payload: Bytes, signature: Signature) -> Self {
+        Self {
+            payload,
+            signature,
+            statement: PhantomData,
+        }
+    }
+
+    /// The signature, not yet believed.
+    pub(crate) fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
     /// Whether bytes begin with a whole envelope, whatever follows it.
     pub(crate) fn begins(bytes: &[u8]) -> bool {
         postcard::take_from_bytes::<Self>(bytes).is_ok()

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     domain, limits,
     log::action::Head,
-    person::{Peer, Person},
+    person::{Peer, Person, Signature},
     room::RoomId,
-    signed::{Malformed, Signed, Statement, StatementError, VERSION, Verified},
+    signed::{Malformed, Signed, Statement, StatementError, VERSION, Verified, encode},
 };
 
 /// What the chair says once a second and after each entry.
@@ -37,6 +37,17 @@ pub struct Beacon {
     pub fallback: Option<Peer>,
     /// Zero; ignored.
     pub reserved: [u8; 32],
+}
+
+/// What of a beacon is not in the one before: all that changes in most seconds. The signature is the beacon's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tick {
+    /// The beacon's number.
+    pub number: u32,
+    /// Its clock.
+    pub clock: u64,
+    /// What its chair has signed it with.
+    pub signature: Signature,
 }
 
 /// Why a beacon was dropped.
@@ -138,6 +149,31 @@ impl Statement for Beacon {
 
     fn validate(&self) -> Result<(), Malformed> {
         Ok(())
+    }
+}
+
+impl Tick {
+    /// What is new in a beacon for whoever has the one before; `None` when more than the time has changed, or when its
+    /// chair has encoded it otherwise than its receiver would.
+    #[must_use]
+    pub fn between(before: &Beacon, beacon: &Verified<Beacon>) -> Option<Self> {
+        let tick = Self {
+            number: beacon.number,
+            clock: beacon.clock,
+            signature: *beacon.signed().signature(),
+        };
+        (tick.clone().onto(before) == *beacon.signed()).then_some(tick)
+    }
+
+    /// The whole beacon, put together again from the one before, not yet believed.
+    #[must_use]
+    pub fn onto(self, before: &Beacon) -> Signed<Beacon> {
+        let beacon = Beacon {
+            number: self.number,
+            clock: self.clock,
+            ..before.clone()
+        };
+        Signed::from_parts(encode(&beacon), self.signature)
     }
 }
 
@@ -303,6 +339,26 @@ mod tests {
         let elsewhere = Verified::sign(elsewhere, &key()).unwrap();
         assert_eq!(handle(elsewhere.signed().clone()), Err(BeaconError::WrongRoom));
         assert_eq!(newest.get().map(|beacon| beacon.order()), Some((1, 0)));
+    }
+
+    #[test]
+    fn a_tick_makes_the_beacon_of_which_only_the_time_is_new_and_no_other() {
+        let (first, second) = (beacon((0, 1), 1_000), beacon((0, 2), 2_000));
+        let tick = Tick::between(&first, &second).expect("only the time is new");
+        assert!(encode(&tick).len() < 80);
+        assert_eq!(tick.clone().onto(&first), *second.signed());
+        assert_eq!(tick.clone().onto(&second), *second.signed());
+        let later = Tick { clock: 2_001, ..tick };
+        assert!(later.onto(&first).verify().is_err());
+        let mut moved = (*beacon((0, 3), 3_000)).clone();
+        moved.root = Peer([3; 32]);
+        let moved = Verified::sign(moved, &key()).expect("valid");
+        assert_eq!(Tick::between(&second, &moved), None, "the root is new");
+        assert_eq!(
+            Tick::between(&second, &beacon((1, 0), 4_000)),
+            None,
+            "the term is new"
+        );
     }
 
     #[test]

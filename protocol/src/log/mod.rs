@@ -17,7 +17,7 @@ mod state;
 
 pub use self::{
     action::{Act, Action, ActionId, CRITICAL, Head, kind},
-    beacon::{Beacon, BeaconError, NewestBeacon, RoomClock},
+    beacon::{Beacon, BeaconError, NewestBeacon, RoomClock, Tick},
     branch::{Branch, BranchError, deed},
     chain::{Applied, EntryError, Equivocation, Log},
     entry::Entry,

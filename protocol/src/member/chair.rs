@@ -162,11 +162,9 @@ impl Member {
         let beacon = Verified::sign(beacon, &self.config.key)
             .expect("a beacon has no field that can break a limit, and its signer is this key");
         let signed = beacon.signed().clone();
-        let heard = self
-            .beacon
-            .handle(signed.clone(), self.room, self.config.key.person());
+        let heard = self.beacon.handle(signed, self.room, self.config.key.person());
         debug_assert!(heard.is_ok(), "our own beacon");
-        self.pass_on(&Message::Beacon(signed), None);
+        self.pass_beacon_on(None);
     }
 
     /// As the root, counts the members of the tree who are not on the stage, as their reports say, and tells when it

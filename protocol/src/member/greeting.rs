@@ -1,6 +1,6 @@
 //! Links and greetings: who is at the other end, proven before anything else is said.
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 use core::time::Duration;
 
 use bytes::Bytes;
@@ -27,6 +27,10 @@ pub(super) struct Link {
     stage: Stage,
     /// The newest entry that the other end claims to have.
     pub(super) claimed: u32,
+    /// The last beacon that came on it, believed or not: what a tick goes on from.
+    pub(super) beacon: Option<Box<Beacon>>,
+    /// The last one that was sent on it.
+    pub(super) told: Option<Box<Beacon>>,
     /// What we asked for and have no answer to yet.
     pub(super) asked: Option<EntriesAsked>,
     /// What may come up on it for the chair beside requests.
@@ -71,6 +75,8 @@ impl Link {
             side,
             stage,
             claimed: 0,
+            beacon: None,
+            told: None,
             asked: None,
             notes: StageLife::link_budget(now),
         }
@@ -350,6 +356,7 @@ impl Member {
             Message::Hello(_)
             | Message::Welcome(_)
             | Message::Beacon(_)
+            | Message::Tick(_)
             | Message::Request(_)
             | Message::Note(_)
             | Message::Hands(_) => budget::SIGNED,

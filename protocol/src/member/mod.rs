@@ -410,6 +410,7 @@ impl Member {
             Message::EntriesWanted { after } => self.handle_entries_wanted(link, after, now),
             Message::Entries(entries) => self.handle_entries(link, entries, now),
             Message::Beacon(beacon) => self.handle_beacon(link, beacon, now),
+            Message::Tick(tick) => self.handle_tick(link, tick, now),
             Message::Request(action) => self.handle_request(link, action, now),
             Message::Verdict(verdict) => self.handle_verdict(link, verdict),
             Message::Attach(attach) => self.handle_attach(link, attach, now),
@@ -543,15 +544,19 @@ impl Member {
     /// Sends what the chair has said to those on the tree who do not have it from where it came: `None` says that it is
     /// this member's own. It goes down; and up where it came from below, since the chair need not be the root.
     fn pass_on(&mut self, message: &Message, from: Option<Neighbour>) {
+        for to in self.onward(from) {
+            self.send(to, message.clone());
+        }
+    }
+
+    /// Whom what the chair has said is passed on to.
+    fn onward(&self, from: Option<Neighbour>) -> Vec<Neighbour> {
         let children: Vec<Neighbour> = self.tree.children().collect();
         let parent = self.place().parent();
         let is_from_below = from.is_none_or(|from| children.contains(&from));
         let up = parent.filter(|_| is_from_below);
-        for to in children.into_iter().chain(up) {
-            if Some(to) != from {
-                self.send(to, message.clone());
-            }
-        }
+        let all = children.into_iter().chain(up);
+        all.filter(|to| Some(*to) != from).collect()
     }
 
     fn route(&mut self, route: Route) {

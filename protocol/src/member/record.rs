@@ -1,12 +1,12 @@
 //! The log as a member keeps it: catching up, applying entries, passing them on, and what follows from each.
 
-use alloc::{string::ToString, vec, vec::Vec};
+use alloc::{boxed::Box, string::ToString, vec, vec::Vec};
 use core::time::Duration;
 
 use crate::{
     identity::Profile,
     limits,
-    log::{self, Applied, Beacon, BeaconError, Change, Entry, EntryError, Head, Log},
+    log::{self, Applied, Beacon, BeaconError, Change, Entry, EntryError, Head, Log, Tick},
     neighbour::Neighbour,
     person::Person,
     reason::Reason,
@@ -199,7 +199,19 @@ impl Member {
         self.offer_link(link, now);
     }
 
+    /// A neighbour says of a beacon only what is new since the last one that it sent.
+    pub(super) fn handle_tick(&mut self, link: Neighbour, tick: Tick, now: Duration) {
+        let before = self.links.get(&link).and_then(|link| link.beacon.as_deref());
+        match before.map(|before| tick.onto(before)) {
+            Some(beacon) => self.handle_beacon(link, beacon, now),
+            None => self.cut(link, Reason::Malformed, "a tick without a beacon before it", now),
+        }
+    }
+
     pub(super) fn handle_beacon(&mut self, link: Neighbour, signed: Signed<Beacon>, now: Duration) {
+        if let (Some(link), Ok(beacon)) = (self.links.get_mut(&link), signed.peek()) {
+            link.beacon = Some(Box::new(beacon));
+        }
         let Some(log) = &self.log else { return };
         let state = log.state();
         let (chair, term) = (state.chair(), log.term());
@@ -220,7 +232,7 @@ impl Member {
                 if beacon.head.sequence > self.head().sequence {
                     self.expect_entry(beacon.head.sequence, now);
                 }
-                self.pass_on(&Message::Beacon(beacon.signed().clone()), Some(link));
+                self.pass_beacon_on(Some(link));
                 if !beacon.is_farewell() {
                     self.tree.set_roots(beacon.root, beacon.fallback, now);
                     self.tree.set_fallback(beacon.fallback, now);
@@ -231,6 +243,26 @@ impl Member {
             Ok(None) => {}
             Err(error) => self.cut(link, Reason::Malformed, &error.to_string(), now),
         }
+    }
+
+    /// Passes the newest beacon on along the tree.
+    pub(super) fn pass_beacon_on(&mut self, from: Option<Neighbour>) {
+        for to in self.onward(from) {
+            self.tell_beacon(to);
+        }
+    }
+
+    /// Sends a neighbour the newest beacon: only what is new in it, where the one before was sent as well and that is no
+    /// more than the time.
+    fn tell_beacon(&mut self, to: Neighbour) {
+        let (Some(beacon), Some(link)) = (self.beacon.get(), self.links.get_mut(&to)) else {
+            return;
+        };
+        let before = link.told.replace(Box::new((**beacon).clone()));
+        let tick = before.and_then(|before| Tick::between(&before, beacon));
+        let whole = || Message::Beacon(beacon.signed().clone());
+        let message = tick.map_or_else(whole, Message::Tick);
+        self.send(to, message);
     }
 
     /// A beacon that is not of the chair and term that our log shows: of a former chair, which is heard no more; or of
@@ -437,10 +469,7 @@ impl Member {
 
     /// Tells a new child what those on the tree know: the newest beacon, the stage's names, the census.
     pub(super) fn brief(&mut self, child: Neighbour) {
-        if let Some(beacon) = self.beacon.get() {
-            let beacon = beacon.signed().clone();
-            self.send(child, Message::Beacon(beacon));
-        }
+        self.tell_beacon(child);
         let stage = self.log.iter().flat_map(|log| log.state().stage().keys());
         let profiles: Vec<_> = stage
             .filter_map(|person| self.profile(*person))

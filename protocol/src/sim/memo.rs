@@ -1,25 +1,26 @@
-//! What was verified once in this thread need not be verified again: a simulated world has one packet at 100,000 nodes.
+//! What was verified once in this process need not be verified again: a simulated world has one packet at 100,000 nodes.
 //!
 //! Invariant: the verdict is that of the real check. Only what verified is remembered, under 128 bits of a hash over
 //! key, message and signature; the table is bounded, and forgets by overwriting. The hash is not one for adversaries:
 //! this exists with the feature `sim-memo` alone, for worlds whose attackers are our own.
 
 use core::{
-    cell::RefCell,
     hash::{BuildHasher, BuildHasherDefault, Hasher},
+    sync::atomic::{AtomicU64, Ordering},
 };
-use std::hash::DefaultHasher;
+use std::{hash::DefaultHasher, sync::LazyLock};
 
 use crate::person::{BadSignature, Person, Signature};
 
 /// Signatures remembered: twenty minutes of a speaker, and a megabyte.
 const SLOTS: usize = 1 << 16;
 
-thread_local! {
-    static VERIFIED: RefCell<Vec<u128>> = const { RefCell::new(Vec::new()) };
-}
+/// The two halves of each digest. A slot that two threads write at a time may hold a half of each, which is the digest
+/// of neither.
+static VERIFIED: LazyLock<Vec<[AtomicU64; 2]>> =
+    LazyLock::new(|| (0..SLOTS).map(|_| Default::default()).collect());
 
-/// Checks a signature with `check`, unless the same was found good in this thread before.
+/// Checks a signature with `check`, unless the same was found good in this process before.
 pub(crate) fn verify(
     person: &Person,
     message: &[u8],
@@ -27,20 +28,22 @@ pub(crate) fn verify(
     check: impl FnOnce() -> Result<(), BadSignature>,
 ) -> Result<(), BadSignature> {
     let digest = digest(person, message, signature);
-    let slot = digest as usize % SLOTS;
-    let is_known = VERIFIED.with_borrow(|verified| verified.get(slot) == Some(&digest));
-    if is_known {
+    let slot = &VERIFIED[digest[0] as usize % SLOTS];
+    // Nothing else is read on the strength of it: no order among threads is needed.
+    if [0, 1]
+        .into_iter()
+        .all(|half| slot[half].load(Ordering::Relaxed) == digest[half])
+    {
         return Ok(());
     }
     check()?;
-    VERIFIED.with_borrow_mut(|verified| {
-        verified.resize(SLOTS, 0);
-        verified[slot] = digest;
-    });
+    for half in [0, 1] {
+        slot[half].store(digest[half], Ordering::Relaxed);
+    }
     Ok(())
 }
 
-fn digest(person: &Person, message: &[u8], signature: &Signature) -> u128 {
+fn digest(person: &Person, message: &[u8], signature: &Signature) -> [u64; 2] {
     let half = |which: u8| {
         // The same keys in each process, unlike those of a hash map.
         let mut hasher = BuildHasherDefault::<DefaultHasher>::default().build_hasher();
@@ -48,10 +51,10 @@ fn digest(person: &Person, message: &[u8], signature: &Signature) -> u128 {
         hasher.write(&person.0);
         hasher.write(&signature.to_bytes());
         hasher.write(message);
-        u128::from(hasher.finish())
+        hasher.finish()
     };
     // Never zero, which stands for an empty slot.
-    half(0) << 64 | half(1) | 1
+    [half(0), half(1) | 1]
 }
 
 #[cfg(test)]

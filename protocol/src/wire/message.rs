@@ -12,7 +12,7 @@ use crate::{
     identity::{Certificate, Profile},
     limits,
     link::Address,
-    log::{Action, ActionId, Beacon, Entry, Head},
+    log::{Action, ActionId, Beacon, Entry, Head, Tick},
     person::{Peer, Person},
     reason::Reason,
     room::{Genesis, RoomId, at_most},
@@ -247,6 +247,9 @@ pub enum Message {
     Entries(Entries),
     /// The receiver keeps the newest and passes it on to its children.
     Beacon(Signed<Beacon>),
+    /// The beacon that follows the last one on this link: the receiver puts it together again, and takes it for one that
+    /// came.
+    Tick(Tick),
     /// The receiver appends it when it is the chair, and else passes it on towards the chair.
     Request(Signed<Action>),
     /// The receiver is the action's author, or passes it on towards the author.
@@ -314,6 +317,7 @@ mod kind {
     pub(super) const HANDS: u16 = 19;
     pub(super) const PASS_WANTED: u16 = 20;
     pub(super) const PASSES: u16 = 21;
+    pub(super) const TICK: u16 = 22;
 }
 
 impl Message {
@@ -329,6 +333,7 @@ impl Message {
             Self::EntriesWanted { after } => (kind::ENTRIES_WANTED, encode(&EntriesWanted { after: *after })),
             Self::Entries(entries) => (kind::ENTRIES, encode(entries)),
             Self::Beacon(beacon) => (kind::BEACON, encode(beacon)),
+            Self::Tick(tick) => (kind::TICK, encode(tick)),
             Self::Request(action) => (kind::REQUEST, encode(action)),
             Self::Verdict(verdict) => (kind::VERDICT, encode(verdict)),
             Self::Attach(attach) => (kind::ATTACH, encode(attach)),
@@ -368,6 +373,7 @@ impl Message {
             },
             kind::ENTRIES => Self::Entries(decode(body, "entries")?),
             kind::BEACON => Self::Beacon(decode(body, "beacon")?),
+            kind::TICK => Self::Tick(decode(body, "tick")?),
             kind::REQUEST => Self::Request(decode(body, "request")?),
             kind::VERDICT => Self::Verdict(checked(body, "verdict")?),
             kind::ATTACH => Self::Attach(checked(body, "attach")?),
@@ -611,6 +617,11 @@ mod tests {
             .clone();
         let beacon = Beacon::new(room, key.person(), (0, 1), 5, log.head(), peer);
         let beacon = Verified::sign(beacon, &key).expect("valid").signed().clone();
+        let tick = Tick {
+            number: 2,
+            clock: 1_005,
+            signature: key.sign(b"the next"),
+        };
         let certificate = Certificate::new(key.person(), peer, room);
         let certificate = Verified::sign(certificate, &key).expect("valid").signed().clone();
         let profile = Verified::sign(Profile::new(key.person(), "Layla", 0), &key)
@@ -655,6 +666,7 @@ mod tests {
                 more: true,
             }),
             Message::Beacon(beacon),
+            Message::Tick(tick),
             Message::Request(action.signed().clone()),
             Message::Verdict(Verdict {
                 action: id,
@@ -813,7 +825,7 @@ mod tests {
 
         #[test]
         fn what_decodes_is_the_same_after_another_passage(
-            which in 0usize..22,
+            which in 0usize..23,
             at in any::<prop::sample::Index>(),
             bit in 0u8..8,
         ) {

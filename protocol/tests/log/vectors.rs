@@ -1,4 +1,4 @@
-//! `vectors/log.json`: a log of twelve entries and a beacon, made with fixed keys.
+//! `vectors/log.json`: a log of twelve entries, a beacon and a tick, made with fixed keys.
 //!
 //! To write it anew after the format was changed on purpose:
 //! `cargo test -p majlis-protocol --test tests -- --ignored log::vectors::write`
@@ -6,11 +6,12 @@
 use std::{fs, path::PathBuf};
 
 use majlis_protocol::{
-    log::{Act, ActionId, Beacon, Entry, Log, NewestBeacon, Role},
+    log::{Act, ActionId, Beacon, Entry, Log, NewestBeacon, Role, Tick},
     person::{Peer, Person, PersonKey},
     room::{Genesis, RoomId},
     signed::{Signed, Verified},
     text::Text,
+    wire::{frame::FrameReader, message::Message},
 };
 use serde_json::{Value, json};
 
@@ -86,9 +87,17 @@ fn make() -> Value {
     );
     beacon.fallback = Some(Peer(guest.person().0));
     let beacon = Verified::sign(beacon, &host).unwrap();
+    let next = Beacon {
+        number: 8,
+        clock: 5_500,
+        ..(*beacon).clone()
+    };
+    let next = Verified::sign(next, &host).unwrap();
+    let tick = Tick::between(&beacon, &next).expect("only the time is new");
     json!({
-        "about": "SPEC.md sections 5, 7 and 8. All bytes are hex. `signed` is the statement as it travels: \
-                  varint length, payload, signature. A seed is the secret key of RFC 8032.",
+        "about": "SPEC.md sections 5, 7, 8 and 11. All bytes are hex. `signed` is the statement as it travels: \
+                  varint length, payload, signature. A seed is the secret key of RFC 8032. `frame` is the tick as a \
+                  control frame, which makes `signed` of `beacon`.",
         "host": { "seed": hex(&host.to_seed()), "person": hex(&host.person().0) },
         "guest": { "seed": hex(&guest.to_seed()), "person": hex(&guest.person().0), "tag": hex(&tag.0) },
         "genesis": hex(&room.log.genesis().signed().to_bytes()),
@@ -97,6 +106,10 @@ fn make() -> Value {
         "beacon": {
             "term": 0, "number": 7, "clock": 4_500, "head": { "sequence": head.sequence, "hash": hex(&head.hash) },
             "signed": hex(&beacon.signed().to_bytes()),
+        },
+        "tick": {
+            "number": 8, "clock": 5_500, "frame": hex(&Message::Tick(tick).encode().unwrap()),
+            "signed": hex(&next.signed().to_bytes()),
         },
     })
 }
@@ -199,4 +212,14 @@ fn the_vectors_are_accepted_from_their_bytes_alone() {
         .expect("the first");
     assert_eq!(vectors["beacon"]["number"], beacon.number);
     assert_eq!(vectors["beacon"]["head"]["sequence"], beacon.head.sequence);
+
+    let mut frames = FrameReader::default();
+    frames.push(&unhex(&vectors["tick"]["frame"]));
+    let frame = frames.next_frame().unwrap().expect("whole");
+    let Ok(Some(Message::Tick(tick))) = Message::decode(&frame) else {
+        panic!("no tick");
+    };
+    let next = tick.onto(beacon);
+    assert_eq!(vectors["tick"]["signed"], hex(&next.to_bytes()));
+    assert_eq!(vectors["tick"]["clock"], next.verify().unwrap().clock);
 }

@@ -3,7 +3,7 @@
 use majlis_protocol::{
     identity::{Certificate, Profile},
     link::Address,
-    log::{Action, ActionId, Beacon, Head},
+    log::{Action, ActionId, Beacon, Head, Tick},
     neighbour::Neighbour,
     person::{Peer, PersonKey},
     reason::Reason,
@@ -21,7 +21,7 @@ use super::{
         log::{act, genesis, key},
         script::Script,
     },
-    World, peer,
+    HOST, World, peer,
 };
 
 /// The greeting that an honest peer gives at this link: what the member waits for.
@@ -119,6 +119,7 @@ pub fn message(world: &World, script: &mut Script<'_>) -> Message {
         15 => Message::Position(position(script)),
         16 => Message::Report(report(script)),
         13 => Message::AttachRefused(refusal(script)),
+        17 if script.flag() => Message::Tick(tick(world, script)),
         14 if script.flag() => Message::Leave,
         14 => Message::Census {
             listeners: script.number(),
@@ -249,6 +250,20 @@ fn beacon(world: &World, script: &mut Script<'_>) -> Signed<Beacon> {
     let at = bytes.len() - 64 - signed.payload().len() + 33;
     bytes[at..at + 32].copy_from_slice(&named.0);
     Signed::from_bytes(&bytes).expect("an envelope")
+}
+
+/// What is new in the beacon that follows the chair's last one, true or not.
+fn tick(world: &World, script: &mut Script<'_>) -> Tick {
+    let before = world.honest_beacon().verify().expect("the chair's");
+    let next = Beacon {
+        number: before.number.wrapping_add(script.below(3).into()),
+        clock: script.u64(),
+        ..(*before).clone()
+    };
+    let next = sign(next, &key(HOST)).verify().expect("the chair's");
+    let mut tick = Tick::between(&before, &next).expect("only the time is new");
+    tick.clock ^= u64::from(script.flag());
+    tick
 }
 
 /// An action that asks the chair for something.

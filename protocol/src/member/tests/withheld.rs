@@ -9,7 +9,7 @@ use crate::{
 const MS: Duration = Duration::from_millis(1);
 
 /// A room with a member below a parent that the test plays, on this link; the host stands by for it.
-fn below_a_played_parent() -> (World, usize, Neighbour) {
+pub(super) fn below_a_played_parent() -> (World, usize, Neighbour) {
     let mut world = World::hosted();
     let victim = world.newcomer(2);
     let link = welcomed(&mut world, victim, 9);
