@@ -29,11 +29,6 @@ fn chair(of: &mut Running, key: &str, term: u64) -> u64 {
     event["at_ms"].as_u64().expect("a time")
 }
 
-fn now_ms() -> u64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    u64::try_from(now.expect("after 1970").as_millis()).expect("before the sun is gone")
-}
-
 /// The longest time without a tone between its first and its last sound, in milliseconds.
 fn longest_gap_ms(wav: &Path) -> usize {
     let samples = ear::read(wav);
@@ -90,7 +85,7 @@ fn outlive() -> Run {
     listener.until("stats");
     listener.until("stats");
 
-    let killed = now_ms();
+    let killed = majlis::clock::unix_millis();
     first_host.signal("KILL");
     drop(first_host);
     let taken = chair(&mut listener, text(&at_first, "key"), 1);
@@ -105,7 +100,7 @@ fn outlive() -> Run {
     assert_eq!(joined["role"], "listener");
     late.until("first_audio");
 
-    let killed = now_ms();
+    let killed = majlis::clock::unix_millis();
     first.signal("KILL");
     drop(first);
     let taken = chair(&mut listener, text(&at_second, "key"), 2);
@@ -113,7 +108,7 @@ fn outlive() -> Run {
     succeeds(&home("second"), &["ctl", "title", "Without two"]);
     listener.until_that("title", |event| event["title"] == "Without two");
 
-    let back = now_ms();
+    let back = majlis::clock::unix_millis();
     let words = [
         "host",
         "--room",

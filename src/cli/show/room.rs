@@ -71,7 +71,11 @@ pub(crate) fn hands(info: &Value) -> String {
         let text = |name: &str| hand[name].as_str().unwrap_or_default();
         let named = format!("{}#{}", text("nick"), text("tag"));
         let waits = lines::span(hand["waits_ms"].as_u64().unwrap_or(0));
-        format!("{:>3}  {named:<24} {}  for {waits}", hand["place"].as_u64().unwrap_or(0), text("key"))
+        format!(
+            "{:>3}  {named:<24} {}  for {waits}",
+            hand["place"].as_u64().unwrap_or(0),
+            text("key")
+        )
     };
     let lines: Vec<String> = info["hands"].as_array().into_iter().flatten().map(line).collect();
     if lines.is_empty() {

@@ -40,10 +40,13 @@ impl Conduct for GivesNoPlace {
     }
 }
 
+/// The path that a relay claims, of the host, its victim and itself.
+type Lie = fn(Peer, Peer, Peer) -> Vec<Peer>;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_parent_whose_path_turns_out_false_is_left_without_a_break() {
     // Through the one that it is told to, and one that does not end at its sender.
-    let lies: [fn(Peer, Peer, Peer) -> Vec<Peer>; 2] = [
+    let lies: [Lie; 2] = [
         |host, victim, relay| vec![host, victim, relay],
         |host, victim, _| vec![host, victim],
     ];
