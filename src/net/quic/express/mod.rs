@@ -254,8 +254,7 @@ impl Express {
     }
 }
 
-/// Asks for the way while datagrams are sent, until the connection ends, which closes the way, or it is clear that there
-/// is none.
+/// Asks for the way while datagrams are sent, until the connection ends, which closes the way.
 async fn keep(express: Arc<Express>, connection: quinn::Connection) {
     let measure = || {
         // The path takes as much of either.
@@ -273,16 +272,15 @@ async fn keep(express: Arc<Express>, connection: quinn::Connection) {
             }
             pause *= 2;
         }
-        if !express.is_open() {
-            return;
-        }
-        let mut sent = express.sent.load(Ordering::Relaxed);
+        let (mut is_found, mut sent) = (false, express.sent.load(Ordering::Relaxed));
         loop {
             sleep(PAUSE).await;
             measure();
+            // An answer may come after the last question. Who never gave one is not asked again.
+            is_found |= express.is_open();
             let sent_now = express.sent.load(Ordering::Relaxed);
             // While it is closed nothing is sent, and it is to be found again.
-            if sent_now != sent || !express.is_open() {
+            if is_found && (sent_now != sent || !express.is_open()) {
                 express.ask();
             }
             sent = sent_now;
