@@ -53,9 +53,14 @@ pub(crate) fn fails(home: &Path, args: &[&str]) -> String {
 
 /// Runs a command that must succeed; the JSON objects on its stdout.
 pub(crate) fn succeeds(home: &Path, args: &[&str]) -> Vec<Value> {
-    let output = run(home, &[args, &["--json"]].concat());
+    succeeds_as(majlis(home, &[args, &["--json"]].concat()))
+}
+
+/// Runs a prepared command that must succeed and prints JSON.
+pub(crate) fn succeeds_as(mut command: Command) -> Vec<Value> {
+    let output = command.output().expect("the program was built");
     let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{args:?}: {said}");
+    assert_eq!(output.status.code(), Some(0), "{command:?}: {said}");
     String::from_utf8(output.stdout)
         .expect("UTF-8")
         .lines()

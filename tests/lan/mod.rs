@@ -1,5 +1,6 @@
 //! A local network without the internet: the program on two machines that were told nothing of each other.
 
+mod halves;
 mod network;
 
 use std::collections::BTreeSet;

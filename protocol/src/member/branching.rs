@@ -45,6 +45,8 @@ pub(super) struct Branches {
     /// The last entry of each history that was passed on to the chair or judged by it, oldest first.
     given_up: Vec<[u8; 32]>,
     missing: BTreeMap<ActionId, Missing>,
+    /// Actions of this person for which there was no way to the chair yet.
+    unsent: Vec<Signed<Action>>,
     /// Chairs that told two stories, which the log does not say yet, with both.
     liars: BTreeMap<Person, [Signed<Entry>; 2]>,
 }
@@ -371,6 +373,15 @@ impl Member {
             }
         } else if let Some(way) = self.way_to_chair() {
             self.send(way, Message::Request(action));
+        } else if self.branches.unsent.len() < MOST_LOST {
+            self.branches.unsent.push(action);
+        }
+    }
+
+    /// The chair was heard: what waits for it is sent.
+    pub(super) fn send_unsent(&mut self, now: Duration) {
+        for action in core::mem::take(&mut self.branches.unsent) {
+            self.send_again(action, now);
         }
     }
 

@@ -228,6 +228,7 @@ impl Member {
                 self.clock.handle_beacon(&beacon, now);
                 self.chair_heard = now;
                 self.succession.note_heard(link);
+                self.send_unsent(now);
                 self.want_entries(link, beacon.head, now);
                 if beacon.head.sequence > self.head().sequence {
                     self.expect_entry(beacon.head.sequence, now);
