@@ -24,6 +24,14 @@ pub const ENTRY: usize = 20_480;
 /// memory. `end` is accepted beyond it, so that a full room can still be closed.
 pub const LOG: usize = 16 * 1_024 * 1_024;
 
+/// The end of the log, in bytes, in which only what the host asks for is written: whoever fills a log cannot keep the
+/// host from taking the chair back and putting them out. Some 2,500 acts of ordinary size.
+pub const LOG_OF_THE_HOST: usize = 1_024 * 1_024;
+
+/// The latest time that a room clock shows, in milliseconds: 68 years. No room lives to see it; a chair that jumps to it
+/// stops the room's clock, and sums with it still fit everywhere.
+pub const CLOCK_MS: u64 = (1 << 31) * 1_000;
+
 /// Most bytes of a beacon; the largest that version 1 can make has 219.
 pub const BEACON: usize = 256;
 

@@ -233,7 +233,10 @@ impl RoomClock {
     #[must_use]
     pub fn now_ms(&self, now: Duration) -> u64 {
         let elapsed = u64::try_from(now.saturating_sub(self.at).as_millis()).unwrap_or(u64::MAX);
-        self.clock.saturating_add(elapsed).max(self.floor)
+        self.clock
+            .saturating_add(elapsed)
+            .max(self.floor)
+            .min(limits::CLOCK_MS)
     }
 
     /// Follows a beacon that is newer than all before it and came at local time `now`.
@@ -386,7 +389,9 @@ mod tests {
         assert_eq!(clock.now_ms(at(150)), 2_050);
         clock.handle_entry(1_000, at(160));
         assert_eq!(clock.now_ms(at(160)), 2_060);
-        assert_eq!(RoomClock::new(u64::MAX, at(0)).now_ms(at(5)), u64::MAX);
+        let last = limits::CLOCK_MS;
+        assert_eq!(RoomClock::new(last, at(0)).now_ms(at(5)), last);
+        assert_eq!(RoomClock::new(u64::MAX, at(0)).now_ms(at(5)), last);
     }
 
     proptest! {
@@ -403,7 +408,7 @@ mod tests {
                     clock.handle_beacon(&beacon((0, number as u32), value), at(now));
                 } else {
                     clock.handle_entry(value, at(now));
-                    prop_assert!(clock.now_ms(at(now)) >= value);
+                    prop_assert!(clock.now_ms(at(now)) >= value.min(limits::CLOCK_MS));
                 }
                 last = clock.now_ms(at(now));
                 prop_assert!(last >= before);

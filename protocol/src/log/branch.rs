@@ -3,11 +3,13 @@
 //! A room that falls into two parts has two chairs for a while, and two histories with a common beginning. Each member
 //! compares them by the same rule once it holds both, so that all end with one. What ranks higher wins: the history
 //! whose best chair stands nearer to the beginning of the line, as the last common entry has it; of one chair's, that
-//! with the higher term; of one term's, that whose first entry of its own has the smaller hash.
+//! with the higher term; of one term's, that whose first entry of its own has the smaller hash. Whoever either of the
+//! two proves to have told two stories, or shows to have been put out of the line by the host, counts for nothing in
+//! both: a chair cannot undo its fall by writing on from before it.
 //!
 //! Invariant: nothing of another history is believed before every entry of it was checked as if it had come first.
 
-use alloc::vec::Vec;
+use alloc::{collections::BTreeSet, vec::Vec};
 use core::cmp::Reverse;
 
 use crate::{
@@ -17,6 +19,7 @@ use crate::{
         entry::Entry,
         state::State,
     },
+    person::Person,
     signed::{Signed, Verified},
 };
 
@@ -28,6 +31,8 @@ pub struct Branch {
     log: Log,
     applied: Vec<Applied>,
     is_better: bool,
+    /// The best rank of its chairs in our line as it is now.
+    best: Option<usize>,
 }
 
 /// Why another history was not judged.
@@ -66,10 +71,28 @@ impl Branch {
         self.is_better
     }
 
+    /// Where the best of those who wrote it stands in our line as it is now; `None` for nobody who stands in it.
+    #[must_use]
+    pub fn best_rank(&self) -> Option<usize> {
+        self.best
+    }
+
+    /// The kind of a critical act that this program does not know, at which it was read no further.
+    #[must_use]
+    pub fn stopped_at(&self) -> Option<u16> {
+        self.log.stopped_at()
+    }
+
     /// The entries that ours does not have.
     #[must_use]
     pub fn entries(&self) -> &[Verified<Entry>] {
         self.log.entries_after(self.common, usize::MAX)
+    }
+
+    /// The room as it makes it.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        self.log.state()
     }
 
     /// What they did, one after the other.
@@ -127,18 +150,30 @@ impl Log {
         let start = log.state().clone();
         let mut applied = Vec::new();
         for signed in own {
-            applied.extend(log.handle_entry(signed.clone())?);
+            match log.handle_entry(signed.clone()) {
+                Ok(entry) => applied.extend(entry),
+                // What comes before it ranks all the same, and only a better one is worth an update.
+                Err(EntryError::UpdateNeeded { .. }) => break,
+                Err(error) => return Err(error.into()),
+            }
         }
-        let theirs = standing(&log, common, &start);
-        let is_better = match (standing(self, common, &start), theirs) {
+        let fallen: BTreeSet<Person> = [self, &log]
+            .into_iter()
+            .flat_map(|log| fallen(log, common, &start))
+            .collect();
+        let theirs = standing(&log, common, &start, &fallen);
+        let is_better = match (standing(self, common, &start, &fallen), theirs) {
             (Some(ours), Some(theirs)) => theirs < ours,
             (ours, theirs) => ours.is_none() && theirs.is_some(),
         };
+        let own = log.entries_after(common, usize::MAX).iter();
+        let best = own.filter_map(|entry| self.state().rank(entry.chair)).min();
         Ok(Branch {
             common,
             log,
             applied,
             is_better,
+            best,
         })
     }
 
@@ -152,10 +187,30 @@ impl Log {
     }
 }
 
-/// How what follows `common` ranks by the state there; `None` when nothing follows.
-fn standing(log: &Log, common: u32, at: &State) -> Option<Standing> {
+/// Who stood in the line at `common` and fell out of it in this history: because it told two stories, or by the host's
+/// own word.
+fn fallen(log: &Log, common: u32, at: &State) -> Vec<Person> {
+    let host = at.host();
+    let exposed = log.state().exposed().iter().copied();
+    let mut fallen: Vec<Person> = exposed.filter(|person| *person != host).collect();
+    for entry in log.entries_after(common, usize::MAX) {
+        let Ok((action, act)) = deed(entry) else {
+            continue;
+        };
+        let is_by_the_host = action.peek().is_ok_and(|action| action.author == host);
+        let out_of_line = |person: &Person| at.rank(*person).is_some() && log.state().rank(*person).is_none();
+        fallen.extend(act.subject(host).filter(|_| is_by_the_host).filter(out_of_line));
+    }
+    fallen
+}
+
+/// How what follows `common` ranks by the state there, without those who fell; `None` when nothing follows.
+fn standing(log: &Log, common: u32, at: &State, fallen: &BTreeSet<Person>) -> Option<Standing> {
     let own = log.entries_after(common, usize::MAX);
-    let rank = |entry: &Verified<Entry>| at.rank(entry.chair).unwrap_or(usize::MAX);
+    let rank = |entry: &Verified<Entry>| {
+        let rank = at.rank(entry.chair).filter(|_| !fallen.contains(&entry.chair));
+        rank.unwrap_or(usize::MAX)
+    };
     Some(Standing {
         rank: own.iter().map(rank).min()?,
         term: Reverse(own.last()?.term),

@@ -102,6 +102,12 @@ pub enum EntryError {
         /// The sequence that came.
         sequence: u32,
     },
+    /// Its clock is later than any room's: its chair is at fault.
+    #[error("the clock of entry {sequence} is later than any room lives")]
+    TooLate {
+        /// The sequence that came.
+        sequence: u32,
+    },
     /// Its term is not the one it must have: the present one, or the next for whoever takes the chair. Its chair is at
     /// fault.
     #[error("entry {sequence} has term {term}, where {right} is right")]
@@ -284,7 +290,7 @@ impl Log {
         if let Some(kind) = self.stopped_at {
             return Err(ActionError::Unsupported { kind });
         }
-        let clock = clock_ms.max(self.state.clock());
+        let clock = clock_ms.max(self.state.clock()).min(limits::CLOCK_MS);
         let candidate = self.examine(action, clock)?;
         let takes_the_chair = candidate.deed.act == Act::Chair;
         let (writer, term) = if takes_the_chair {
@@ -307,7 +313,7 @@ impl Log {
         );
         let entry = Verified::sign(entry, chair)?;
         let hash = Entry::hash(entry.signed());
-        self.check_bounds(&candidate.deed.act, &hash, size(entry.signed()))?;
+        self.check_bounds(&candidate, &hash, size(entry.signed()))?;
         Ok(self.commit(entry, hash, action, candidate.deed))
     }
 
@@ -392,7 +398,7 @@ impl Log {
             Ok(()) | Err(ActionError::Unsupported { .. }) => {}
             Err(error) => return Err(error.into()),
         }
-        self.check_bounds(&candidate.deed.act, &hash, size(&signed))?;
+        self.check_bounds(&candidate, &hash, size(&signed))?;
         let entry = verify_entry(signed)?;
         let action = verify_actions(&candidate)?;
         Ok((entry, hash, candidate, action))
@@ -430,6 +436,9 @@ impl Log {
         }
         if entry.clock < self.state.clock() {
             return Err(EntryError::Fell { sequence });
+        }
+        if entry.clock > limits::CLOCK_MS {
+            return Err(EntryError::TooLate { sequence });
         }
         Ok(())
     }
@@ -497,9 +506,15 @@ impl Log {
     }
 
     /// Whether the act may stand in an entry of this hash and size.
-    fn check_bounds(&self, act: &Act, hash: &[u8; 32], size: usize) -> Result<(), ActionError> {
+    fn check_bounds(&self, candidate: &Candidate, hash: &[u8; 32], size: usize) -> Result<(), ActionError> {
+        let act = &candidate.deed.act;
         self.state.check_tag(act, hash).map_err(ActionError::Refused)?;
-        if self.size.saturating_add(size) > limits::LOG && *act != Act::End {
+        let most = if candidate.asks == self.state.host() {
+            limits::LOG
+        } else {
+            limits::LOG - limits::LOG_OF_THE_HOST
+        };
+        if self.size.saturating_add(size) > most && *act != Act::End {
             return Err(ActionError::Refused(Reason::Full));
         }
         Ok(())

@@ -375,6 +375,19 @@ impl State {
             .filter(|exclusion| exclusion.holds_at(clock_ms))
     }
 
+    /// Whether what an act of the entry `sequence` took from a person is still taken at this time of the room clock.
+    #[must_use]
+    pub fn is_in_force(&self, sequence: u32, act: &Act, clock_ms: u64) -> bool {
+        match act {
+            Act::Mute { subject, .. } => self.mutes.get(subject).is_some_and(|mute| mute.entry == sequence),
+            Act::Kick { subject, .. } | Act::Ban { subject, .. } => self
+                .exclusion(*subject, clock_ms)
+                .is_some_and(|exclusion| exclusion.entry == sequence),
+            Act::Revoke { subject, .. } => !self.officers.contains_key(subject),
+            _ => false,
+        }
+    }
+
     /// What the room lets whom do, beside what roles allow.
     #[must_use]
     pub fn rules(&self) -> &Rules {
@@ -613,7 +626,7 @@ impl State {
             .retain(|_, exclusion| exclusion.holds_at(entry.clock));
         let subject = act.subject(action.author);
         let before = subject.map(|person| self.role(person));
-        let mut changes = self.apply_act(entry, hash, action.author, act);
+        let mut changes = self.apply_act(entry, hash, action, act);
         let role = subject
             .map(|person| (person, self.role(person)))
             .filter(|(_, role)| Some(*role) != before)
@@ -622,9 +635,12 @@ impl State {
         changes
     }
 
-    fn apply_act(&mut self, entry: &Entry, hash: [u8; 32], author: Person, act: &Act) -> Vec<Change> {
+    fn apply_act(&mut self, entry: &Entry, hash: [u8; 32], action: &Action, act: &Act) -> Vec<Change> {
+        let author = action.author;
         let laid_by = self.role(author);
         let sequence = entry.sequence;
+        // What is carried began when it was done, not when it was taken over.
+        let since = entry.clock.min(action.expires);
         match act {
             Act::Title { title } => {
                 self.title = title.clone();
@@ -667,7 +683,7 @@ impl State {
                 let exclusion = Exclusion {
                     laid_by,
                     entry: sequence,
-                    until: Some(entry.clock.saturating_add(limits::KICK_MS)),
+                    until: Some(since.saturating_add(limits::KICK_MS)),
                     is_kick: true,
                     reason: reason.clone(),
                 };
@@ -681,7 +697,7 @@ impl State {
                 let exclusion = Exclusion {
                     laid_by,
                     entry: sequence,
-                    until: lasts_ms.map(|lasts| entry.clock.saturating_add(lasts)),
+                    until: lasts_ms.map(|lasts| since.saturating_add(lasts)),
                     is_kick: false,
                     reason: reason.clone(),
                 };

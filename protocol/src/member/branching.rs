@@ -2,7 +2,7 @@
 //!
 //! Whatever a neighbour's head, beacon or entry shows that does not fit ours, its history is asked for back to where the
 //! two part, and judged by the rule of [`crate::log::Branch`]. The chair takes over what was done to keep order; what
-//! else was done is sent again by its author, and what did not come back is told.
+//! else was done is asked for again by its author, and what did not come back is told.
 
 use alloc::{collections::BTreeMap, string::ToString, vec::Vec};
 use core::time::Duration;
@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::{
     limits,
-    log::{self, Act, Action, ActionId, Branch, BranchError, Entry, EntryError, Equivocation, Log},
+    log::{self, Act, Action, ActionId, Applied, Branch, BranchError, Entry, EntryError, Equivocation, Log},
     neighbour::Neighbour,
     person::Person,
     reason::Reason,
@@ -27,6 +27,17 @@ const FIRST_STEP: u32 = 8;
 
 /// Histories fetched at a time: each costs as much memory as a log.
 const MOST_BRANCHES: usize = 4;
+
+/// Least bytes of entries in a batch behind which more is said to come: a full one, but for the largest entry. Whoever
+/// sends less holds up the others.
+const LEAST_BATCH: usize = limits::ENTRIES_BATCH - limits::ENTRY;
+
+/// How long a history may take to come, from the first asking on. The longest one takes half of it on a path of 50 ms.
+const FETCHED_WITHIN: Duration = Duration::from_secs(60);
+
+/// How long a stranger's history is fetched before another one may take its turn: that of a room which was in two parts
+/// for a while comes in a few round trips.
+const TURN: Duration = Duration::from_secs(2);
 
 /// Histories that were given up which are remembered, so that each is passed on to the chair once.
 const MOST_GIVEN_UP: usize = 64;
@@ -47,7 +58,7 @@ pub(super) struct Branches {
     missing: BTreeMap<ActionId, Missing>,
     /// Actions of this person for which there was no way to the chair yet.
     unsent: Vec<Signed<Action>>,
-    /// Chairs that told two stories, which the log does not say yet, with both.
+    /// Chairs that told two stories, with both: kept when the log says so too, since another history may not.
     liars: BTreeMap<Person, [Signed<Entry>; 2]>,
 }
 
@@ -57,14 +68,14 @@ struct Fetched {
     entries: Vec<Signed<Entry>>,
     bytes: usize,
     step: u32,
+    since: Duration,
 }
 
 /// What was done in a history that was given up, and may come back.
 #[derive(Debug)]
 struct Missing {
-    action: &'static str,
     author: Person,
-    subject: Option<Person>,
+    act: Act,
     until: Duration,
 }
 
@@ -77,14 +88,9 @@ impl Branches {
         self.fetched.remove(&link);
     }
 
-    /// Whether this chair is proven to have told two stories, though the log does not say so yet.
+    /// Whether this chair is proven to have told two stories, whatever the log says.
     pub(super) fn is_liar(&self, person: Person) -> bool {
         self.liars.contains_key(&person)
-    }
-
-    /// The log says so now.
-    pub(super) fn note_exposed(&mut self, person: Person) {
-        self.liars.remove(&person);
     }
 
     /// Whether a history is being fetched from this link.
@@ -126,11 +132,14 @@ impl Member {
     pub(super) fn expose(&mut self, now: Duration) {
         let me = self.config.key.person();
         let Some(log) = &self.log else { return };
-        let told: Vec<Bytes> = self
+        let exposed = log.state().exposed();
+        let untold = self
             .branches
             .liars
-            .values()
-            .filter_map(|both| {
+            .iter()
+            .filter(|(liar, _)| !exposed.contains(*liar));
+        let told: Vec<Bytes> = untold
+            .filter_map(|(_, both)| {
                 let other = both.iter().find(|entry| {
                     let at = entry.peek().ok().and_then(|entry| log.hash_at(entry.sequence));
                     at != Some(Entry::hash(entry))
@@ -153,22 +162,44 @@ impl Member {
     }
 
     /// An entry came that does not fit our history: from now on what comes on this link is collected.
-    pub(super) fn begin_branch(&mut self, link: Neighbour) {
-        if self.branches.fetched.len() < MOST_BRANCHES {
-            let fetched = Fetched {
-                entries: Vec::new(),
-                bytes: 0,
-                step: FIRST_STEP,
-            };
-            self.branches.fetched.insert(link, fetched);
+    pub(super) fn begin_branch(&mut self, link: Neighbour, now: Duration) {
+        if self.branches.fetched.len() >= MOST_BRANCHES && !self.make_turn(link, now) {
+            return;
         }
+        let fetched = Fetched {
+            entries: Vec::new(),
+            bytes: 0,
+            step: FIRST_STEP,
+            since: now,
+        };
+        self.branches.fetched.insert(link, fetched);
+    }
+
+    /// Gives up the oldest history that is fetched from a stranger, for a neighbour on the tree at once and for another
+    /// stranger when it had its turn.
+    fn make_turn(&mut self, link: Neighbour, now: Duration) -> bool {
+        let is_on_tree = |link: &Neighbour| {
+            self.tree.children().any(|child| child == *link)
+                || [self.place().parent(), self.tree.standby()].contains(&Some(*link))
+        };
+        let may_wait = is_on_tree(&link);
+        let strangers = self.branches.fetched.iter().filter(|(link, _)| !is_on_tree(link));
+        let oldest = strangers.min_by_key(|(_, fetched)| fetched.since);
+        let had_its_turn = |fetched: &Fetched| may_wait || now >= fetched.since + TURN;
+        let Some((oldest, _)) = oldest.filter(|(_, fetched)| had_its_turn(fetched)) else {
+            return false;
+        };
+        let oldest = *oldest;
+        self.branches.fetched.remove(&oldest).is_some()
     }
 
     /// Asks a neighbour for its history, which parts from ours at `sequence` or before.
     pub(super) fn ask_for_branch(&mut self, link: Neighbour, sequence: u32, now: Duration) {
         if !self.branches.is_at(link) {
-            self.begin_branch(link);
-            self.ask_for_entries_after(link, sequence.saturating_sub(FIRST_STEP), now);
+            self.begin_branch(link, now);
+            if self.branches.is_at(link) {
+                self.ask_for_entries_after(link, sequence.saturating_sub(FIRST_STEP), now);
+            }
         }
     }
 
@@ -176,20 +207,23 @@ impl Member {
     pub(super) fn collect(
         &mut self,
         link: Neighbour,
-        entries: Vec<Signed<Entry>>,
-        more: bool,
+        Entries { entries, more }: Entries,
+        is_answer: bool,
         now: Duration,
     ) {
         let Some(fetched) = self.branches.fetched.get_mut(&link) else {
             return;
         };
+        let before = fetched.bytes;
         for signed in entries {
             let Ok(entry) = signed.peek() else {
                 return self.cut(link, Reason::Malformed, "an entry that is none", now);
             };
             let next = |last: &Signed<Entry>| {
-                last.peek()
-                    .is_ok_and(|last| Some(entry.sequence) == last.sequence.checked_add(1))
+                let follows = last
+                    .peek()
+                    .is_ok_and(|last| Some(entry.sequence) == last.sequence.checked_add(1));
+                follows && entry.previous == Entry::hash(last)
             };
             if !fetched.entries.last().is_none_or(next) {
                 // News of an older or a newer part: what comes on asking continues.
@@ -198,8 +232,12 @@ impl Member {
             fetched.bytes += signed.size();
             fetched.entries.push(signed);
         }
-        if fetched.bytes > 2 * limits::LOG {
+        if fetched.bytes > limits::LOG + limits::ENTRY {
             return self.cut(link, Reason::Malformed, "a history without end", now);
+        }
+        let is_slow = before > 0 && is_answer && fetched.bytes < before + LEAST_BATCH;
+        if more && (is_slow || now > fetched.since + FETCHED_WITHIN) {
+            return self.cut(link, Reason::Malformed, "a history that does not come", now);
         }
         let last = fetched.entries.last().and_then(|last| last.peek().ok());
         match last.filter(|_| more) {
@@ -217,36 +255,48 @@ impl Member {
             return;
         }
         match log.judge(&fetched.entries) {
-            Ok(branch) if branch.entries().is_empty() => {}
-            Ok(branch) => {
-                if branch.is_better() {
-                    self.follow(branch, link, now);
-                } else {
-                    self.keep(&branch, link, now);
-                }
-                if !self.left {
-                    self.expose(now);
-                }
-            }
+            Ok(branch) => self.decide(branch, &fetched.entries, link, now),
             Err(BranchError::Detached { first }) if first > 1 => {
                 let step = fetched.step.saturating_mul(2);
                 let again = Fetched {
                     entries: Vec::new(),
                     bytes: 0,
                     step,
+                    since: fetched.since,
                 };
                 self.branches.fetched.insert(link, again);
                 self.ask_for_entries_after(link, first.saturating_sub(1).saturating_sub(step), now);
-            }
-            Err(BranchError::Entry(EntryError::UpdateNeeded { .. })) => {
-                self.event(Event::UpdateNeeded);
-                let text = "the room uses what this program does not know: an update is needed";
-                self.leave(Left::Refused(refusal(Reason::Unsupported, text)));
             }
             // Its history has changed while it was sent: what it says next shows that there is another one.
             Err(BranchError::Entry(EntryError::Fork { .. })) => {}
             Err(error) => self.cut(link, Reason::Malformed, &error.to_string(), now),
         }
+    }
+
+    /// Which of two histories this member has from now on.
+    fn decide(&mut self, branch: Branch, entries: &[Signed<Entry>], link: Neighbour, now: Duration) {
+        if branch.is_better() && !self.branch_comes_too_early(&branch, now) {
+            if branch.stopped_at().is_some() {
+                return self.leave_for_update();
+            }
+            self.follow(branch, link, now);
+        } else if !branch.is_better() || !self.is_chair() {
+            self.keep(&branch, link, now);
+        } else if self.take_back(now)
+            && let Some(Ok(kept)) = self.log.as_ref().map(|log| log.judge(entries))
+        {
+            self.keep(&kept, link, now);
+        }
+        if !self.left {
+            self.expose(now);
+        }
+    }
+
+    /// The room does what this program cannot judge.
+    pub(super) fn leave_for_update(&mut self) {
+        self.event(Event::UpdateNeeded);
+        let text = "the room uses what this program does not know: an update is needed";
+        self.leave(Left::Refused(refusal(Reason::Unsupported, text)));
     }
 
     /// Ours is the better one: the neighbour is told it, and the chair takes over what the other did to keep order.
@@ -269,21 +319,22 @@ impl Member {
             return;
         }
         for entry in branch.entries() {
-            self.carry(entry, now);
+            self.carry(entry, branch.state(), now);
             if self.left {
                 return;
             }
         }
     }
 
-    fn carry(&mut self, entry: &Verified<Entry>, now: Duration) {
+    /// Takes over what still was in force at the end of the history that did it.
+    fn carry(&mut self, entry: &Verified<Entry>, at_its_end: &log::State, now: Duration) {
         let Ok((action, act)) = log::deed(entry) else {
             return;
         };
-        if !act.restricts() {
+        let clock = self.clock.now_ms(now);
+        if !act.restricts() || !at_its_end.is_in_force(entry.sequence, &act, clock) {
             return;
         }
-        let clock = self.clock.now_ms(now);
         let Some(log) = self.log.as_mut() else { return };
         match log.carry(&action, &self.config.key, clock) {
             Ok(applied) => self.handle_own(applied, now),
@@ -318,7 +369,7 @@ impl Member {
         }
         for applied in &applied {
             self.tell_entry(applied);
-            self.branches.missing.remove(&applied.id);
+            self.note_back(applied);
             self.finish_command(applied.id, Ok(applied.entry.sequence));
         }
         for change in &changes {
@@ -352,16 +403,32 @@ impl Member {
             if matches!(act, Act::Chair | Act::Exposed { .. }) || self.branches.missing.len() >= MOST_LOST {
                 continue;
             }
+            let is_done_again = author == me && !act.restricts();
             let missing = Missing {
-                action: act.name(),
                 author,
-                subject: act.subject(author),
+                act,
                 until: now + LOST_AFTER,
             };
-            self.branches.missing.insert(ActionId::of(&action), missing);
-            if author == me && !act.restricts() {
-                self.send_again(action, now);
+            if is_done_again {
+                self.do_again(missing, now);
+            } else {
+                self.branches.missing.insert(ActionId::of(&action), missing);
             }
+        }
+    }
+
+    /// Asks anew for what this person did in a history that was given up.
+    fn do_again(&mut self, missing: Missing, now: Duration) {
+        let Some(head) = self.log.as_ref().map(Log::head) else {
+            return;
+        };
+        let clock = self.clock.now_ms(now);
+        let action = Action::new(self.room, missing.author, head, clock, &missing.act);
+        if let Ok(action) = Verified::sign(action, &self.config.key) {
+            self.branches
+                .missing
+                .insert(ActionId::of(action.signed()), missing);
+            self.send_again(action.signed().clone(), now);
         }
     }
 
@@ -385,9 +452,18 @@ impl Member {
         }
     }
 
-    /// An action was applied: it is not missing any more.
-    pub(super) fn note_back(&mut self, id: ActionId) {
-        self.branches.missing.remove(&id);
+    /// An action was applied: it is not missing any more, be it as it was or signed anew.
+    pub(super) fn note_back(&mut self, applied: &Applied) {
+        let is_it = |missing: &Missing| (missing.author, &missing.act) == (applied.author(), &applied.act);
+        let missing = &mut self.branches.missing;
+        if missing.remove(&applied.id).is_none()
+            && let Some(id) = missing
+                .iter()
+                .find(|(_, missing)| is_it(missing))
+                .map(|(id, _)| *id)
+        {
+            missing.remove(&id);
+        }
     }
 
     /// The chair did not take an action again.
@@ -416,16 +492,11 @@ impl Member {
     }
 
     fn tell_missing(&mut self, missing: Missing, reason: Reason) {
-        let Missing {
-            action,
-            author,
-            subject,
-            ..
-        } = missing;
+        let Missing { author, act, .. } = missing;
         self.event(Event::Lost {
-            action,
+            action: act.name(),
             author,
-            subject,
+            subject: act.subject(author),
             reason,
         });
     }

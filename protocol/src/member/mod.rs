@@ -459,6 +459,7 @@ impl Member {
     fn wake_from_sleep(&mut self, slept: Duration, now: Duration) {
         self.chair_heard = (self.chair_heard + slept).min(now);
         self.withheld.forgive(slept);
+        self.succession.note_slept();
         self.tree.wake_from_sleep(slept);
     }
 

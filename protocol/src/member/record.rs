@@ -15,7 +15,7 @@ use crate::{
     wire::message::{Entries, Message},
 };
 
-use super::{Event, Left, Member, OnStage, Output, Route, greeting::EntriesAsked, refusal};
+use super::{Event, Left, Member, OnStage, Output, Route, greeting::EntriesAsked};
 
 /// How long a neighbour may take to send entries. A batch of them on a slow line takes seconds; whoever takes longer
 /// would hold up a newcomer that could ask others.
@@ -117,7 +117,7 @@ impl Member {
             if is_collected {
                 break;
             }
-            let (signed, rest) = (entries[at].clone(), &entries[at + 1..]);
+            let signed = entries[at].clone();
             let Some(log) = self.log.as_ref() else { return };
             let is_next = |entry: &Entry| {
                 let head = log.head();
@@ -125,11 +125,15 @@ impl Member {
             };
             let entry = signed.peek().ok();
             let sequence = entry.as_ref().map_or(0, |entry| entry.sequence);
-            let is_early = |entry: Entry| self.comes_too_early(&entry, rest, now);
-            if entry.filter(is_next).is_some_and(is_early) && log.check_entry(&signed).is_ok() {
+            let next = entry.filter(is_next);
+            let is_early = next
+                .as_ref()
+                .is_some_and(|entry| self.comes_too_early(entry, now));
+            if is_early && log.check_entry(&signed).is_ok() && !self.is_taken_back(&entries[at..]) {
                 let early = entries.split_off(at);
                 return self.handle_early(link, early, now);
             }
+            let had_chair = self.is_chair();
             let Some(log) = self.log.as_mut() else { return };
             match log.handle_entry(signed) {
                 Ok(Some(applied)) => {
@@ -137,22 +141,22 @@ impl Member {
                     self.bringing = Some(link);
                     self.handle_applied(applied, now);
                     self.bringing = None;
+                    if had_chair && self.take_back(now) {
+                        // What whoever claimed it wrote further is none of the room's.
+                        return self.offer_link(link, now);
+                    }
                 }
                 Ok(None) => {}
                 Err(error @ (EntryError::Fork { .. } | EntryError::Equivocation(_))) => {
                     if let EntryError::Equivocation(proof) = error {
                         self.note_liar(&proof, now);
                     }
-                    self.begin_branch(link);
-                    let theirs = entries.split_off(at);
-                    return self.collect(link, theirs, more, now);
+                    self.begin_branch(link, now);
+                    let entries = entries.split_off(at);
+                    return self.collect(link, Entries { entries, more }, asked.is_some(), now);
                 }
                 Err(EntryError::Gap { .. }) => return self.ask_for_entries(link, now),
-                Err(EntryError::UpdateNeeded { .. }) => {
-                    self.event(Event::UpdateNeeded);
-                    let text = "the room uses what this program does not know: an update is needed";
-                    return self.leave(Left::Refused(refusal(Reason::Unsupported, text)));
-                }
+                Err(EntryError::UpdateNeeded { .. }) => return self.leave_for_update(),
                 Err(error) => return self.cut(link, Reason::Malformed, &error.to_string(), now),
             }
             if self.left {
@@ -161,7 +165,7 @@ impl Member {
             newest = newest.max(sequence);
         }
         if is_collected {
-            return self.collect(link, entries, more, now);
+            return self.collect(link, Entries { entries, more }, asked.is_some(), now);
         }
         self.follow_exclusions(more, now);
         if self.left || !self.links.contains_key(&link) {
@@ -187,7 +191,7 @@ impl Member {
     /// no more.
     fn handle_early(&mut self, link: Neighbour, early: Vec<Signed<Entry>>, now: Duration) {
         let first = early.first().cloned();
-        if let Some(way) = first.and_then(|first| self.pass_to_chair(&first))
+        if let Some(way) = first.and_then(|first| self.pass_to_chair(&first, now))
             && way != link
         {
             let more = false;
@@ -331,7 +335,7 @@ impl Member {
         let more = false;
         self.pass_on(&Message::Entries(Entries { entries, more }), self.bringing);
         self.tell_entry(&applied);
-        self.note_back(applied.id);
+        self.note_back(&applied);
         for change in &applied.changes {
             self.handle_change(*change, now);
             self.follow_stage(change, now);
@@ -394,10 +398,7 @@ impl Member {
                 self.event(Event::Chair { person, term });
                 self.handle_chair(now);
             }
-            Change::Exposed { person } => {
-                self.branches.note_exposed(person);
-                self.event(Event::Exposed(person));
-            }
+            Change::Exposed { person } => self.event(Event::Exposed(person)),
             // Followed once all that came with it has been applied: the next entry may lift it.
             Change::Expelled { .. } | Change::Ended => {}
             Change::Rules => {}

@@ -10,7 +10,7 @@
 use core::time::Duration;
 
 use crate::{
-    log::{Entry, Log},
+    log::{Branch, Entry, Log},
     neighbour::Neighbour,
     person::Person,
     signed::Signed,
@@ -30,6 +30,10 @@ pub const NEXT_IN_LINE: Duration = BEACON_INTERVAL;
 /// How long after a beacon the chair passes for heard. A second less than [`CHAIR_SILENCE`]: whoever waited that long
 /// was not nearer to the chair than by a second, or is a liar.
 const HEARD_FOR: Duration = Duration::from_secs(2);
+
+/// How far ahead of the room's clock an entry may be that gives the chair to another, in milliseconds of it: more than
+/// clocks part in a room that is together. Bans run out by this clock.
+const MOST_LEAP_MS: u64 = 60_000;
 
 /// How long whoever ranks above the chair is there before it takes it: a host whose network comes and goes does not
 /// take the room's order with it each time.
@@ -64,7 +68,9 @@ pub(super) struct Succession {
     /// Whether this member is taking the chair just now. What an old log says of its own former terms is history.
     is_claiming: bool,
     /// The last chair entry that came too early, and was passed on to the chair.
-    passed_on: Option<[u8; 32]>,
+    passed_on: Option<([u8; 32], Duration)>,
+    /// When this member last took the chair back from somebody who claimed it meanwhile.
+    taken_back: Option<Duration>,
 }
 
 impl Succession {
@@ -80,6 +86,7 @@ impl Succession {
             looks_until: None,
             is_claiming: false,
             passed_on: None,
+            taken_back: None,
         }
     }
 
@@ -101,6 +108,11 @@ impl Succession {
     /// A chair told two stories: if it is the present one, whoever may takes its place.
     pub(super) fn note_liar(&mut self, now: Duration) {
         self.liar_known = Some(now);
+    }
+
+    /// This member slept: what was done meanwhile was done without it.
+    pub(super) fn note_slept(&mut self) {
+        self.company_since = None;
     }
 
     /// This member came into the room.
@@ -186,11 +198,10 @@ impl Member {
     /// Somebody has the chair from now on, as an entry says.
     pub(super) fn handle_chair(&mut self, now: Duration) {
         let had_it = self.stop_chairing();
-        let was_alone = self
-            .succession
-            .company_since
-            .take()
-            .is_none_or(|since| now < since + CHAIR_SILENCE);
+        let was_alone = self.is_alone(now);
+        if was_alone {
+            self.succession.company_since = None;
+        }
         self.beacon = crate::log::NewestBeacon::default();
         self.chair_heard = now;
         self.succession.vacant = None;
@@ -220,24 +231,84 @@ impl Member {
         }
     }
 
-    /// Whether an entry gives the chair to somebody of a lower rank than the chair that this member hears. `rest` is what
-    /// came after it: it is not too early when the chair itself took it back.
-    pub(super) fn comes_too_early(&self, entry: &Entry, rest: &[Signed<Entry>], now: Duration) -> bool {
+    /// Whether nobody was there to hear this chair, for a moment at least: what others did meanwhile was done in its
+    /// absence.
+    fn is_alone(&self, now: Duration) -> bool {
+        let since = self.succession.company_since;
+        since.is_none_or(|since| now < since + CHAIR_SILENCE)
+    }
+
+    /// The rank of the chair, if this member hears it: nobody of a lower one takes its place meanwhile.
+    fn heard_rank(&self, now: Duration) -> Option<usize> {
+        let state = self.log.as_ref().map(Log::state)?;
+        let chair = state.chair();
+        let is_heard = if self.is_chair() {
+            !self.is_alone(now)
+        } else {
+            self.beacon.get().is_some() && now < self.chair_heard + HEARD_FOR
+        };
+        let is_gone = self.succession.vacant.is_some() || self.is_lying(chair);
+        state.rank(chair).filter(|_| is_heard && !is_gone)
+    }
+
+    /// Whether an entry gives the chair to somebody of a lower rank than the chair that this member hears. The chair
+    /// itself lets somebody have it, once a second, to take it back at once: so all have one history. It does not when
+    /// the room's clock would leap.
+    pub(super) fn comes_too_early(&self, entry: &Entry, now: Duration) -> bool {
         let Some(state) = self.log.as_ref().map(Log::state) else {
             return false;
         };
-        let chair = state.chair();
-        let Some(rank) = state.rank(chair).filter(|_| entry.chair != chair) else {
+        let (Some(rank), false) = (self.heard_rank(now), entry.chair == state.chair()) else {
             return false;
         };
-        let is_heard = self.beacon.get().is_some() && now < self.chair_heard + HEARD_FOR;
-        let is_gone = self.succession.vacant.is_some() || self.is_lying(chair);
-        if !is_heard || self.is_chair() || is_gone {
+        if state.rank(entry.chair).is_some_and(|other| other <= rank) {
             return false;
         }
-        let outranks = |person: Person| state.rank(person).is_some_and(|other| other <= rank);
-        let by_those_above = |signed: &Signed<Entry>| signed.peek().is_ok_and(|entry| outranks(entry.chair));
-        !outranks(entry.chair) && !rest.iter().any(by_those_above)
+        let is_leap = entry.clock > self.clock.now_ms(now).saturating_add(MOST_LEAP_MS);
+        !self.is_chair() || is_leap || !self.may_take_back(now)
+    }
+
+    /// Whether these entries, from the next on, are valid, and one of them gives the chair back to whoever has it now or to
+    /// somebody above.
+    pub(super) fn is_taken_back(&self, entries: &[Signed<Entry>]) -> bool {
+        let Some(log) = &self.log else { return false };
+        let state = log.state();
+        let Some(rank) = state.rank(state.chair()) else {
+            return false;
+        };
+        let holds_it = |person: Person| state.rank(person).is_some_and(|other| other <= rank);
+        let mut after = log.clone();
+        for entry in entries {
+            match after.handle_entry(entry.clone()) {
+                Ok(Some(applied)) if holds_it(applied.entry.chair) => return true,
+                Ok(_) => {}
+                Err(_) => return false,
+            }
+        }
+        false
+    }
+
+    /// The same for a history that was fetched: whether it is by nobody of the rank of the chair that is heard.
+    pub(super) fn branch_comes_too_early(&self, branch: &Branch, now: Duration) -> bool {
+        let heard = self.heard_rank(now);
+        heard.is_some_and(|rank| branch.best_rank().is_none_or(|best| best > rank))
+    }
+
+    fn may_take_back(&self, now: Duration) -> bool {
+        let before = self.succession.taken_back;
+        before.is_none_or(|before| now >= before + BEACON_INTERVAL)
+    }
+
+    /// Takes the chair back at once, or holds it against a history by others; not more than once a second. Whether this
+    /// member has it.
+    pub(super) fn take_back(&mut self, now: Duration) -> bool {
+        let had_it = self.is_chair();
+        if !had_it && self.succession_due().is_none_or(|due| due > now) || !self.may_take_back(now) {
+            return false;
+        }
+        self.succession.taken_back = Some(now);
+        self.take_the_chair(now);
+        self.is_chair()
     }
 
     /// Whether a chair is proven to tell two stories, and is not the host, whom nobody removes.
@@ -246,12 +317,14 @@ impl Member {
         self.branches.is_liar(chair) && host != Some(chair)
     }
 
-    /// Tells the chair that somebody says to have it: it knows best that it is there.
-    pub(super) fn pass_to_chair(&mut self, entry: &Signed<Entry>) -> Option<Neighbour> {
+    /// Tells the chair that somebody says to have it: it knows best that it is there. Once a second, and not the same twice.
+    pub(super) fn pass_to_chair(&mut self, entry: &Signed<Entry>, now: Duration) -> Option<Neighbour> {
         let hash = Entry::hash(entry);
-        if self.succession.passed_on.replace(hash) == Some(hash) {
+        let before = self.succession.passed_on;
+        if before.is_some_and(|(last, at)| last == hash || now < at + BEACON_INTERVAL) {
             return None;
         }
+        self.succession.passed_on = Some((hash, now));
         self.way_to_chair()
     }
 

@@ -421,3 +421,74 @@ fn a_chair_that_tells_two_stories_leaves_the_line_and_all_follow_one() {
         );
     }
 }
+
+impl World {
+    /// A claim, and what its author writes behind it: an act of a kind that nobody knows.
+    fn claim_and_unknown(&self, seed: u8, kind: u16, size: usize) -> Vec<Signed<Entry>> {
+        let claim = self.claim_of(seed, 1);
+        let key = key(seed);
+        let first = claim.peek().expect("well-formed");
+        let head = Head {
+            sequence: first.sequence,
+            hash: Entry::hash(&claim),
+        };
+        let body = vec![7; size].into();
+        let act = Act::Unknown { kind, body };
+        let action = Action::new(first.room, key.person(), head, first.clock, &act);
+        let action = Verified::sign(action, &key).expect("well-formed");
+        let behind = Entry::new(first.room, head, 1, key.person(), first.clock, action.signed());
+        let behind = Verified::sign(behind, &key).expect("well-formed");
+        vec![claim, behind.signed().clone()]
+    }
+}
+
+#[test]
+fn what_stands_behind_a_claim_while_the_chair_is_there_is_read_by_nobody() {
+    // To the chair itself, to a member that hears it, and as a whole history of its own.
+    for (member, kind) in [(0, 0xffff), (4, 0xffff), (0, 1), (4, 1)] {
+        let mut world = room(3);
+        world.pass(5 * SECOND);
+        let before = world.members[0].head().sequence;
+        let entries = world.claim_and_unknown(3, kind, 1_000);
+        world.told(member, 60, entries);
+        world.pass(3 * SECOND);
+        world.agrees(1, 2);
+        assert_eq!(world.left(0), None);
+        assert_eq!(
+            world.done_since(0, before),
+            [("chair", person(3)), ("chair", person(1))],
+            "{member} {kind:#x}"
+        );
+        assert_eq!(world.alive().count(), 6);
+    }
+}
+
+#[test]
+fn a_history_that_ends_in_a_claim_while_the_chair_is_heard_is_followed_by_nobody() {
+    for member in [0, 4] {
+        let mut world = room(3);
+        world.does(0, retitle("a second entry"));
+        world.does(0, retitle("a third"));
+        world.pass(5 * SECOND);
+        let log = world.members[0].log().expect("a log").clone();
+        let ours = log.entries_after(0, usize::MAX).iter();
+        let mut entries: Vec<_> = ours.map(|entry| entry.signed().clone()).collect();
+        entries.extend(world.claim_and_unknown(3, 0xffff, 10));
+        // A head that does not fit makes it a history that is asked for.
+        let link = world.stranger(member, 60);
+        let (sequence, hash) = (1, [9; 32]);
+        let head = Head { sequence, hash };
+        let hello = Hello {
+            head,
+            ..hello(60, |_| ())
+        };
+        world.say(member, link, Message::Hello(hello));
+        let more = false;
+        world.say(member, link, Message::Entries(Entries { entries, more }));
+        world.pass(3 * SECOND);
+        for at in 0..6 {
+            assert_eq!(world.chair(at).0, person(1), "member {at}");
+            assert_eq!(world.left(at), None, "member {at}");
+        }
+    }
+}
