@@ -2,10 +2,11 @@
 
 use majlis_protocol::{
     limits,
-    log::{Act, Action, ActionError, Entry, EntryError, Head, Log},
+    log::{Act, Action, ActionError, Entry, EntryError, Head, Log, Role},
     reason::Reason,
     room::{Genesis, RoomId},
     signed::{Malformed, Signed, Verified},
+    text::Text,
 };
 
 use super::{Room, forged, genesis, key, person, title};
@@ -154,6 +155,14 @@ fn the_clock_never_falls_and_only_a_chair_entry_opens_a_term() {
     let mut room = room();
     let error = member_says(&room, |entry| entry.clock = 2_999);
     assert_eq!(error, EntryError::Fell { sequence: 4 });
+    let error = member_says(&room, |entry| entry.clock = limits::CLOCK_MS + 1);
+    assert!(
+        matches!(
+            error,
+            EntryError::TooLate { sequence: 4 } | EntryError::Action(ActionError::Expired { .. })
+        ),
+        "{error}"
+    );
     let term = |term, right| EntryError::Term {
         sequence: 4,
         term,
@@ -458,6 +467,46 @@ fn a_full_log_can_still_be_ended() {
     assert!(room.log.head().sequence > 1_000);
     room.does(&host, &Act::End);
     assert!(room.log.state().ended());
+}
+
+#[test]
+fn whoever_fills_the_log_is_put_out_by_the_host_and_ends_nothing() {
+    let mut room = Room::open();
+    let co_host = key(2);
+    let (subject, role) = (person(2), Role::CoHost);
+    room.does(&key(1), &Act::Grant { subject, role });
+    room.log.claim(&co_host, room.clock).unwrap();
+    room.host = key(2);
+    let mut full = None;
+    for n in 0..2_000_u32 {
+        let mut body = vec![0; 16_000];
+        body[..4].copy_from_slice(&n.to_be_bytes());
+        let (kind, body) = (1, body.into());
+        let action = room.action(&co_host, &Act::Unknown { kind, body });
+        let entry = room.sign(room.unchecked(&action));
+        if let Err(error) = room.log.handle_entry(entry) {
+            full = Some(error);
+            break;
+        }
+    }
+    let refused = ActionError::Refused(Reason::Full);
+    assert_eq!(full, Some(EntryError::Action(refused.clone())));
+    while room.ask(&co_host, &title("and the rest in small")).is_ok() {}
+    assert_eq!(room.log.claim(&co_host, room.clock), Err(refused));
+
+    room.log.claim(&key(1), room.clock).unwrap();
+    room.host = key(1);
+    let (reason, lasts_ms) = (Text::clean("filled the log"), None);
+    room.does(
+        &key(1),
+        &Act::Ban {
+            subject,
+            lasts_ms,
+            reason,
+        },
+    );
+    assert!(room.log.state().exclusion(subject, room.clock).is_some());
+    room.does(&key(1), &Act::End);
 }
 
 #[test]

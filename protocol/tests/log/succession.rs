@@ -1,6 +1,7 @@
 //! The line of succession, terms, and histories that part.
 
 use majlis_protocol::{
+    limits,
     log::{Act, ActionError, BranchError, Entry, EntryError, Log, Role},
     person::{Person, PersonKey},
     reason::Reason,
@@ -269,6 +270,75 @@ fn acts_of_moderation_are_carried_once_and_answered_for_by_their_author() {
     assert!(matches!(late, Err(ActionError::Expired { .. })), "{late:?}");
     assert!(room.log.state().mutes().contains_key(&person(4)));
     assert_eq!(room.member().state(), room.log.state());
+}
+
+#[test]
+fn what_is_carried_holds_for_as_long_as_if_it_had_been_heard_at_once() {
+    let mut room = room();
+    let (subject, reason) = (person(4), Text::clean("for a minute"));
+    let lasts_ms = Some(60_000);
+    let short = Act::Ban {
+        subject,
+        lasts_ms,
+        reason,
+    };
+    let (short, done_at) = (room.action(&key(5), &short), room.clock);
+    room.clock += 45_000;
+    room.log.carry(&short, &key(1), room.clock).unwrap();
+    let until = room.log.state().exclusion(person(4), room.clock).unwrap().until;
+    let latest = done_at + 60_000 + limits::ACTION_LIFETIME_MS;
+    assert!(
+        until.is_some_and(|until| (done_at + 60_000..=latest).contains(&until)),
+        "{until:?}"
+    );
+}
+
+#[test]
+fn a_clock_that_leaps_to_its_end_lifts_no_ban_for_good() {
+    let mut room = room();
+    room.clock = limits::CLOCK_MS;
+    claims(&mut room, 2).unwrap();
+    claims(&mut room, 1).unwrap();
+    let (subject, reason) = (person(4), Text::clean("out"));
+    room.does(&key(5), &Act::Kick { subject, reason });
+    let clock = room.log.state().clock();
+    assert_eq!(clock, limits::CLOCK_MS);
+    assert!(room.log.state().exclusion(person(4), clock).is_some());
+    assert_eq!(room.member().state(), room.log.state());
+}
+
+#[test]
+fn a_chair_that_fell_does_not_undo_it_by_writing_on_from_before() {
+    // Exposed by the next in line, and revoked by the host while the next in line has the chair.
+    let revoked = Act::Revoke {
+        subject: person(2),
+        reason: Text::clean(""),
+    };
+    for is_exposed in [true, false] {
+        let mut room = room();
+        claims(&mut room, 2).unwrap();
+        let mut other = copy(&room, 2);
+        room.does(&key(2), &title("one"));
+        let mut past = copy(&room, 2);
+        let theirs = other.does(&key(2), &title("another")).entry;
+        claims(&mut room, 3).unwrap();
+        if is_exposed {
+            let entry = theirs.signed().to_bytes();
+            room.does(&key(5), &Act::Exposed { entry });
+        } else {
+            room.does(&key(1), &revoked);
+        }
+        let at = past.head().sequence;
+        past.does(&key(2), &title("as if nothing had been"));
+        assert!(
+            !room.log.judge(&after(&past.log, at)).unwrap().is_better(),
+            "{is_exposed}"
+        );
+        assert!(
+            past.log.judge(&after(&room.log, at)).unwrap().is_better(),
+            "{is_exposed}"
+        );
+    }
 }
 
 #[test]

@@ -492,3 +492,158 @@ fn a_history_that_ends_in_a_claim_while_the_chair_is_heard_is_followed_by_nobody
         }
     }
 }
+
+#[test]
+fn a_forged_entry_behind_a_claim_does_not_make_it_right() {
+    let mut world = room(3);
+    world.pass(5 * SECOND);
+    let mut entries = world.claim_and_unknown(3, 1, 10);
+    // As the host would take it back, but signed by somebody else.
+    let claim = entries[0].peek().expect("well-formed");
+    let head = Head {
+        sequence: claim.sequence,
+        hash: Entry::hash(&entries[0]),
+    };
+    let action = Action::new(claim.room, person(1), head, claim.clock, &Act::Chair);
+    let action = Verified::sign(action, &key(1)).expect("well-formed");
+    let back = Entry::new(claim.room, head, 2, person(1), claim.clock, action.signed());
+    let back = Verified::sign(back, &key(1))
+        .expect("well-formed")
+        .signed()
+        .clone();
+    let mut forged = back.to_bytes().to_vec();
+    *forged.last_mut().expect("bytes") ^= 1;
+    entries[1] = Signed::from_bytes(&forged).expect("well-formed");
+    world.members[4].handle(Input::Timeout, world.now);
+    let before = world.chair(4);
+    let link = world.stranger(4, 60);
+    world.say(4, link, Message::Hello(hello(60, |_| ())));
+    let message = Message::Entries(Entries {
+        entries: entries.clone(),
+        more: false,
+    });
+    let now = world.now;
+    world.members[4].handle(Input::Message { link, message }, now);
+    assert_eq!(world.chair(4), before);
+    world.run();
+    // The real one is followed at once.
+    let mut world = room(3);
+    world.pass(5 * SECOND);
+    let claim = world.claim_of(3, 1);
+    let head = Head {
+        sequence: claim.peek().expect("well-formed").sequence,
+        hash: Entry::hash(&claim),
+    };
+    let back = Entry::new(
+        world.members[0].room(),
+        head,
+        2,
+        person(1),
+        claim.peek().expect("well-formed").clock,
+        action.signed(),
+    );
+    let back = Verified::sign(back, &key(1))
+        .expect("well-formed")
+        .signed()
+        .clone();
+    let link = world.stranger(4, 60);
+    world.say(4, link, Message::Hello(hello(60, |_| ())));
+    let message = Message::Entries(Entries {
+        entries: vec![claim, back],
+        more: false,
+    });
+    let now = world.now;
+    world.members[4].handle(Input::Message { link, message }, now);
+    assert_eq!(world.chair(4).1, 2);
+}
+
+#[test]
+fn strangers_with_histories_that_never_end_do_not_keep_two_halves_apart() {
+    let mut world = room(13);
+    let common = world.members[0].head().sequence;
+    let half: Vec<usize> = (0..world.members.len()).filter(|at| at % 2 == 1).collect();
+    world.part(half);
+    world.pass(10 * SECOND);
+    world.does(0, ban(13));
+    world.does(1, ban(12));
+    // Four strangers at each member, who have the same to tell for ever.
+    let members: Vec<usize> = world.alive().collect();
+    let endless = |sequence: u32| Head {
+        sequence,
+        hash: [9; 32],
+    };
+    let mut strangers = Vec::new();
+    for at in members {
+        for n in 0..4 {
+            let seed = 100 + n;
+            let link = world.stranger(at, seed);
+            let head = endless(common);
+            world.say(
+                at,
+                link,
+                Message::Hello(Hello {
+                    head,
+                    ..hello(seed, |_| ())
+                }),
+            );
+            let entries = world.claim_and_unknown(3, 1, 10);
+            world.say(at, link, Message::Entries(Entries { entries, more: true }));
+            strangers.push((at, link));
+        }
+    }
+    world.part([]);
+    for _ in 0..20 {
+        for (at, link) in &strangers {
+            if world.links.contains_key(link) {
+                let entries = Vec::new();
+                world.say(*at, *link, Message::Entries(Entries { entries, more: true }));
+            }
+        }
+        world.pass(SECOND);
+    }
+    for at in world.alive() {
+        assert_eq!(world.members[at].head(), world.members[0].head(), "member {at}");
+    }
+}
+
+#[test]
+fn what_was_lifted_or_has_run_out_in_the_other_half_is_not_carried() {
+    let mut world = room(13);
+    for seed in [10, 12] {
+        world.does(0, Command::Invite(person(seed)));
+        world.does(usize::from(seed) - 1, Command::Accept);
+    }
+    world.pass(SECOND);
+    let half: Vec<usize> = (0..world.members.len()).filter(|at| at % 2 == 1).collect();
+    world.part(half);
+    world.pass(6 * SECOND);
+    assert_eq!(world.chair(1), (person(2), 1));
+    world.does(0, retitle("with the host"));
+    world.does(1, mute(10));
+    let (person_10, person_14) = (person(10), person(14));
+    world.does(
+        1,
+        Command::Unmute {
+            person: person_10,
+            reason: String::new(),
+        },
+    );
+    world.does(1, mute(12));
+    world.does(
+        1,
+        Command::Ban {
+            person: person_14,
+            lasts: Some(2 * SECOND),
+            reason: String::new(),
+        },
+    );
+    world.pass(6 * SECOND);
+    world.part([]);
+    world.pass(10 * SECOND);
+    let state = world.members[0].log().expect("a log").state();
+    assert!(!state.mutes().contains_key(&person_10), "lifted");
+    assert!(state.mutes().contains_key(&person(12)), "still in force");
+    let clock = state.clock();
+    assert!(state.exclusion(person_14, clock).is_none(), "over");
+    world.holds_together();
+}
