@@ -196,7 +196,10 @@ pub enum Act {
         people: Vec<Person>,
     },
     /// The author takes the chair, and opens a term.
-    Chair,
+    Chair {
+        /// Nobody was there whom its author knew of: a history of which this is all gives way to any other.
+        alone: bool,
+    },
     /// The chair takes over what a moderator did in a history that was given up: a mute, a kick, a ban, or an office
     /// taken back. Its author answers for it, not the chair.
     Carried {
@@ -379,7 +382,9 @@ impl Act {
                 }
                 Self::Line { people }
             }
-            kind::CHAIR => empty(body, "chair").map(|()| Self::Chair)?,
+            kind::CHAIR => Self::Chair {
+                alone: field(body, "chair")?,
+            },
             kind::CARRIED => Self::Carried { action: body.clone() },
             kind::EXPOSED => Self::Exposed { entry: body.clone() },
             kind::HANDS => Self::Hands {
@@ -430,7 +435,8 @@ impl Act {
             Self::Title { title } => signed::encode(title),
             Self::Invite { subject } | Self::Move { subject } => signed::encode(subject),
             Self::Accept { invite } | Self::Decline { invite } => signed::encode(invite),
-            Self::End | Self::Chair | Self::Lock | Self::Unlock => Bytes::new(),
+            Self::End | Self::Lock | Self::Unlock => Bytes::new(),
+            Self::Chair { alone } => signed::encode(alone),
             Self::Line { people } => signed::encode(people),
             Self::Carried { action } => action.clone(),
             Self::Exposed { entry } => entry.clone(),
@@ -471,7 +477,7 @@ impl Act {
             Self::Ban { .. } => kind::BAN,
             Self::Unban { .. } => kind::UNBAN,
             Self::Line { .. } => kind::LINE,
-            Self::Chair => kind::CHAIR,
+            Self::Chair { .. } => kind::CHAIR,
             Self::Carried { .. } => kind::CARRIED,
             Self::Exposed { .. } => kind::EXPOSED,
             Self::Hands { .. } => kind::HANDS,
@@ -503,7 +509,7 @@ impl Act {
             Self::Ban { .. } => "ban",
             Self::Unban { .. } => "unban",
             Self::Line { .. } => "line",
-            Self::Chair => "chair",
+            Self::Chair { .. } => "chair",
             Self::Carried { .. } => "carried",
             Self::Exposed { .. } => "exposed",
             Self::Hands { .. } => "hands",
@@ -536,7 +542,7 @@ impl Act {
             Self::Title { .. }
             | Self::End
             | Self::Line { .. }
-            | Self::Chair
+            | Self::Chair { .. }
             | Self::Carried { .. }
             | Self::Exposed { .. }
             | Self::Hands { .. }

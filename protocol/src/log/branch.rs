@@ -5,7 +5,8 @@
 //! whose best chair stands nearer to the beginning of the line, as the last common entry has it; of one chair's, that
 //! with the higher term; of one term's, that whose first entry of its own has the smaller hash. Whoever either of the
 //! two proves to have told two stories, or shows to have been put out of the line by the host, counts for nothing in
-//! both: a chair cannot undo its fall by writing on from before it.
+//! both: a chair cannot undo its fall by writing on from before it. Nor does it count that somebody took the chair with
+//! nobody there: a host that opens its room again and does not find it does not undo what the room did meanwhile.
 //!
 //! Invariant: nothing of another history is believed before every entry of it was checked as if it had come first.
 
@@ -14,7 +15,7 @@ use core::cmp::Reverse;
 
 use crate::{
     log::{
-        action::{Action, Head},
+        action::{Act, Action, Head},
         chain::{Applied, Deed, EntryError, Log},
         entry::Entry,
         state::State,
@@ -207,9 +208,10 @@ fn fallen(log: &Log, common: u32, at: &State) -> Vec<Person> {
 /// How what follows `common` ranks by the state there, without those who fell; `None` when nothing follows.
 fn standing(log: &Log, common: u32, at: &State, fallen: &BTreeSet<Person>) -> Option<Standing> {
     let own = log.entries_after(common, usize::MAX);
+    let is_idle = |entry: &Entry| deed(entry).is_ok_and(|(_, act)| act == Act::Chair { alone: true });
     let rank = |entry: &Verified<Entry>| {
-        let rank = at.rank(entry.chair).filter(|_| !fallen.contains(&entry.chair));
-        rank.unwrap_or(usize::MAX)
+        let counts = !fallen.contains(&entry.chair) && !is_idle(entry);
+        at.rank(entry.chair).filter(|_| counts).unwrap_or(usize::MAX)
     };
     Some(Standing {
         rank: own.iter().map(rank).min()?,
@@ -222,7 +224,7 @@ fn standing(log: &Log, common: u32, at: &State, fallen: &BTreeSet<Person>) -> Op
 ///
 /// # Errors
 /// [`EntryError`] for an entry that no log has taken.
-pub fn deed(entry: &Entry) -> Result<(Signed<Action>, super::Act), EntryError> {
+pub fn deed(entry: &Entry) -> Result<(Signed<Action>, Act), EntryError> {
     let signed = entry.signed_action()?;
     let deed = Deed::of(&signed)?;
     Ok((deed.carried.unwrap_or(signed), deed.act))

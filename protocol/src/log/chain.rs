@@ -292,7 +292,7 @@ impl Log {
         }
         let clock = clock_ms.max(self.state.clock()).min(limits::CLOCK_MS);
         let candidate = self.examine(action, clock)?;
-        let takes_the_chair = candidate.deed.act == Act::Chair;
+        let takes_the_chair = matches!(candidate.deed.act, Act::Chair { .. });
         let (writer, term) = if takes_the_chair {
             (candidate.asks, self.term().saturating_add(1))
         } else {
@@ -318,13 +318,25 @@ impl Log {
     }
 
     /// Takes the chair: appends the entry that opens the next term. Whoever has the chair opens one too when it starts
-    /// anew, so that its beacons are newer than those it sent before.
+    /// anew, so that its beacons are newer than those it sent before. `alone` says that the claimant knows of nobody else
+    /// who is there.
     ///
     /// # Errors
     /// [`ActionError`] when this person does not stand in the line of succession, or the room has ended.
-    pub fn claim(&mut self, claimant: &PersonKey, clock_ms: u64) -> Result<Applied, ActionError> {
+    pub fn claim(
+        &mut self,
+        claimant: &PersonKey,
+        clock_ms: u64,
+        alone: bool,
+    ) -> Result<Applied, ActionError> {
         let clock = clock_ms.max(self.state.clock());
-        let action = Action::new(self.room, claimant.person(), self.head(), clock, &Act::Chair);
+        let action = Action::new(
+            self.room,
+            claimant.person(),
+            self.head(),
+            clock,
+            &Act::Chair { alone },
+        );
         let action = Verified::sign(action, claimant)?;
         self.append(action.signed().clone(), claimant, clock)
     }

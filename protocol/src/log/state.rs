@@ -711,7 +711,7 @@ impl State {
                 self.line = Some(people.clone());
                 Vec::new()
             }
-            Act::Chair => {
+            Act::Chair { .. } => {
                 self.chair = author;
                 self.chairs.insert(author);
                 vec![Change::Chair {
@@ -782,7 +782,7 @@ impl State {
             | Act::Unguest { .. }
             | Act::GuestList { .. }
             | Act::Speakers { .. } => self.rules.would_change(act),
-            Act::Chair => self.rank(author).is_some(),
+            Act::Chair { .. } => self.rank(author).is_some(),
             Act::Carried { .. } => author == self.chair,
             Act::Title { .. }
             | Act::End

@@ -400,7 +400,9 @@ impl Member {
             let Ok(author) = action.peek().map(|action| action.author) else {
                 continue;
             };
-            if matches!(act, Act::Chair | Act::Exposed { .. }) || self.branches.missing.len() >= MOST_LOST {
+            if matches!(act, Act::Chair { .. } | Act::Exposed { .. })
+                || self.branches.missing.len() >= MOST_LOST
+            {
                 continue;
             }
             let is_done_again = author == me && !act.restricts();

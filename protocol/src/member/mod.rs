@@ -379,6 +379,7 @@ impl Member {
             self.withheld.due().map(|at| (at, Wake::Log)),
             self.succession_due().map(|at| (at, Wake::Succession)),
             self.branches.due().map(|at| (at, Wake::Succession)),
+            self.look_due().map(|at| (at, Wake::Succession)),
             self.stage_due().map(|at| (at, Wake::Stage)),
             self.passes_due().map(|at| (at, Wake::Stage)),
         ]
@@ -446,6 +447,7 @@ impl Member {
         self.leave_who_withholds(now);
         self.succeed_if_due(now);
         self.tell_lost(now);
+        self.look_if_due(now);
         if self.left {
             return;
         }

@@ -17,7 +17,7 @@ use crate::{
     tree::{Errand, Place},
 };
 
-use super::{Left, Member, chair::BEACON_INTERVAL};
+use super::{Left, Member, Output, chair::BEACON_INTERVAL};
 
 /// How long the chair may be silent before the first in the line takes it: three beacons. Sooner, and a moment of bad
 /// network costs a room its chair; later, and nobody keeps order for longer.
@@ -42,6 +42,9 @@ pub const STEADY_FOR: Duration = Duration::from_secs(10);
 /// How long a host that opens its room again looks for those who may still be in it. Its own way into the network takes a
 /// second or two; longer, and a host that is alone waits in vain.
 const LOOK_FOR_MEMBERS: Duration = Duration::from_secs(4);
+
+/// How often a member that is alone, in a room that others may have gone on with, looks for them.
+const LOOK_PAUSE: Duration = Duration::from_secs(10);
 
 /// How long a chair that leaves waits for another to take it.
 const HAND_OVER: Duration = Duration::from_millis(1_500);
@@ -69,6 +72,8 @@ pub(super) struct Succession {
     is_claiming: bool,
     /// The last chair entry that came too early, and was passed on to the chair.
     passed_on: Option<([u8; 32], Duration)>,
+    /// When a member without anybody looks for the others again.
+    look_at: Duration,
     /// When this member last took the chair back from somebody who claimed it meanwhile.
     taken_back: Option<Duration>,
 }
@@ -86,6 +91,7 @@ impl Succession {
             looks_until: None,
             is_claiming: false,
             passed_on: None,
+            look_at: now,
             taken_back: None,
         }
     }
@@ -119,6 +125,7 @@ impl Succession {
     pub(super) fn note_joined(&mut self, now: Duration) {
         self.steady_at = now + STEADY_FOR;
         self.looks_until = None;
+        self.look_at = now + LOOK_PAUSE;
     }
 }
 
@@ -178,8 +185,9 @@ impl Member {
             self.follow_tree(now);
         }
         let clock = self.clock.now_ms(now);
+        let alone = self.has_no_neighbour();
         let Some(log) = self.log.as_mut() else { return };
-        match log.claim(&self.config.key, clock) {
+        match log.claim(&self.config.key, clock, alone) {
             Ok(applied) => {
                 self.succession.is_claiming = true;
                 self.handle_applied(applied, now);
@@ -220,9 +228,28 @@ impl Member {
         }
     }
 
+    /// Whether nobody is next to this member on the tree.
+    fn has_no_neighbour(&self) -> bool {
+        self.tree.children().next().is_none() && self.place().parent().is_none()
+    }
+
+    /// When a member that is the root of nobody looks again for those who may have the room, as others in the line can.
+    pub(super) fn look_due(&self) -> Option<Duration> {
+        let is_lone = self.joined && *self.place() == Place::Root && self.has_no_neighbour();
+        let log = self.log.as_ref().filter(|_| is_lone)?;
+        (log.state().line().len() > 1).then_some(self.succession.look_at)
+    }
+
+    pub(super) fn look_if_due(&mut self, now: Duration) {
+        if self.look_due().is_some_and(|due| due <= now) {
+            self.succession.look_at = now + LOOK_PAUSE;
+            self.outputs.push_back(Output::Seek);
+        }
+    }
+
     /// As the chair, notes whether anybody is there to hear it.
     pub(super) fn note_company(&mut self, now: Duration) {
-        let is_alone = self.tree.children().next().is_none() && self.place().parent().is_none();
+        let is_alone = self.has_no_neighbour();
         let company = &mut self.succession.company_since;
         if is_alone {
             *company = None;

@@ -169,7 +169,7 @@ fn the_clock_never_falls_and_only_a_chair_entry_opens_a_term() {
         right,
     };
     assert_eq!(member_says(&room, |entry| entry.term = 1), term(1, 0));
-    room.log.claim(&key(1), room.clock).unwrap();
+    room.log.claim(&key(1), room.clock, false).unwrap();
     assert_eq!(room.log.term(), 1);
     let applied = room.does(&key(1), &title("a new term"));
     assert_eq!(applied.entry.term, 1);
@@ -475,7 +475,7 @@ fn whoever_fills_the_log_is_put_out_by_the_host_and_ends_nothing() {
     let co_host = key(2);
     let (subject, role) = (person(2), Role::CoHost);
     room.does(&key(1), &Act::Grant { subject, role });
-    room.log.claim(&co_host, room.clock).unwrap();
+    room.log.claim(&co_host, room.clock, false).unwrap();
     room.host = key(2);
     let mut full = None;
     for n in 0..2_000_u32 {
@@ -492,9 +492,9 @@ fn whoever_fills_the_log_is_put_out_by_the_host_and_ends_nothing() {
     let refused = ActionError::Refused(Reason::Full);
     assert_eq!(full, Some(EntryError::Action(refused.clone())));
     while room.ask(&co_host, &title("and the rest in small")).is_ok() {}
-    assert_eq!(room.log.claim(&co_host, room.clock), Err(refused));
+    assert_eq!(room.log.claim(&co_host, room.clock, false), Err(refused));
 
-    room.log.claim(&key(1), room.clock).unwrap();
+    room.log.claim(&key(1), room.clock, false).unwrap();
     room.host = key(1);
     let (reason, lasts_ms) = (Text::clean("filled the log"), None);
     room.does(

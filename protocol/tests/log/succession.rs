@@ -51,7 +51,7 @@ fn copy(room: &Room, chair: u8) -> Room {
 fn claims(room: &mut Room, seed: u8) -> Result<u32, ActionError> {
     room.clock += 1_000;
     room.host = key(seed);
-    let applied = room.log.claim(&key(seed), room.clock)?;
+    let applied = room.log.claim(&key(seed), room.clock, false)?;
     Ok(applied.entry.term)
 }
 
@@ -62,7 +62,7 @@ fn after(log: &Log, sequence: u32) -> Vec<Signed<Entry>> {
 
 /// A chair entry as anyone could write it.
 fn claim_by(room: &Room, author: &PersonKey, signer: &PersonKey, term: u32) -> Signed<Entry> {
-    let action = room.action(author, &Act::Chair);
+    let action = room.action(author, &Act::Chair { alone: false });
     let head = room.head();
     let entry = Entry::new(room.log.room(), head, term, signer.person(), room.clock, &action);
     Verified::sign(entry, signer).unwrap().signed().clone()
@@ -339,6 +339,21 @@ fn a_chair_that_fell_does_not_undo_it_by_writing_on_from_before() {
             "{is_exposed}"
         );
     }
+}
+
+#[test]
+fn a_chair_that_was_taken_with_nobody_there_gives_way_to_what_the_room_did() {
+    let common = room();
+    let (mut lone, mut theirs) = (copy(&common, 1), copy(&common, 2));
+    lone.log.claim(&key(1), lone.clock, true).unwrap();
+    claims(&mut theirs, 3).unwrap();
+    theirs.does(&key(3), &title("meanwhile"));
+    let at = common.head().sequence;
+    assert!(lone.log.judge(&after(&theirs.log, at)).unwrap().is_better());
+    assert!(!theirs.log.judge(&after(&lone.log, at)).unwrap().is_better());
+    // Somebody came to it and something was done: the host's word goes before.
+    lone.does(&key(1), &title("with somebody"));
+    assert!(theirs.log.judge(&after(&lone.log, at)).unwrap().is_better());
 }
 
 #[test]

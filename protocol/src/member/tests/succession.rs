@@ -87,7 +87,13 @@ impl World {
     fn claim_of(&self, seed: u8, term: u32) -> Signed<Entry> {
         let (key, log) = (key(seed), self.members[0].log().expect("a log"));
         let clock = log.state().clock();
-        let action = Action::new(log.room(), key.person(), log.head(), clock, &Act::Chair);
+        let action = Action::new(
+            log.room(),
+            key.person(),
+            log.head(),
+            clock,
+            &Act::Chair { alone: false },
+        );
         let action = Verified::sign(action, &key).expect("well-formed");
         let entry = Entry::new(log.room(), log.head(), term, key.person(), clock, action.signed());
         Verified::sign(entry, &key).expect("well-formed").signed().clone()
@@ -504,7 +510,13 @@ fn a_forged_entry_behind_a_claim_does_not_make_it_right() {
         sequence: claim.sequence,
         hash: Entry::hash(&entries[0]),
     };
-    let action = Action::new(claim.room, person(1), head, claim.clock, &Act::Chair);
+    let action = Action::new(
+        claim.room,
+        person(1),
+        head,
+        claim.clock,
+        &Act::Chair { alone: false },
+    );
     let action = Verified::sign(action, &key(1)).expect("well-formed");
     let back = Entry::new(claim.room, head, 2, person(1), claim.clock, action.signed());
     let back = Verified::sign(back, &key(1))
@@ -645,5 +657,57 @@ fn what_was_lifted_or_has_run_out_in_the_other_half_is_not_carried() {
     assert!(state.mutes().contains_key(&person(12)), "still in force");
     let clock = state.clock();
     assert!(state.exclusion(person_14, clock).is_none(), "over");
+    world.holds_together();
+}
+
+#[test]
+fn a_host_that_opened_its_room_alone_looks_on_and_undoes_nothing_of_what_was_done_without_it() {
+    let mut world = room(12);
+    let log = world.members[0].log().expect("a log").clone();
+    world.kill(0);
+    world.pass(6 * SECOND);
+    world.agrees(2, 1);
+    world.does(1, Command::Invite(person(10)));
+    world.does(9, Command::Accept);
+    // For a while the host reaches nobody.
+    let host = world.members.len();
+    world.apart = [host].into();
+    world
+        .members
+        .push(Member::reopen(config(1), log, world.now).expect("the host"));
+    world.run();
+    world.pass(20 * SECOND);
+    assert_eq!(world.chair(host), (person(1), 1), "alone");
+    assert_eq!(world.chair(1), (person(2), 1), "without it");
+    world.apart = [].into();
+    world.pass(30 * SECOND);
+    let term = world.chair(host).1;
+    world.agrees(1, term);
+    assert_eq!(
+        world
+            .alive()
+            .filter(|at| *world.members[*at].place() == Place::Root)
+            .count(),
+        1
+    );
+    let log = world.members[1].log().expect("a log");
+    assert!(
+        log.state().stage().contains_key(&person(10)),
+        "who was seated stays so"
+    );
+}
+
+#[test]
+fn a_co_host_that_was_cut_off_for_a_moment_is_not_alone_for_ever() {
+    let mut world = room(12);
+    world.kill(0);
+    world.part([2]);
+    world.pass(12 * SECOND);
+    assert_eq!(world.chair(2).0, person(3), "alone, and the chair of nobody");
+    world.part([]);
+    world.pass(30 * SECOND);
+    let (chair, term) = world.chair(5);
+    assert_eq!(chair, person(2));
+    world.agrees(2, term);
     world.holds_together();
 }
