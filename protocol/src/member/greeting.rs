@@ -31,6 +31,9 @@ pub(super) struct Link {
     pub(super) beacon: Option<Box<Beacon>>,
     /// The last one that was sent on it.
     pub(super) told: Option<Box<Beacon>>,
+    /// From when on it is asked again for what stands behind the beacon of somebody whom our log does not know. Such
+    /// beacons cost their sender a key each.
+    pub(super) doubt_after: Duration,
     /// What we asked for and have no answer to yet.
     pub(super) asked: Option<EntriesAsked>,
     /// What may come up on it for the chair beside requests.
@@ -77,6 +80,7 @@ impl Link {
             claimed: 0,
             beacon: None,
             told: None,
+            doubt_after: Duration::ZERO,
             asked: None,
             notes: StageLife::link_budget(now),
         }

@@ -291,12 +291,23 @@ impl Member {
                 now,
             );
         }
-        if !log.holds(beacon.head) {
-            self.want_entries(link, beacon.head, now);
-            if beacon.head.sequence > self.head().sequence {
-                self.expect_entry(beacon.head.sequence, now);
-            }
+        if log.holds(beacon.head) || !(is_known || self.may_doubt(link, now)) {
+            return;
         }
+        self.want_entries(link, beacon.head, now);
+        // Whoever tells of it has it. Of anybody else it is expected once an entry of it was checked.
+        if beacon.head.sequence > self.head().sequence && self.place().parent() == Some(link) {
+            self.expect_entry(beacon.head.sequence, now);
+        }
+    }
+
+    /// Whether a neighbour may be asked once more what stands behind a beacon whose signer our log does not know.
+    fn may_doubt(&mut self, link: Neighbour, now: Duration) -> bool {
+        let Some(link) = self.links.get_mut(&link).filter(|link| link.doubt_after <= now) else {
+            return false;
+        };
+        link.doubt_after = now + ENTRIES_TIMEOUT;
+        true
     }
 
     pub(super) fn handle_profiles(&mut self, link: Neighbour, profiles: Vec<Signed<Profile>>) {

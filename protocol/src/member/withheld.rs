@@ -2,8 +2,8 @@
 //! withholding it is left.
 //!
 //! Sound tells that there are entries, but a packet that waits for one is not verified yet: it makes a member ask, and
-//! accuses nobody. A beacon, and an entry that came from somewhere else, are signed by the chair: what they show, the
-//! parent must bring too.
+//! accuses nobody. A beacon of the chair that our log names, and an entry of it that came from somewhere else and was
+//! checked, show what the parent must bring too; a beacon of anybody else binds the neighbour alone that sent it.
 
 use core::time::Duration;
 
@@ -76,7 +76,7 @@ impl Member {
         }
     }
 
-    /// The chair's own word shows that there is an entry: the parent should bring it, soon.
+    /// The chair's own word, or the parent's, shows that there is an entry: the parent should bring it, soon.
     pub(super) fn expect_entry(&mut self, sequence: u32, now: Duration) {
         let Some(by) = self.place().parent().filter(|_| !self.is_chair()) else {
             return;

@@ -3,6 +3,7 @@
 use super::{tree::welcomed, *};
 use crate::{
     limits,
+    log::Beacon,
     wire::message::{Attached, Position, Slot},
 };
 
@@ -149,4 +150,65 @@ fn a_speaker_that_claims_entries_which_nobody_has_makes_nobody_leave_its_parent(
     assert_eq!(member.standby(), Some(Peer([1; 32])), "nor is it cut off");
     let asked = world.times_asked(link);
     assert!((50..=110).contains(&asked), "{asked} times in 20 s");
+}
+
+/// A beacon that names a head which nobody has.
+fn of_nowhere(world: &World, by: u8, number: u32) -> Message {
+    let ours = world.members[0].head().sequence;
+    let head = Head {
+        sequence: ours + 1_000,
+        hash: [by; 32],
+    };
+    let room = world.members[0].room();
+    let beacon = Beacon::new(room, person(by), (9, number), 0, head, Peer([by; 32]));
+    let beacon = Verified::sign(beacon, &key(by)).expect("well-formed");
+    Message::Beacon(beacon.signed().clone())
+}
+
+#[test]
+fn a_strangers_beacon_makes_nobody_leave_its_parent() {
+    let (mut world, victim, parents) = below_a_played_parent();
+    let (person, role) = (person(5), Role::CoHost);
+    world
+        .command(0, Command::Grant { person, role })
+        .expect("the host may");
+    let known = world.entries();
+    world.say(victim, parents, known);
+    let asked = world.times_asked(parents);
+    // Of a key that nobody knows, and of one that stands in the line.
+    for seed in [60, 5] {
+        let link = world.stranger(victim, 60);
+        world.say(victim, link, Message::Hello(hello(60, |_| ())));
+        for number in 1..10 {
+            let beacon = of_nowhere(&world, seed, number);
+            world.say(victim, link, beacon);
+            let (entries, more) = (vec![], false);
+            world.say(victim, link, Message::Entries(Entries { entries, more }));
+            world.pass(1_000 * MS);
+        }
+        assert_eq!(world.refusal_on(link), None, "{seed}");
+        let times = world.times_asked(link);
+        assert_eq!(times, if seed == 60 { 1 } else { 9 }, "{seed}");
+    }
+    let member = &world.members[victim];
+    assert_eq!(member.parent(), Some(Peer([9; 32])));
+    let moves = world.events(victim).into_iter();
+    let moves = moves.filter(|event| matches!(event, Event::Parent { .. }));
+    assert_eq!(moves.count(), 0);
+    assert_eq!(
+        world.times_asked(parents),
+        asked,
+        "nor is the parent asked for it"
+    );
+}
+
+#[test]
+fn a_parent_that_tells_of_another_history_and_does_not_bring_it_is_left() {
+    let (mut world, victim, link) = below_a_played_parent();
+    let beacon = of_nowhere(&world, 60, 1);
+    world.say(victim, link, beacon);
+    let (entries, more) = (vec![], false);
+    world.say(victim, link, Message::Entries(Entries { entries, more }));
+    world.pass(3_000 * MS);
+    assert_eq!(world.members[victim].parent(), Some(Peer([1; 32])));
 }
