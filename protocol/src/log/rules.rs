@@ -12,8 +12,8 @@ use crate::{
     room::{Hands, Policy},
 };
 
-/// How long after a lock the chair may still sign passes, in milliseconds of room clock: for those who came in the
-/// moment before, eight hops below it.
+/// How long after the door was shut the chair may still sign passes, in milliseconds of room clock: for those who came in
+/// the moment before, eight hops below it.
 pub const LOCK_GRACE_MS: u64 = 10_000;
 
 /// What the guest list is for.
@@ -33,6 +33,8 @@ pub struct Rules {
     hands: Hands,
     /// Room clock in milliseconds at which the room was locked.
     locked: Option<u64>,
+    /// Room clock in milliseconds at which the room was closed to all but the guest list.
+    listed: Option<u64>,
     guests: BTreeSet<Person>,
     guest_list: GuestList,
     speakers: u8,
@@ -43,6 +45,7 @@ impl Rules {
         Self {
             hands: policy.hands,
             locked: None,
+            listed: None,
             guests: BTreeSet::new(),
             guest_list: GuestList::Off,
             speakers: limits::STAGE as u8,
@@ -88,18 +91,18 @@ impl Rules {
     }
 
     /// Whether a person whom the log does not name may come in, with a pass of this time or none.
-    pub(super) fn check_entry(&self, person: Person, issued: Option<u64>) -> Result<(), Reason> {
+    pub(crate) fn check_entry(&self, person: Person, issued: Option<u64>) -> Result<(), Reason> {
         if self.guests.contains(&person) {
             return Ok(());
         }
-        if self.guest_list == GuestList::Enter {
+        let is_late = |shut: u64| issued.is_none_or(|at| at > shut.saturating_add(LOCK_GRACE_MS));
+        if self.listed.is_some_and(is_late) {
             return Err(Reason::NotListed);
         }
-        let was_inside = |locked: u64| issued.is_some_and(|at| at <= locked.saturating_add(LOCK_GRACE_MS));
-        match self.locked {
-            Some(locked) if !was_inside(locked) => Err(Reason::Locked),
-            _ => Ok(()),
+        if self.locked.is_some_and(is_late) {
+            return Err(Reason::Locked);
         }
+        Ok(())
     }
 
     /// Whether a person without an office may come onto the stage.
@@ -113,8 +116,8 @@ impl Rules {
 
     /// Whether the chair may still sign a pass at this clock for someone whom the log does not name.
     pub(super) fn gives_passes(&self, clock: u64) -> bool {
-        self.locked
-            .is_none_or(|locked| clock <= locked.saturating_add(LOCK_GRACE_MS))
+        let mut shut = [self.locked, self.listed].into_iter().flatten();
+        shut.all(|shut| clock <= shut.saturating_add(LOCK_GRACE_MS))
     }
 
     /// Whether an act would make the rules others.
@@ -138,7 +141,10 @@ impl Rules {
             Act::Unlock => self.locked = None,
             Act::Guest { subject } => _ = self.guests.insert(*subject),
             Act::Unguest { subject } => _ = self.guests.remove(subject),
-            Act::GuestList { list } => self.guest_list = *list,
+            Act::GuestList { list } => {
+                self.guest_list = *list;
+                self.listed = (*list == GuestList::Enter).then_some(clock);
+            }
             Act::Speakers { most } => self.speakers = *most,
             _ => {}
         }

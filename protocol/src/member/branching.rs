@@ -375,6 +375,7 @@ impl Member {
         for change in &changes {
             self.handle_change(*change, now);
         }
+        self.want_pass(now);
         self.route(Route::Head(head));
         if changes.contains(&log::Change::Ended) {
             return self.leave(Left::Ended);

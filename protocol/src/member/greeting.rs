@@ -229,6 +229,7 @@ impl Member {
             return;
         };
         self.branches.forget(link);
+        self.passes.forget(link);
         if let Some(person) = gone.person() {
             self.source_of(person);
         }

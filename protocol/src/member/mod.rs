@@ -50,6 +50,7 @@ mod stage;
 mod succession;
 #[cfg(test)]
 mod tests;
+mod wanted;
 mod withheld;
 
 use budget::Conduct;
@@ -425,7 +426,7 @@ impl Member {
             Message::Note(note) => self.handle_note(link, note, now),
             Message::Hands(list) => self.handle_hand_list(link, list, now),
             Message::PassWanted(people) => self.handle_pass_wanted(link, people, now),
-            Message::Passes(passes) => self.handle_passes(link, passes),
+            Message::Passes(passes) => self.handle_passes(link, passes, now),
         }
     }
 

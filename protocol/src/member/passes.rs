@@ -1,6 +1,7 @@
-//! Passes on their way: who came in asks the chair for one, through those above, and shows it when it comes again.
+//! Passes on their way: who is in the room asks the chair for one, through those above, and shows it when it comes again.
 //!
-//! Invariant: what is asked for in the name of others is bounded, and goes up in few messages whatever the crowd below.
+//! Invariant: whatever a crowd below asks for goes up in few messages and costs the chair a bounded number of signatures
+//! a second, shared out among the neighbours that ask ([`super::wanted`]).
 
 use alloc::{collections::BTreeMap, vec::Vec};
 use core::time::Duration;
@@ -10,7 +11,7 @@ use bytes::Bytes;
 use crate::{
     extension::{self, Extension},
     limits,
-    log::Role,
+    log::Log,
     neighbour::Neighbour,
     person::Person,
     signed::{Signed, Verified},
@@ -18,7 +19,7 @@ use crate::{
     wire::message::{Hello, Message},
 };
 
-use super::{Member, Output};
+use super::{Member, Output, wanted::Wanted};
 
 /// How long after joining a pass is asked for: who leaves at once needs none.
 const ASK_AFTER: Duration = Duration::from_secs(2);
@@ -29,32 +30,41 @@ const ASK_AGAIN: Duration = Duration::from_secs(10);
 /// Least time between two messages that ask for passes: 64 people a second from each link.
 const ASK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// People below for whom a pass was asked and has not come. Those beyond ask again.
-const MOST_WANTED: usize = 1_024;
+/// Passes that the chair signs in this time: what four such links ask for. A crowd of thousands has its passes within a
+/// minute, and whoever asks for keys that it made up costs the chair no more than that.
+const SIGNED_AT_ONCE: usize = 4 * limits::PASSES;
 
 /// What a member knows of passes.
 #[derive(Debug, Default)]
 pub(super) struct Passes {
-    own: Option<Signed<Pass>>,
+    own: Option<Verified<Pass>>,
     /// When to ask for one's own.
     ask: Option<Duration>,
-    /// On which link each person below asked, and whether that was passed up.
-    wanted: BTreeMap<Person, (Neighbour, bool)>,
-    /// When the next message may go up.
-    up_after: Duration,
+    /// For whom those around ask.
+    wanted: Wanted,
+    /// When the next message may go up, or the chair signs the next.
+    next_after: Duration,
+}
+
+impl Passes {
+    /// A neighbour is gone.
+    pub(super) fn forget(&mut self, link: Neighbour) {
+        self.wanted.forget(link);
+    }
 }
 
 impl Member {
     /// Takes the pass of an earlier stay, as [`Output::StorePass`] gave it.
     pub fn resume_pass(&mut self, pass: &[u8]) {
-        self.passes.own = Signed::from_bytes(pass).ok();
+        let pass = Signed::<Pass>::from_bytes(pass).ok();
+        self.passes.own = pass.and_then(|pass| pass.verify().ok());
     }
 
     /// The pass to show at the door.
     pub(super) fn pass_extension(&self) -> Vec<Extension> {
         let own = self.passes.own.as_ref();
         let body = own
-            .map(Signed::to_bytes)
+            .map(|pass| pass.signed().to_bytes())
             .filter(|body| body.len() <= limits::EXTENSION);
         body.map(|body| Extension {
             kind: extension::PASS,
@@ -72,32 +82,29 @@ impl Member {
         state.check_entry(person, issued).err()
     }
 
-    /// Asks for a pass some time after joining.
+    /// Asks for a pass some time from now, if there is none that counts by the present log.
     pub(super) fn want_pass(&mut self, now: Duration) {
-        if self.passes.own.is_none() && self.role() == Role::Listener {
+        if !self.joined || !self.needs_pass() {
+            self.passes.ask = None;
+        } else if self.passes.ask.is_none() {
             self.passes.ask = Some(now + ASK_AFTER);
         }
     }
 
-    /// Members below ask for passes.
+    /// Neighbours ask for passes. Those without a place here have somebody else to ask.
     pub(super) fn handle_pass_wanted(&mut self, link: Neighbour, people: Vec<Person>, now: Duration) {
-        if self.is_chair() {
-            return self.give_passes(link, people, now);
-        }
-        if self.passes.wanted.len() >= MOST_WANTED {
-            // Who left before the answer waits no more; who still waits asks again.
-            self.passes.wanted.retain(|_, (_, sent)| !*sent);
+        let is_child = self.tree.children().any(|child| child == link);
+        if !is_child && self.place().parent() != Some(link) {
+            return;
         }
         for person in people {
-            if self.passes.wanted.len() < MOST_WANTED || self.passes.wanted.contains_key(&person) {
-                self.passes.wanted.insert(person, (link, false));
-            }
+            self.passes.wanted.note(link, person, now);
         }
         self.passes_if_due(now);
     }
 
     /// Passes came down: one's own is kept, the others go on to who asked.
-    pub(super) fn handle_passes(&mut self, link: Neighbour, passes: Vec<Signed<Pass>>) {
+    pub(super) fn handle_passes(&mut self, link: Neighbour, passes: Vec<Signed<Pass>>, now: Duration) {
         if self.way_to_chair() != Some(link) {
             return;
         }
@@ -105,23 +112,22 @@ impl Member {
         for pass in passes {
             let Ok(claim) = pass.peek() else { continue };
             if claim.subject == self.config.key.person() {
-                self.take_pass(pass);
-            } else if let Some((asked, _)) = self.passes.wanted.remove(&claim.subject) {
-                below.entry(asked).or_default().push(pass);
+                self.take_pass(pass, now);
+                continue;
+            }
+            for asked in self.passes.wanted.answered(claim.subject) {
+                below.entry(asked).or_default().push(pass.clone());
             }
         }
         for (link, passes) in below {
-            if self.links.contains_key(&link) {
-                self.send(link, Message::Passes(passes));
-            }
+            self.send(link, Message::Passes(passes));
         }
     }
 
     /// When something here is due.
     pub(super) fn passes_due(&self) -> Option<Duration> {
-        let waits = self.passes.wanted.values().any(|(_, sent)| !sent);
-        let up = (waits && !self.is_chair()).then_some(self.passes.up_after);
-        [up, self.passes.ask].into_iter().flatten().min()
+        let next = self.passes.wanted.is_waiting().then_some(self.passes.next_after);
+        [next, self.passes.ask].into_iter().flatten().min()
     }
 
     pub(super) fn passes_if_due(&mut self, now: Duration) {
@@ -129,53 +135,105 @@ impl Member {
         if asks {
             self.passes.ask = Some(now + ASK_AGAIN);
         }
-        if !asks && self.passes.up_after > now {
-            return;
+        let is_due = self.passes.next_after <= now && self.passes.wanted.is_waiting();
+        if is_due && self.is_chair() {
+            return self.give_passes(now);
         }
-        let me = asks.then_some(self.config.key.person());
-        let mut people: Vec<Person> = me.into_iter().collect();
-        for (person, (_, sent)) in &mut self.passes.wanted {
-            if !*sent && people.len() < limits::PASSES {
-                *sent = true;
-                people.push(*person);
+        let me = self.config.key.person();
+        let mut people = Vec::new();
+        if asks && self.is_let_in(now) {
+            people.push(me);
+        }
+        let Some(way) = self.way_to_chair().filter(|_| is_due || !people.is_empty()) else {
+            if is_due {
+                self.passes.next_after = now + ASK_INTERVAL;
             }
+            return;
+        };
+        let most = if is_due { limits::PASSES - people.len() } else { 0 };
+        for (link, person) in self.passes.wanted.next(most) {
+            // Whoever is on the way to the chair asks in vain: what it wants comes through itself.
+            if link == way {
+                continue;
+            }
+            if !people.contains(&person) {
+                people.push(person);
+            }
+            self.passes.wanted.note_asked(link, person, now);
         }
-        if let Some(parent) = self.way_to_chair().filter(|_| !people.is_empty()) {
-            self.passes.up_after = now + ASK_INTERVAL;
-            self.send(parent, Message::PassWanted(people));
+        if is_due {
+            self.passes.next_after = now + ASK_INTERVAL;
+        }
+        if !people.is_empty() {
+            self.send(way, Message::PassWanted(people));
         }
     }
 
-    /// As the chair, signs that these people are in the room, unless a lock keeps new ones out.
-    fn give_passes(&mut self, link: Neighbour, people: Vec<Person>, now: Duration) {
+    /// As the chair, signs that the next people are in the room, unless its door is shut to new ones.
+    fn give_passes(&mut self, now: Duration) {
         let Some(log) = &self.log else { return };
         let (state, clock) = (log.state(), self.clock.now_ms(now));
         let chair = state.chair();
-        let may =
-            |person: &Person| state.exclusion(*person, clock).is_none() && state.gives_pass(*person, clock);
-        let passes: Vec<_> = people
-            .into_iter()
-            .filter(may)
-            .filter_map(|person| {
-                let pass = Pass::new(self.room, chair, person, clock);
-                Some(Verified::sign(pass, &self.config.key).ok()?.signed().clone())
-            })
-            .collect();
-        if !passes.is_empty() {
-            self.send(link, Message::Passes(passes));
+        let mut passes: BTreeMap<Neighbour, Vec<Signed<Pass>>> = BTreeMap::new();
+        for (link, person) in self.passes.wanted.next(SIGNED_AT_ONCE) {
+            if state.exclusion(person, clock).is_some() || !state.gives_pass(person, clock) {
+                continue;
+            }
+            let pass = Pass::new(self.room, chair, person, clock);
+            if let Ok(pass) = Verified::sign(pass, &self.config.key) {
+                passes.entry(link).or_default().push(pass.signed().clone());
+            }
+        }
+        self.passes.next_after = now + ASK_INTERVAL;
+        for (link, passes) in passes {
+            for batch in passes.chunks(limits::PASSES) {
+                self.send(link, Message::Passes(batch.to_vec()));
+            }
         }
     }
 
-    fn take_pass(&mut self, pass: Signed<Pass>) {
+    /// Whether this person would be without a pass if its present links broke, or has one of a lower chair than the
+    /// present: whoever stands nearer to the beginning of the line does not lose its place there so soon.
+    fn needs_pass(&self) -> bool {
         let me = self.config.key.person();
-        let Some(state) = self.log.as_ref().map(crate::log::Log::state) else {
+        let Some(state) = self.log.as_ref().map(Log::state) else {
+            return false;
+        };
+        if state.ended() || state.host() == me || self.is_chair() {
+            return false;
+        }
+        self.passes
+            .own
+            .as_ref()
+            .filter(|pass| pass.counts(me, self.room, state))
+            .is_none_or(|pass| {
+                let rank = state.rank(state.chair());
+                rank.is_some() && rank < state.rank(pass.chair)
+            })
+    }
+
+    /// Whether the chair signs a pass for this person now.
+    fn is_let_in(&mut self, now: Duration) -> bool {
+        let (me, clock) = (self.config.key.person(), self.clock.now_ms(now));
+        let state = self.log.as_ref().map(Log::state);
+        state.is_some_and(|state| state.gives_pass(me, clock))
+    }
+
+    /// Keeps a pass, unless what is here is as good: a later one may not open a door that the first one does.
+    fn take_pass(&mut self, pass: Signed<Pass>, now: Duration) {
+        let (me, room) = (self.config.key.person(), self.room);
+        let (Some(state), Ok(pass)) = (self.log.as_ref().map(Log::state), pass.verify()) else {
             return;
         };
-        if Pass::proves(&pass, me, self.room, state).is_some() {
-            self.outputs.push_back(Output::StorePass(pass.to_bytes()));
+        let opens = |pass: &Pass| state.rules().check_entry(me, Some(pass.issued)).is_ok();
+        let own = self.passes.own.as_ref();
+        let kept = own.filter(|own| own.counts(me, room, state) && opens(own) && !opens(&pass));
+        if kept.is_none() && pass.counts(me, room, state) {
+            self.outputs
+                .push_back(Output::StorePass(pass.signed().to_bytes()));
             self.passes.own = Some(pass);
-            self.passes.ask = None;
         }
+        self.want_pass(now);
     }
 }
 

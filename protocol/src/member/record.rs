@@ -352,6 +352,7 @@ impl Member {
             self.follow_stage(change, now);
         }
         self.silence(&applied);
+        self.want_pass(now);
         self.route(Route::Head(applied.entry.sequence));
         self.finish_command(applied.id, Ok(applied.entry.sequence));
         if applied.changes.contains(&Change::Ended) {

@@ -1,6 +1,7 @@
 //! Members in virtual time, joined by links that carry real frames.
 
 mod beacon;
+mod door;
 mod hostile;
 mod moderation;
 mod stage;

@@ -42,10 +42,20 @@ impl Pass {
     #[must_use]
     pub fn proves(signed: &Signed<Self>, subject: Person, room: RoomId, state: &State) -> Option<u64> {
         let claim = signed.peek().ok()?;
-        if claim.room != room || claim.subject != subject || !state.was_chair(claim.chair) {
+        if !claim.counts(subject, room, state) {
             return None;
         }
         Some(signed.clone().verify().ok()?.issued)
+    }
+
+    /// Whether a pass whose signature holds says of this person that it was in this room: its signer had the chair, and
+    /// may have it still. Whoever lost its place in the line lets nobody in any more, whatever time it signs.
+    #[must_use]
+    pub fn counts(&self, subject: Person, room: RoomId, state: &State) -> bool {
+        let signer = self.chair;
+        (self.room, self.subject) == (room, subject)
+            && state.was_chair(signer)
+            && state.rank(signer).is_some()
     }
 }
 

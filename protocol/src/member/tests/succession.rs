@@ -34,7 +34,7 @@ impl World {
         assert!(heads.windows(2).all(|two| two[0] == two[1]), "{heads:?}");
     }
 
-    fn does(&mut self, member: usize, command: Command) {
+    pub(super) fn does(&mut self, member: usize, command: Command) {
         self.command(member, command).expect("it may");
     }
 
