@@ -361,6 +361,7 @@ impl Member {
         let Some(log) = &self.log else { return };
         let changes = old.state().changes_to(log.state());
         let (head, clock) = (log.head().sequence, log.state().clock());
+        let is_given_up = !log.holds(old.head());
         let ours = entries_of(log, common);
         self.clock.handle_entry(clock, now);
         let neighbours: Vec<Neighbour> = self.tree.children().chain(self.place().parent()).collect();
@@ -376,6 +377,9 @@ impl Member {
             self.handle_change(*change, now);
         }
         self.want_pass(now);
+        if is_given_up {
+            self.forget_hands(now);
+        }
         self.route(Route::Head(head));
         if changes.contains(&log::Change::Ended) {
             return self.leave(Left::Ended);

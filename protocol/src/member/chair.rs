@@ -46,6 +46,7 @@ impl Member {
     pub(super) fn start_chairing(&mut self, now: Duration) {
         self.chairing.due = Some(now);
         self.chairing.number = 0;
+        self.stage_life.begin_chairing();
         self.beacon_if_due(now);
     }
 

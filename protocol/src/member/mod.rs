@@ -46,6 +46,7 @@ mod place;
 mod record;
 mod refusals;
 mod relaying;
+mod shares;
 mod stage;
 mod succession;
 #[cfg(test)]

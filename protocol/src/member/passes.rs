@@ -93,8 +93,7 @@ impl Member {
 
     /// Neighbours ask for passes. Those without a place here have somebody else to ask.
     pub(super) fn handle_pass_wanted(&mut self, link: Neighbour, people: Vec<Person>, now: Duration) {
-        let is_child = self.tree.children().any(|child| child == link);
-        if !is_child && self.place().parent() != Some(link) {
+        if !self.is_on_tree(link) {
             return;
         }
         for person in people {

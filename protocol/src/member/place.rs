@@ -69,6 +69,11 @@ impl Member {
         *self.tree.place() == Place::Seeking
     }
 
+    /// Whether a link is that of the parent or of a child.
+    pub(super) fn is_on_tree(&self, link: Neighbour) -> bool {
+        self.place().parent() == Some(link) || self.tree.children().any(|child| child == link)
+    }
+
     /// Tells the tree of a link whose other end has nothing more for our log.
     pub(super) fn offer_link(&mut self, link: Neighbour, now: Duration) {
         let head = self.head().sequence;

@@ -85,6 +85,9 @@ impl Member {
         let Some((_, link)) = self.relayed.waiting.remove(&verdict.action) else {
             return false;
         };
+        if let Outcome::Refused(_) = verdict.outcome {
+            self.stage_life.note_refused(verdict.action);
+        }
         if self.links.contains_key(&link) {
             self.send(link, Message::Verdict(verdict.clone()));
         }

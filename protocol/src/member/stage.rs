@@ -7,16 +7,17 @@ use alloc::{format, string::ToString};
 use core::time::Duration;
 
 use crate::{
+    limits,
     log::{ActionId, Change},
     neighbour::Neighbour,
     person::Person,
     reason::Reason,
     signed::{Signed, Verified},
-    stage::{HAND_REFRESH_MS, HandList, Hands, Heard, Note, Saying},
+    stage::{HAND_LAPSE_MS, HAND_REFRESH_MS, HandList, Hands, Heard, Note, Saying},
     wire::message::{Message, Outcome, Refusal, Verdict},
 };
 
-use super::{CommandId, Event, Member, budget::Budget, refusal};
+use super::{CommandId, Event, Member, budget::Budget, refusal, shares::Shares};
 
 /// Notes a second that are passed up in all, and as many saved up as [`BURST`]. With a note's cost of two that is what the
 /// parent takes from one peer, less what this member asks for itself.
@@ -31,8 +32,19 @@ const LINK_RATE: u32 = 3;
 /// At once from one link: a crowd below a relay that raises its hands at one question.
 const LINK_BURST: u32 = 12;
 
+/// Hands that a relay passes up from one link at a time: a quarter of the queue, so that nobody below it fills the whole
+/// in other names. A crowd of hundreds below one link has as many to choose from.
+const LINK_HANDS: usize = limits::HANDS / 4;
+
 /// Least time between two lists of the chair. Each goes to every member of the room.
 const LIST_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How often the chair says again who waits, while anybody does: for those to whom its last list came before the entries
+/// that make it the chair.
+const LIST_AGAIN: Duration = Duration::from_secs(10);
+
+/// How long after the history of its queue was given up a hand is raised again: until those above have followed too.
+const RAISE_AGAIN: Duration = Duration::from_secs(2);
 
 /// How often the chair looks for hands that nobody holds up.
 const LAPSE_INTERVAL: Duration = Duration::from_secs(5);
@@ -54,6 +66,8 @@ pub(super) struct StageLife {
     /// When the chair looks for hands that nobody holds up.
     lapse_after: Duration,
     passed_up: Budget,
+    /// On which links the hands came that are up, as far as this member heard of it.
+    shares: Shares,
 }
 
 impl StageLife {
@@ -66,7 +80,19 @@ impl StageLife {
             list_after: now,
             lapse_after: now,
             passed_up: Budget::new(RATE, BURST, now),
+            shares: Shares::default(),
         }
+    }
+
+    /// This member takes the chair.
+    pub(super) fn begin_chairing(&mut self) {
+        self.hands.begin();
+        self.shares.retain(|_| false);
+    }
+
+    /// The chair has refused a note that was passed up.
+    pub(super) fn note_refused(&mut self, note: ActionId) {
+        self.shares.refused(note);
     }
 
     /// What one link may send up.
@@ -90,7 +116,8 @@ impl Member {
         now: Duration,
     ) -> Result<(), Refusal> {
         let me = self.config.key.person();
-        if self.stage_life.hands.place(me).is_some() == raised {
+        let holds_up = !raised && self.stage_life.hold_up.is_some();
+        if (holds_up || self.stage_life.hands.place(me).is_some()) == raised {
             let text = if raised {
                 "your hand is up already"
             } else {
@@ -100,6 +127,8 @@ impl Member {
         }
         if raised {
             self.check_hand(me, now)?;
+        } else {
+            self.stage_life.hold_up = None;
         }
         let note = self.sign_hand(raised, now)?;
         let id = Note::id(&note);
@@ -122,8 +151,12 @@ impl Member {
     /// A note on its way to the chair.
     pub(super) fn handle_note(&mut self, link: Neighbour, note: Signed<Note>, now: Duration) {
         let id = Note::id(&note);
+        if !self.is_on_tree(link) {
+            let outcome = Outcome::Refused(refusal(Reason::NotInTheRoom, "take a place first"));
+            return self.send(link, Message::Verdict(Verdict { action: id, outcome }));
+        }
         let outcome = if self.is_chair() {
-            match self.hear_note(&note, now) {
+            match self.hear_note(Some(link), &note, now) {
                 Ok(place) => Outcome::Appended { sequence: place },
                 Err(refusal) => Outcome::Refused(refusal),
             }
@@ -138,7 +171,7 @@ impl Member {
 
     /// The queue as the chair has signed it.
     pub(super) fn handle_hand_list(&mut self, link: Neighbour, signed: Signed<HandList>, now: Duration) {
-        let Some(chair) = self.log.as_ref().map(|log| log.state().chair()) else {
+        let Some(chair) = self.log.as_ref().map(|log| (log.state().chair(), log.term())) else {
             return;
         };
         if self.is_chair() || self.way_to_chair() != Some(link) {
@@ -175,6 +208,19 @@ impl Member {
         self.tell_hands_if_due(now);
     }
 
+    /// Drops the queue of a history that was given up. Whoever still asks for the word raises the hand again.
+    pub(super) fn forget_hands(&mut self, now: Duration) {
+        let me = self.config.key.person();
+        let life = &mut self.stage_life;
+        let is_up = life.hold_up.is_some() || life.hands.place(me).is_some();
+        life.hold_up = is_up.then(|| now + RAISE_AGAIN);
+        life.shares.retain(|_| false);
+        for (hand, raised) in self.stage_life.hands.forget() {
+            let (person, nick) = (hand.person, hand.nick);
+            self.event(Event::Hand { person, nick, raised });
+        }
+    }
+
     /// Tells a new child who waits.
     pub(super) fn brief_hands(&mut self, child: Neighbour) {
         if let Some(list) = self.stage_life.hands.list() {
@@ -187,25 +233,79 @@ impl Member {
     pub(super) fn stage_due(&self) -> Option<Duration> {
         let life = &self.stage_life;
         let is_chair = self.is_chair();
-        let tell = (is_chair && life.hands.is_news()).then_some(life.list_after);
+        let tell = self.list_due();
         let lapse = (is_chair && !life.hands.queue().is_empty()).then_some(life.lapse_after);
         [tell, lapse, life.hold_up].into_iter().flatten().min()
     }
 
     pub(super) fn stage_if_due(&mut self, now: Duration) {
         if self.stage_life.hold_up.is_some_and(|due| due <= now) {
-            self.stage_life.hold_up = Some(now + Duration::from_millis(HAND_REFRESH_MS));
-            if let Ok(note) = self.sign_hand(true, now) {
-                // In vain now, it is held up again in time.
-                let _ = self.bring_note(note, now);
-            }
+            self.hold_up(now);
         }
         if self.is_chair() && self.stage_life.lapse_after <= now {
             self.stage_life.lapse_after = now + LAPSE_INTERVAL;
             let clock = self.clock.now_ms(now);
             self.stage_life.hands.lapse(clock);
+            self.keep_shares();
         }
         self.tell_hands_if_due(now);
+    }
+
+    /// Holds up this person's own hand, if it may be up.
+    fn hold_up(&mut self, now: Duration) {
+        let may = self.check_hand(self.config.key.person(), now).is_ok();
+        self.stage_life.hold_up = may.then(|| now + Duration::from_millis(HAND_REFRESH_MS));
+        if let Some(note) = may.then(|| self.sign_hand(true, now).ok()).flatten() {
+            // In vain now, it is held up again in time.
+            let _ = self.bring_note(note, now);
+        }
+    }
+
+    /// When the chair signs the next list: soon after the queue has changed, and again while anybody waits.
+    fn list_due(&self) -> Option<Duration> {
+        let (log, life) = (self.log.as_ref().filter(|_| self.is_chair())?, &self.stage_life);
+        if life.hands.is_news(log.state().chair(), log.term()) {
+            return Some(life.list_after);
+        }
+        let waits = !life.hands.queue().is_empty();
+        waits.then(|| life.list_after + LIST_AGAIN)
+    }
+
+    /// What is kept of hands that went down is forgotten.
+    fn keep_shares(&mut self) {
+        let StageLife { shares, hands, .. } = &mut self.stage_life;
+        shares.retain(|person| hands.place(person).is_some());
+    }
+
+    /// Makes a place in the full queue for one more hand from a link that has fewer than another.
+    fn make_place(&mut self, link: Option<Neighbour>) {
+        self.keep_shares();
+        if self.stage_life.hands.queue().len() < limits::HANDS {
+            return;
+        }
+        if let Some(out) = self.stage_life.shares.yields(link) {
+            self.stage_life.hands.lower(|who| who == out);
+            self.keep_shares();
+        }
+    }
+
+    /// Whether one more hand from this link may be passed up: it has a part of the queue and leaves the others theirs.
+    fn share_way_up(&mut self, link: Neighbour, note: &Signed<Note>, now: Duration) -> Result<(), Refusal> {
+        let said = note.peek().ok().map(|note| (note.author, note.saying()));
+        let Some((author, Ok(Saying::Hand { raised, .. }))) = said else {
+            return Ok(());
+        };
+        let shares = &mut self.stage_life.shares;
+        if !raised {
+            shares.lowered(author, link);
+            return Ok(());
+        }
+        shares.lapse(now.saturating_sub(Duration::from_millis(HAND_LAPSE_MS)));
+        if !shares.knows(author) && shares.of(Some(link)) >= LINK_HANDS {
+            return Err(refusal(Reason::Full, "too many hands are up: try again later"));
+        }
+        shares.note(author, Some(link), Note::id(note), now);
+        Ok(())
     }
 
     /// Whether a person may raise a hand now.
@@ -231,7 +331,8 @@ impl Member {
 
     fn sign_note(&mut self, saying: &Saying, now: Duration) -> Result<Signed<Note>, Refusal> {
         let me = self.config.key.person();
-        let at = self.clock.now_ms(now).max(self.stage_life.last_at + 1);
+        let after = self.stage_life.last_at.saturating_add(1);
+        let at = self.clock.now_ms(now).max(after);
         let note = Verified::sign(Note::new(self.room, me, at, saying), &self.config.key)
             .map_err(|error| refusal(Reason::Malformed, &format!("{error}")))?;
         self.stage_life.last_at = at;
@@ -242,7 +343,7 @@ impl Member {
     fn bring_note(&mut self, note: Signed<Note>, now: Duration) -> Result<(), Refusal> {
         if self.is_chair() {
             let id = Note::id(&note);
-            let place = self.hear_note(&note, now)?;
+            let place = self.hear_note(None, &note, now)?;
             self.finish_command(id, Ok(place));
             return Ok(());
         }
@@ -268,13 +369,19 @@ impl Member {
         if !may {
             return Err(refusal(Reason::TooMany, "slow down"));
         }
+        self.share_way_up(link, &note, now)?;
         self.relayed.note(Note::id(&note), link);
         self.send(way, Message::Note(note));
         Ok(())
     }
 
     /// Judges a note, as the chair; where its author stands in the queue by it, 0 for nowhere.
-    fn hear_note(&mut self, signed: &Signed<Note>, now: Duration) -> Result<u32, Refusal> {
+    fn hear_note(
+        &mut self,
+        link: Option<Neighbour>,
+        signed: &Signed<Note>,
+        now: Duration,
+    ) -> Result<u32, Refusal> {
         let malformed = |text: &str| refusal(Reason::Malformed, text);
         let note = signed.peek().map_err(|error| malformed(&error.to_string()))?;
         if note.room != self.room {
@@ -304,8 +411,15 @@ impl Member {
             .map_err(|error| malformed(&error.to_string()))?;
         self.stage_life.heard.note(note.author, note.at, clock);
         let place = if raised {
+            if !is_up {
+                self.make_place(link);
+            }
             let raised = self.stage_life.hands.raise(note.author, nick, clock);
-            raised.map_err(|reason| refusal(reason, "too many hands are up: try again later"))?
+            let full = |reason| refusal(reason, "too many hands are up: try again later");
+            let place = raised.map_err(full)?;
+            let id = Note::id(signed);
+            self.stage_life.shares.note(note.author, link, id, now);
+            place
         } else {
             self.stage_life.hands.lower(|who| who == note.author);
             0
@@ -318,7 +432,7 @@ impl Member {
     fn tell_hands_if_due(&mut self, now: Duration) {
         let Some(log) = &self.log else { return };
         let life = &self.stage_life;
-        if !self.is_chair() || !life.hands.is_news() || life.list_after > now {
+        if self.list_due().is_none_or(|due| due > now) {
             return;
         }
         let list = life.hands.next_list(self.room, log.state().chair(), log.term());
@@ -332,14 +446,17 @@ impl Member {
     fn take_hand_list(&mut self, link: Option<Neighbour>, list: Verified<HandList>, now: Duration) {
         let me = self.config.key.person();
         let signed = list.signed().clone();
+        let mut is_down = false;
         for (hand, raised) in self.stage_life.hands.take(list) {
+            is_down |= hand.person == me && !raised;
             let (person, nick) = (hand.person, hand.nick);
             self.event(Event::Hand { person, nick, raised });
         }
         self.stage_life.hold_up = match (self.stage_life.hands.place(me), self.stage_life.hold_up) {
             (Some(_), None) => Some(now + Duration::from_millis(HAND_REFRESH_MS)),
-            (Some(_), due) => due,
-            (None, _) => None,
+            (None, _) if is_down => None,
+            // Up, or not yet again.
+            (_, due) => due,
         };
         self.pass_on(&Message::Hands(signed), link);
     }

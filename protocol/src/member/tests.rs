@@ -2,6 +2,7 @@
 
 mod beacon;
 mod door;
+mod hands;
 mod hostile;
 mod moderation;
 mod stage;

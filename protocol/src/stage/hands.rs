@@ -47,7 +47,7 @@ pub struct HandList {
     pub chair: Person,
     /// The term of the chair.
     pub term: u32,
-    /// Rises with every list; with the term it says which is newer.
+    /// Rises with every list of one term.
     pub number: u32,
     /// Who waits, the one that waits longest first.
     pub hands: Vec<Hand>,
@@ -121,11 +121,12 @@ impl Hands {
         Some(at + 1)
     }
 
-    /// Whether what is known here differs from the newest list: for the chair to sign one.
+    /// Whether what is known here differs from the newest list of this chair and term: for the chair to sign one.
     #[must_use]
-    pub fn is_news(&self) -> bool {
+    pub fn is_news(&self, chair: Person, term: u32) -> bool {
         let told = self.list.as_ref().map_or(&[][..], |list| &list.hands);
-        told != self.queue
+        let is_old = self.list.is_some() && self.of(chair, term).is_none();
+        told != self.queue || (is_old && !self.queue.is_empty())
     }
 
     /// Raises a hand, or holds it up; its place.
@@ -157,7 +158,21 @@ impl Hands {
             .retain(|person, _| up.iter().any(|hand| hand.person == *person));
     }
 
-    /// Lowers the hands that nobody holds up. Those of a list that another chair has signed count from now.
+    /// This member takes the chair: who holds up a hand, it hears from now on. What it heard in an earlier term is over.
+    pub fn begin(&mut self) {
+        self.held_up.clear();
+    }
+
+    /// Drops the queue of a history that was given up; the hands that are down by it.
+    pub fn forget(&mut self) -> Vec<(Hand, bool)> {
+        self.queue.clear();
+        self.held_up.clear();
+        let told = self.list.take().map(|list| list.hands.clone());
+        let down = told.unwrap_or_default().into_iter();
+        down.map(|hand| (hand, false)).collect()
+    }
+
+    /// Lowers the hands that nobody holds up. Those of a list of an earlier term count from the first look at them.
     pub fn lapse(&mut self, clock: u64) {
         for hand in &self.queue {
             self.held_up.entry(hand.person).or_insert(clock);
@@ -179,7 +194,9 @@ impl Hands {
             room,
             chair,
             term,
-            number: self.list.as_ref().map_or(1, |list| list.number.saturating_add(1)),
+            number: self
+                .of(chair, term)
+                .map_or(1, |list| list.number.saturating_add(1)),
             hands: self.queue.clone(),
         }
     }
@@ -203,8 +220,8 @@ impl Hands {
         down.chain(up).collect()
     }
 
-    /// Checks a list that came. `Ok(None)` says that it is not newer than ours, or not of this chair, whom the log may
-    /// yet bring.
+    /// Checks a list that came. `Ok(None)` says that it is not newer than ours, or not of this chair and term, which the
+    /// log may yet bring.
     ///
     /// # Errors
     /// [`HandListError`] names the rule that it breaks.
@@ -212,17 +229,23 @@ impl Hands {
         &self,
         signed: Signed<HandList>,
         room: RoomId,
-        chair: Person,
+        (chair, term): (Person, u32),
     ) -> Result<Option<Verified<HandList>>, HandListError> {
         let claim = signed.peek().map_err(StatementError::from)?;
         if claim.room != room {
             return Err(HandListError::OtherRoom);
         }
-        let newest = self.list.as_ref().map(|list| (list.term, list.number));
-        if claim.chair != chair || Some((claim.term, claim.number)) <= newest {
+        let newest = self.of(chair, term).map(|list| list.number);
+        if (claim.chair, claim.term) != (chair, term) || Some(claim.number) <= newest {
             return Ok(None);
         }
         Ok(Some(signed.verify()?))
+    }
+
+    /// The newest list, if it is of this chair and term.
+    fn of(&self, chair: Person, term: u32) -> Option<&Verified<HandList>> {
+        let list = self.list.as_ref();
+        list.filter(|list| (list.chair, list.term) == (chair, term))
     }
 }
 
@@ -282,6 +305,38 @@ mod tests {
     }
 
     #[test]
+    fn a_chair_that_comes_back_hears_anew_who_holds_up_a_hand() {
+        let mut hands = Hands::default();
+        raise(&mut hands, 1, 0).expect("a place");
+        // Another chair heard it meanwhile.
+        hands.begin();
+        hands.lapse(4 * HAND_LAPSE_MS);
+        assert_eq!(hands.place(person(1)), Some(1));
+        hands.lapse(5 * HAND_LAPSE_MS + 1);
+        assert_eq!(hands.place(person(1)), None);
+    }
+
+    #[test]
+    fn each_term_has_its_own_lists_and_a_lower_one_counts_where_it_holds() {
+        let (one, two) = (PersonKey::from_seed(&[7; 32]), PersonKey::from_seed(&[8; 32]));
+        let mut member = Hands::default();
+        raise(&mut member, 1, 5).expect("a place");
+        assert!(member.is_news(two.person(), 1));
+        member.take(sign(&member, &two, 1));
+        assert!(!member.is_news(two.person(), 1));
+        assert!(
+            member.is_news(one.person(), 2),
+            "whoever comes next says it again"
+        );
+        let lower = sign(&Hands::default(), &one, 0);
+        let taken = member.check(lower.signed().clone(), ROOM, (one.person(), 0));
+        assert_eq!(taken, Ok(Some(lower)));
+        let down = member.forget();
+        assert_eq!((down.len(), down[0].1), (1, false));
+        assert!(member.queue().is_empty() && !member.is_news(one.person(), 2));
+    }
+
+    #[test]
     fn only_a_newer_list_of_the_chair_is_taken() {
         let (chair, other) = (PersonKey::from_seed(&[7; 32]), PersonKey::from_seed(&[8; 32]));
         let mut at_chair = Hands::default();
@@ -294,7 +349,7 @@ mod tests {
 
         let mut member = Hands::default();
         let check = |member: &Hands, list: &Verified<HandList>| {
-            member.check(list.signed().clone(), ROOM, chair.person())
+            member.check(list.signed().clone(), ROOM, (chair.person(), 0))
         };
         let taken = check(&member, &first).expect("honest").expect("news");
         assert_eq!(member.take(taken).len(), 1);
@@ -309,17 +364,22 @@ mod tests {
             Ok(None),
             "not the chair"
         );
+        assert_eq!(
+            check(&member, &sign(&member, &chair, 9)),
+            Ok(None),
+            "not of this term"
+        );
 
         let mut bytes = sign(&at_chair, &chair, 4).signed().to_bytes().to_vec();
         *bytes.last_mut().expect("a signature") ^= 1;
         let forged = Signed::from_bytes(&bytes).expect("an envelope");
         assert!(matches!(
-            member.check(forged, ROOM, chair.person()),
+            member.check(forged, ROOM, (chair.person(), 4)),
             Err(HandListError::Statement(StatementError::Signature(_)))
         ));
         let elsewhere = sign(&at_chair, &chair, 4).signed().clone();
         assert_eq!(
-            member.check(elsewhere, RoomId([4; 32]), chair.person()),
+            member.check(elsewhere, RoomId([4; 32]), (chair.person(), 4)),
             Err(HandListError::OtherRoom)
         );
     }

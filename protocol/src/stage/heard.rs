@@ -8,8 +8,9 @@ use crate::{person::Person, reason::Reason};
 /// as far as an author's clock may run ahead.
 pub const NOTE_WINDOW_MS: u64 = 30_000;
 
-/// Most authors that are remembered: more than say anything within a minute in the largest room. Beyond them those who
-/// were heard last are heard on, and others wait.
+/// Most authors that are remembered: more than say anything within a minute in the largest room. Beyond them whoever was
+/// heard once gives way, the oldest first: keys that are made up for one note each displace each other. A copy of such a
+/// note may count again.
 const MOST: usize = 4_096;
 
 /// The newest note of each author, while a copy of it could still pass.
@@ -24,6 +25,8 @@ struct Newest {
     at: u64,
     /// The clock here when it came.
     came: u64,
+    /// Whether none of this author was heard before it.
+    is_first: bool,
 }
 
 impl Heard {
@@ -39,7 +42,7 @@ impl Heard {
         match self.authors.get(&author) {
             Some(newest) if at <= newest.at => Err(Reason::Duplicate),
             Some(newest) if clock < newest.came.saturating_add(apart_ms) => Err(Reason::TooMany),
-            None if self.authors.len() >= MOST && !self.authors.values().any(|one| one.is_over(clock)) => {
+            None if self.authors.len() >= MOST && !self.authors.values().any(|one| one.yields(clock)) => {
                 Err(Reason::TooMany)
             }
             _ => Ok(()),
@@ -48,14 +51,28 @@ impl Heard {
 
     /// Notes one that passed and whose signature holds.
     pub fn note(&mut self, author: Person, at: u64, clock: u64) {
-        if self.authors.len() >= MOST && !self.authors.contains_key(&author) {
+        let is_first = !self.authors.contains_key(&author);
+        if is_first && self.authors.len() >= MOST {
             self.authors.retain(|_, newest| !newest.is_over(clock));
         }
-        self.authors.insert(author, Newest { at, came: clock });
+        if is_first && self.authors.len() >= MOST {
+            let firsts = self.authors.iter().filter(|(_, newest)| newest.is_first);
+            let oldest = firsts.min_by_key(|(_, newest)| newest.came);
+            if let Some(oldest) = oldest.map(|(person, _)| *person) {
+                self.authors.remove(&oldest);
+            }
+        }
+        let came = clock;
+        self.authors.insert(author, Newest { at, came, is_first });
     }
 }
 
 impl Newest {
+    /// Whether it gives way to a new author.
+    fn yields(self, clock: u64) -> bool {
+        self.is_first || self.is_over(clock)
+    }
+
     /// Whether a copy of it, and of all before it, is refused for its time.
     fn is_over(self, clock: u64) -> bool {
         clock > self.at.max(self.came).saturating_add(2 * NOTE_WINDOW_MS)
@@ -96,15 +113,33 @@ mod tests {
     }
 
     #[test]
+    fn who_says_one_thing_only_keeps_nobody_out_and_displaces_nobody_who_says_more() {
+        let mut heard = Heard::default();
+        heard.note(AUTHOR, 1, 1);
+        heard.note(AUTHOR, 2, 2);
+        for n in 0..2 * MOST as u64 {
+            let mut key = [0; 32];
+            key[..8].copy_from_slice(&n.to_be_bytes());
+            assert_eq!(heard.check(Person(key), 5, 5, 0), Ok(()), "author {n}");
+            heard.note(Person(key), 5, 5);
+        }
+        assert_eq!(heard.authors.len(), MOST);
+        assert_eq!(heard.check(AUTHOR, 2, 5, 0), Err(Reason::Duplicate));
+    }
+
+    #[test]
     fn a_crowd_of_authors_is_bounded() {
         let mut heard = Heard::default();
         for n in 0..2 * MOST as u64 {
             let mut key = [0; 32];
             key[..8].copy_from_slice(&n.to_be_bytes());
-            if heard.check(Person(key), 5, 5, 0).is_ok() {
-                heard.note(Person(key), 5, 5);
+            for at in [5, 6] {
+                if heard.check(Person(key), at, 5, 0).is_ok() {
+                    heard.note(Person(key), at, 5);
+                }
             }
         }
         assert_eq!(heard.authors.len(), MOST);
+        assert_eq!(heard.check(AUTHOR, 5, 5, 0), Err(Reason::TooMany));
     }
 }

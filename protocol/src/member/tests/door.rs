@@ -34,7 +34,7 @@ impl World {
     }
 
     /// A stranger takes a place at a member.
-    fn settled(&mut self, at: usize, seed: u8) -> Neighbour {
+    pub(super) fn settled(&mut self, at: usize, seed: u8) -> Neighbour {
         let link = self.stranger(at, seed);
         self.say(at, link, Message::Hello(hello(seed, |_| ())));
         self.say(at, link, Message::Attach(Attach::join(0)));

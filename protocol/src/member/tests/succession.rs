@@ -6,7 +6,7 @@ use crate::log::{Beacon, Entry};
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A room of a host (member 0), two co-hosts (1 and 2, in this order) and so many listeners more.
-fn room(others: u8) -> World {
+pub(super) fn room(others: u8) -> World {
     let mut world = grown(2 + others, 4);
     for seed in [2, 3] {
         let (person, role) = (person(seed), Role::CoHost);
@@ -20,7 +20,7 @@ fn room(others: u8) -> World {
 
 impl World {
     /// Who the chair is and in which term, as a member's log says.
-    fn chair(&self, member: usize) -> (Person, u32) {
+    pub(super) fn chair(&self, member: usize) -> (Person, u32) {
         let log = self.members[member].log().expect("a log");
         (log.state().chair(), log.term())
     }
@@ -39,7 +39,7 @@ impl World {
     }
 
     /// Cuts every link between these and the others, who cannot reach each other from now on.
-    fn part(&mut self, apart: impl IntoIterator<Item = usize>) {
+    pub(super) fn part(&mut self, apart: impl IntoIterator<Item = usize>) {
         self.apart = apart.into_iter().collect();
         let links: Vec<Neighbour> = self
             .links
@@ -100,7 +100,7 @@ impl World {
     }
 }
 
-fn retitle(title: &str) -> Command {
+pub(super) fn retitle(title: &str) -> Command {
     Command::Title(title.into())
 }
 
