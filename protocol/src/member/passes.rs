@@ -62,16 +62,15 @@ impl Member {
 
     /// The pass to show at the door.
     pub(super) fn pass_extension(&self) -> Vec<Extension> {
-        let own = self.passes.own.as_ref();
-        let body = own
-            .map(|pass| pass.signed().to_bytes())
-            .filter(|body| body.len() <= limits::EXTENSION);
-        body.map(|body| Extension {
-            kind: extension::PASS,
-            body,
-        })
-        .into_iter()
-        .collect()
+        let kind = extension::PASS;
+        let shown = self.pass().map(|body| Extension { kind, body });
+        shown.into_iter().collect()
+    }
+
+    /// This person's pass, whole.
+    pub(super) fn pass(&self) -> Option<Bytes> {
+        let own = self.passes.own.as_ref()?.signed().to_bytes();
+        (own.len() <= limits::EXTENSION).then_some(own)
     }
 
     /// Whom the room lets in no more: why, when it is this person with this hello.

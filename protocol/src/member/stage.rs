@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use crate::{
     limits,
-    log::{ActionId, Change},
+    log::{ActionId, Change, Log},
     neighbour::Neighbour,
     person::Person,
     reason::Reason,
@@ -253,8 +253,13 @@ impl Member {
 
     /// Holds up this person's own hand, if it may be up.
     fn hold_up(&mut self, now: Duration) {
-        let may = self.check_hand(self.config.key.person(), now).is_ok();
-        self.stage_life.hold_up = may.then(|| now + Duration::from_millis(HAND_REFRESH_MS));
+        let me = self.config.key.person();
+        let may = self.check_hand(me, now).is_ok();
+        // Whoever declines an invitation still has it up.
+        let state = self.log.as_ref().map(Log::state);
+        let is_invited = state.is_some_and(|state| state.invited().contains_key(&me));
+        let goes_on = may || is_invited;
+        self.stage_life.hold_up = goes_on.then(|| now + Duration::from_millis(HAND_REFRESH_MS));
         if let Some(note) = may.then(|| self.sign_hand(true, now).ok()).flatten() {
             // In vain now, it is held up again in time.
             let _ = self.bring_note(note, now);
@@ -326,7 +331,10 @@ impl Member {
 
     fn sign_hand(&mut self, raised: bool, now: Duration) -> Result<Signed<Note>, Refusal> {
         let nick = self.profile.nick.clone();
-        self.sign_note(&Saying::Hand { raised, nick }, now)
+        let is_shut = raised && self.shut_out(self.config.key.person(), None).is_some();
+        let shown = self.pass().filter(|_| is_shut);
+        let pass = shown.unwrap_or_default();
+        self.sign_note(&Saying::Hand { raised, nick, pass }, now)
     }
 
     fn sign_note(&mut self, saying: &Saying, now: Duration) -> Result<Signed<Note>, Refusal> {
@@ -388,7 +396,7 @@ impl Member {
             return Err(refusal(Reason::UnknownRoom, "the note belongs to another room"));
         }
         let saying = note.saying().map_err(|error| malformed(&error.to_string()))?;
-        let Saying::Hand { raised, nick } = saying else {
+        let Saying::Hand { raised, nick, pass } = saying else {
             return Err(refusal(
                 Reason::Unsupported,
                 "the chair does not know this kind of note",
@@ -404,6 +412,10 @@ impl Member {
             .map_err(|reason| refusal(reason, &format!("{reason}")))?;
         if raised {
             self.check_hand(note.author, now)?;
+            // Who would not be let in is not in the room, or can prove it to nobody.
+            if let Some(reason) = self.shut_out(note.author, Some(&pass)) {
+                return Err(refusal(reason, &format!("{reason}")));
+            }
         }
         signed
             .clone()

@@ -47,6 +47,8 @@ pub enum Saying {
         raised: bool,
         /// What the author is called, for those who read the queue.
         nick: Text,
+        /// The author's pass, whole, where the room's door is shut to those without one; else empty.
+        pass: Bytes,
     },
     /// A kind that this version does not know.
     Unknown {
@@ -119,9 +121,10 @@ impl Saying {
     pub fn decode(kind: u16, body: &Bytes) -> Result<Self, Malformed> {
         Ok(match kind {
             kind::HAND => {
-                let (raised, nick): (bool, Text) = signed::decode(body, "hand")?;
+                let (raised, nick, pass): (bool, Text, Bytes) = signed::decode(body, "hand")?;
                 at_most("nick", nick.len(), limits::NICK)?;
-                Self::Hand { raised, nick }
+                at_most("pass", pass.len(), limits::EXTENSION)?;
+                Self::Hand { raised, nick, pass }
             }
             kind => Self::Unknown {
                 kind,
@@ -132,7 +135,7 @@ impl Saying {
 
     fn encode(&self) -> Bytes {
         match self {
-            Self::Hand { raised, nick } => signed::encode(&(raised, nick)),
+            Self::Hand { raised, nick, pass } => signed::encode(&(raised, nick, pass)),
             Self::Unknown { body, .. } => body.clone(),
         }
     }
@@ -155,6 +158,7 @@ mod tests {
             Saying::Hand {
                 raised: true,
                 nick: Text::clean("سلمى"),
+                pass: Bytes::from_static(b"a pass"),
             },
             Saying::Unknown {
                 kind: 77,
@@ -174,9 +178,17 @@ mod tests {
             what: "nick",
             max: 64,
         };
-        assert_eq!(refused(kind::HAND, signed::encode(&(true, long))), too_long);
+        assert_eq!(refused(kind::HAND, signed::encode(&(true, long, ""))), too_long);
+        let long = Bytes::from(alloc::vec![1; limits::EXTENSION + 1]);
         assert_eq!(
-            refused(kind::HAND, signed::encode(&(true, "x", 0_u8))),
+            refused(kind::HAND, signed::encode(&(true, "x", long))),
+            Malformed::TooLong {
+                what: "pass",
+                max: limits::EXTENSION
+            }
+        );
+        assert_eq!(
+            refused(kind::HAND, signed::encode(&(true, "x", "", 0_u8))),
             Malformed::LeftOver {
                 what: "hand",
                 count: 1

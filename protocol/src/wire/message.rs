@@ -631,6 +631,7 @@ mod tests {
         let id = ActionId::of(action.signed());
         let nick = Text::clean("Layla");
         let hand = Saying::Hand {
+            pass: Bytes::new(),
             raised: true,
             nick: nick.clone(),
         };

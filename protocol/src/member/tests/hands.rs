@@ -156,3 +156,27 @@ fn a_clock_at_its_end_stops_no_program() {
         assert_eq!(refused.reason, Reason::Expired);
     }
 }
+
+#[test]
+fn behind_a_shut_door_only_those_who_would_be_let_in_raise_a_hand() {
+    use crate::log::GuestList;
+    for shut in [Command::Lock(true), Command::GuestList(GuestList::Enter)] {
+        let mut world = deep();
+        let link = world.settled(1, 9);
+        world.pass(3 * SECOND);
+        world.does(0, shut);
+        world.pass(20 * SECOND);
+        for made_up in MADE_UP..MADE_UP + 3 {
+            let up = hand(made_up, world.clock(), true);
+            world.say(1, link, Message::Note(up));
+            let reason = world.refused_on(link).expect("refused");
+            assert!(matches!(reason, Reason::Locked | Reason::NotListed), "{reason:?}");
+        }
+        assert_eq!(world.command(2, UP), Ok(1), "who was inside may");
+        world.pass(Duration::from_secs(60));
+        assert_eq!(queue(&world, 3), [person(3)], "and holds it up");
+        let invite = Command::Invite(person(3));
+        world.does(0, invite);
+        world.does(2, Command::Accept);
+    }
+}

@@ -1,5 +1,7 @@
 //! Raised hands among members in virtual time: one order for all, and what floods and forgeries come to.
 
+use bytes::Bytes;
+
 use super::*;
 use crate::{
     room::Hands,
@@ -28,7 +30,8 @@ pub(super) fn sign<T: Statement>(statement: T, by: u8) -> Signed<T> {
 
 pub(super) fn hand(by: u8, at: u64, raised: bool) -> Signed<Note> {
     let nick = Text::clean("x");
-    let saying = Saying::Hand { raised, nick };
+    let pass = Bytes::new();
+    let saying = Saying::Hand { raised, nick, pass };
     sign(Note::new(RoomId::of(&genesis()), person(by), at, &saying), by)
 }
 
@@ -199,6 +202,7 @@ fn forged_replayed_and_late_hands_are_refused_by_name() {
         "up and down and up at once"
     );
     let elsewhere = Saying::Hand {
+        pass: Bytes::new(),
         raised: true,
         nick: Text::clean("x"),
     };

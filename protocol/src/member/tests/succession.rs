@@ -322,7 +322,7 @@ fn the_old_chairs_beacon_is_heard_by_nobody_in_a_new_term() {
 }
 
 #[test]
-fn a_banned_chair_is_followed_by_the_next_in_line() {
+fn a_chair_that_gives_its_office_up_is_followed_by_the_next_in_line() {
     let mut world = room(6);
     world.kill(0);
     world.pass(6 * SECOND);
