@@ -8,7 +8,7 @@ mod seeds;
 #[path = "../../fuzz/src/lib.rs"]
 mod targets;
 
-use std::{fs, panic, path::PathBuf};
+use std::{collections::BTreeMap, fs, panic, path::PathBuf};
 
 use self::targets::{TARGETS, Target};
 
@@ -56,6 +56,28 @@ fn the_corpus_is_small_and_has_no_folder_without_a_target() {
         bytes += sizes.sum::<u64>();
     }
     assert!(bytes <= MOST, "{bytes} bytes");
+}
+
+#[test]
+fn the_seeds_are_those_that_would_be_written_today() {
+    let mut stale = Vec::new();
+    for (name, _) in TARGETS {
+        let written: BTreeMap<_, _> = inputs(name)
+            .into_iter()
+            .filter(|(file, _)| file.starts_with("seed-"))
+            .collect();
+        let made: BTreeMap<_, _> = (0..)
+            .zip(seeds::of(name))
+            .map(|(at, seed): (usize, _)| (format!("seed-{at:02}"), seed))
+            .collect();
+        if written != made {
+            stale.push(*name);
+        }
+    }
+    assert!(
+        stale.is_empty(),
+        "run `cargo test -p majlis-protocol --test tests -- --ignored corpus::write` for {stale:?}"
+    );
 }
 
 #[test]
