@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     limits,
+    person::Peer,
     room::{NotARoomId, RoomId},
 };
 
@@ -104,6 +105,17 @@ impl FromStr for Address {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)
+    }
+}
+
+impl RoomLink {
+    /// Whether it is a bare id, or says of at least one member whom to expect: a link that was cut off at its end, or
+    /// written in lower case, does not.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let names_a_member =
+            |address: &Address| address.peer().is_some_and(|peer| peer.parse::<Peer>().is_ok());
+        self.via.is_empty() || self.via.iter().any(names_a_member)
     }
 }
 
@@ -211,6 +223,18 @@ mod tests {
         let text = link().to_string();
         assert!(text.ends_with(&format!("?via={VIA}")), "{text}");
         assert_eq!(text.parse(), Ok(link()));
+    }
+
+    #[test]
+    fn a_link_that_lost_its_end_or_its_capitals_is_not_whole() {
+        let text = link().to_string();
+        let whole = |text: &str| text.parse::<RoomLink>().expect("it reads").is_whole();
+        assert!(whole(&text) && whole(&RoomId([3; 32]).to_string()));
+        assert!(whole(&format!("{text}&via=/later/kind/p2p/x")), "one is enough");
+        for lost in 1..40 {
+            assert!(!whole(&text[..text.len() - lost]), "{lost} characters less");
+        }
+        assert!(!whole(&text.to_lowercase()));
     }
 
     #[test]
