@@ -14,6 +14,11 @@ pub enum KeyError {
     /// Nobody in the room is called so; a retry helps once they are there.
     #[error("nobody in the room is '{0}'; `majlis ctl people` shows who is there")]
     Nobody(String),
+    /// Nobody who is kicked or banned has this tag; a look at who has helps.
+    #[error(
+        "nobody is kept out as '{0}'; `majlis ctl people` shows who is, and any #tag or key there is enough"
+    )]
+    NotKeptOut(String),
     /// There is no such place in the queue of hands; a look at it helps.
     #[error("no hand is up at place {0}; `majlis ctl hands` shows the queue")]
     NoHand(usize),
@@ -48,6 +53,28 @@ pub(super) fn find<'a>(
         .map(|(person, ..)| person);
     let first = fits.next().ok_or_else(|| KeyError::Nobody(shown()))?;
     if fits.any(|other| other != first) {
+        return Err(KeyError::Ambiguous(shown()));
+    }
+    Ok(first)
+}
+
+/// Finds whom `text` means among people who are kept out, each with the tag of their key. Whoever is out is not there to
+/// have a nickname: the tag is enough, with any name before it or none.
+pub(super) fn find_kept_out<'a>(
+    text: &str,
+    kept_out: impl IntoIterator<Item = (Person, &'a str)>,
+) -> Result<Person, KeyError> {
+    if let Ok(person) = text.parse() {
+        return Ok(person);
+    }
+    let shown = || Text::clean(text).to_string();
+    let tag = text.rsplit_once('#').map_or(text, |(_, tag)| tag);
+    let mut fits = kept_out
+        .into_iter()
+        .filter(|(_, of_key)| of_key.eq_ignore_ascii_case(tag))
+        .map(|(person, _)| person);
+    let first = fits.next().ok_or_else(|| KeyError::NotKeptOut(shown()))?;
+    if fits.next().is_some() {
         return Err(KeyError::Ambiguous(shown()));
     }
     Ok(first)
@@ -91,6 +118,22 @@ mod tests {
         assert_eq!(
             find("salma#aaaa", people, &[]),
             Err(KeyError::Ambiguous("salma#aaaa".into()))
+        );
+    }
+
+    #[test]
+    fn who_is_kept_out_is_found_by_the_tag_alone() {
+        let out = [(person(1), "aaaa"), (person(2), "bbbb"), (person(3), "bbbb")];
+        for text in ["#aaaa", "noise#AAAA", "aaaa", &person(1).to_string()] {
+            assert_eq!(find_kept_out(text, out), Ok(person(1)), "{text}");
+        }
+        assert_eq!(
+            find_kept_out("#bbbb", out),
+            Err(KeyError::Ambiguous("#bbbb".into()))
+        );
+        assert_eq!(
+            find_kept_out("x#cccc", out),
+            Err(KeyError::NotKeptOut("x#cccc".into()))
         );
     }
 

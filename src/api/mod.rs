@@ -22,6 +22,7 @@ mod client;
 mod events;
 mod guard;
 mod keys;
+mod rights;
 mod routes;
 mod server;
 

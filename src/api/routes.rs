@@ -16,13 +16,14 @@ use axum::{
 use majlis_protocol::{
     log::{GuestList, Role},
     person::Person,
+    reason::Reason,
     room::{Hands, RoomId, RoomTag},
 };
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::{Semaphore, watch};
 
-use super::{Act, ForGuests, HandPolicy, Mic, Office, events, guard, keys};
+use super::{Act, ForGuests, HandPolicy, Mic, Office, events, guard, keys, rights};
 use crate::{
     home::ApiAccess,
     node::Node,
@@ -135,9 +136,18 @@ async fn act(
     let Json(act) = act.map_err(malformed)?;
     let action = action(&room, act).await?;
     let is_hand = matches!(action, RoomAction::Hand { .. });
-    match room.act(action).await {
+    match room.act(action.clone()).await {
         Ok(place) if is_hand => Ok(Json(json!({ "place": place })).into_response()),
         Ok(seq) => Ok(Json(json!({ "seq": seq })).into_response()),
+        Err(ActError::Refused(why)) if why.reason == Reason::NotAllowed => {
+            let info = known(&room).await?;
+            let me = context.node.person();
+            let hint = rights::hint(&action, me, info.role.0);
+            Err(refusal(
+                StatusCode::CONFLICT,
+                format!("{}: {hint}", ActError::Refused(why)),
+            ))
+        }
         Err(error) => Err(refusal(StatusCode::CONFLICT, error)),
     }
 }
@@ -246,10 +256,13 @@ async fn action(room: &RoomHandle, act: Act) -> Result<RoomAction, Refused> {
             lasts: seconds.map(Duration::from_secs),
             reason,
         },
-        Act::Unban { key, reason } => RoomAction::Unban {
-            person: whom(key).await?,
-            reason,
-        },
+        Act::Unban { key, reason } => {
+            let info = known(room).await?;
+            let out = info.kept_out.iter().map(|one| (one.key, one.tag.as_str()));
+            let person =
+                keys::find_kept_out(&key, out).map_err(|error| refusal(StatusCode::BAD_REQUEST, error))?;
+            RoomAction::Unban { person, reason }
+        }
     })
 }
 
