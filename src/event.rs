@@ -62,6 +62,28 @@ pub enum Event {
         #[serde(serialize_with = "shown")]
         id: RoomId,
     },
+    /// A room is being looked for, and has not been reached in a second.
+    Seeking {
+        /// The room.
+        #[serde(serialize_with = "shown")]
+        room: RoomId,
+    },
+    /// Somebody who may be in the room that is looked for was called and is not to be had; told once of each.
+    NoAnswer {
+        /// Whom.
+        #[serde(serialize_with = "shown")]
+        peer: Peer,
+        /// Where they were called.
+        addresses: Vec<String>,
+        /// Why, for people.
+        reason: String,
+    },
+    /// Nobody whom this node can ask has heard of the room that is looked for. It is looked for all the same.
+    NobodyKnown {
+        /// The room.
+        #[serde(serialize_with = "shown")]
+        room: RoomId,
+    },
     /// This node is in a room.
     Joined {
         /// The room.
@@ -70,8 +92,12 @@ pub enum Event {
         /// The person it is there as.
         #[serde(serialize_with = "shown")]
         key: Person,
+        /// What the room is called.
+        title: String,
         /// In which role.
         role: RoleName,
+        /// How many people are on the stage.
+        on_stage: u32,
         /// From whom sound comes; `null` for the root.
         #[serde(serialize_with = "shown_or_null")]
         parent: Option<Peer>,
@@ -144,6 +170,8 @@ pub enum Event {
         seq: u32,
         /// Its term.
         term: u32,
+        /// When it was written: milliseconds since the room was opened, by the room's own clock.
+        clock_ms: u64,
         /// The action's name.
         action: String,
         /// Who did it.
@@ -152,6 +180,8 @@ pub enum Event {
         /// To whom.
         #[serde(serialize_with = "shown_or_null")]
         subject: Option<Person>,
+        /// What the room is called from here on, for `title`.
+        title: Option<String>,
         /// The role that it gives.
         role: Option<RoleName>,
         /// How long a ban lasts; `null` for one without an end, and for every other action.
@@ -219,6 +249,9 @@ pub enum Event {
         /// In which term.
         term: u32,
     },
+    /// The chair is gone, and nobody is there who could take it: the room is over until its host opens it again. What
+    /// follows is `left`, as `unreachable`.
+    Vacant,
     /// A person is proven to have told two stories as the chair, and has the chair no more, unless it is the host.
     Exposed {
         /// Who.
@@ -231,7 +264,7 @@ pub enum Event {
         #[serde(serialize_with = "shown")]
         peer: Peer,
     },
-    /// What a person on the stage is called.
+    /// What a person is called: those on the stage, and those whom an entry of the log names, where it is known.
     Profile {
         /// Who.
         #[serde(serialize_with = "shown")]
@@ -241,7 +274,7 @@ pub enum Event {
         /// The tag to show with it.
         tag: String,
     },
-    /// The own microphone, file or tone was opened or closed.
+    /// The own microphone, file or tone was opened or closed. A microphone that cannot be opened is told as a warning.
     Microphone {
         /// Whether sound of ours goes out now.
         on: bool,

@@ -56,6 +56,8 @@ pub struct EncodedFrame {
 pub enum Captured {
     /// A frame to send.
     Frame(EncodedFrame),
+    /// A live source is open, and gives sound, since the pause of this number ([`Capture::pauses`]).
+    Opened(u64),
     /// The pause of this number ([`Capture::pauses`]) has begun, or a later one: all that was captured before it has been
     /// given, the frame that closes the spurt included.
     Paused(u64),
@@ -122,6 +124,7 @@ impl Capture {
             last_tick: None,
             in_spurt: false,
             pauses: 0,
+            opened: None,
             shared: Arc::clone(&shared),
             encoder,
             slot,
@@ -272,6 +275,8 @@ struct Worker {
     in_spurt: bool,
     /// The pause last told.
     pauses: u64,
+    /// The pause since which the source was last told to be open.
+    opened: Option<u64>,
     shared: Arc<Shared>,
 }
 
@@ -300,6 +305,7 @@ impl Worker {
                     let retry = matches!(self.slot, Slot::Mic { .. });
                     if retry {
                         self.shared.paused.store(true, Ordering::Release);
+                        self.opened = None;
                     }
                     self.shared.frames.push(Captured::Failed(error));
                     if !retry {
@@ -392,9 +398,14 @@ impl Worker {
 
     fn advance_live(&mut self) -> Result<Flow, AudioError> {
         let channels = self.encoder.channels();
+        let pauses = self.shared.pauses.load(Ordering::Relaxed);
         let Some(source) = self.slot.source()? else {
             return Ok(Flow::Over);
         };
+        if self.opened != Some(pauses) {
+            self.opened = Some(pauses);
+            self.shared.frames.push(Captured::Opened(pauses));
+        }
         match source.read_frame(channels, &mut self.frame)? {
             Fill::NotYet => Ok(Flow::GoOn),
             Fill::End => Ok(Flow::Over),

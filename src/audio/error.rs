@@ -1,7 +1,7 @@
 //! What can go wrong between a file or device and a frame.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a source or an output of sound does not work. Each text says what to do next.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +28,7 @@ pub enum AudioError {
     },
     /// The output file can't be created or written, for instance because the disk is full. The room goes
     /// on without it; a retry helps once there is room.
-    #[error("cannot write {}: {source}; free some space or give another path with --output file:PATH.wav", path.display())]
+    #[error("cannot write {}: {}", path.display(), unwritable(.path, .source))]
     WriteOutput {
         /// The file that was asked for.
         path: PathBuf,
@@ -47,4 +47,41 @@ pub enum AudioError {
     /// A source or sink that was plugged in through the library failed in its own way.
     #[error("{0}")]
     Plugged(String),
+}
+
+/// What keeps a file from being written, and what to do about it.
+fn unwritable(path: &Path, source: &io::Error) -> String {
+    let another = "give another path with --output file:PATH.wav";
+    match source.kind() {
+        io::ErrorKind::NotFound => {
+            let folder = path.parent().unwrap_or(path);
+            format!(
+                "the folder {} does not exist; make it, or {another}",
+                folder.display()
+            )
+        }
+        io::ErrorKind::IsADirectory => format!("it is a folder; {another}"),
+        io::ErrorKind::StorageFull => format!("{source}; free some space, or {another}"),
+        _ => format!("{source}; {another}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_written_says_what_is_in_the_way() {
+        let said = |kind: io::ErrorKind| {
+            let (path, source) = (PathBuf::from("/a/b.wav"), kind.into());
+            AudioError::WriteOutput { path, source }.to_string()
+        };
+        assert!(said(io::ErrorKind::NotFound).contains("the folder /a does not exist"));
+        assert!(said(io::ErrorKind::IsADirectory).contains("it is a folder"));
+        assert!(said(io::ErrorKind::StorageFull).contains("free some space"));
+        for kind in [io::ErrorKind::NotFound, io::ErrorKind::PermissionDenied] {
+            let said = said(kind);
+            assert!(!said.contains("space") && said.contains("--output"), "{said}");
+        }
+    }
 }

@@ -36,7 +36,7 @@ pub use mixer::{MAX_MIXED, MixInput, Mixer};
 pub use output::{AudioSink, Output};
 pub use playback::{
     FinalReport, Finish, Playback, PlaybackEvent, PlaybackFeed, PlaybackHandle, PlaybackOptions,
-    PlaybackStats,
+    PlaybackStats, ReadyOutput,
 };
 
 pub use resample::Resampler;

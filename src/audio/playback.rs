@@ -112,11 +112,12 @@ pub struct Playback;
 impl Playback {
     /// Opens the output and starts the thread. Dropping the handle stops it.
     pub fn start(output: Output, options: PlaybackOptions) -> Result<PlaybackHandle, AudioError> {
-        let speakers = match &output {
-            Output::Speakers(name) => Some(name.clone()),
-            _ => None,
-        };
-        let sink = open(output, options.channels)?;
+        Self::start_ready(ReadyOutput::of(output)?, options)
+    }
+
+    /// Starts the thread on an output that was made ready before.
+    pub fn start_ready(output: ReadyOutput, options: PlaybackOptions) -> Result<PlaybackHandle, AudioError> {
+        let (sink, speakers) = output.open(options.channels)?;
         let shared = Arc::new(Shared {
             start: Instant::now(),
             packets: Queue::new(PACKET_QUEUE),
@@ -144,12 +145,45 @@ impl Playback {
     }
 }
 
-fn open(output: Output, channels: Channels) -> Result<Option<Box<dyn AudioSink>>, AudioError> {
-    match output {
-        Output::File(path) => Ok(Some(Box::new(WavSink::create(&path, channels)?))),
-        Output::Sink(sink) => Ok(Some(sink)),
-        Output::None => Ok(None),
-        Output::Speakers(name) => Ok(Some(Box::new(SpeakerSink::open(name.as_deref())?))),
+/// An output that will work, before it is known how the room sounds: loudspeakers are open, a file can be created.
+#[derive(Debug)]
+pub struct ReadyOutput(Ready);
+
+#[derive(Debug)]
+enum Ready {
+    /// Open loudspeakers, and the name they were asked for by.
+    Speakers(Box<SpeakerSink>, Option<String>),
+    /// What needs no device.
+    Other(Output),
+}
+
+/// The sink of an output, if it has one, and the name of loudspeakers that are to be looked for again when they go away.
+type Opened = (Option<Box<dyn AudioSink>>, Option<Option<String>>);
+
+impl ReadyOutput {
+    /// Opens loudspeakers, and looks whether a file can be written.
+    ///
+    /// # Errors
+    /// [`AudioError`] says what to use instead.
+    pub fn of(output: Output) -> Result<Self, AudioError> {
+        Ok(Self(match output {
+            Output::Speakers(name) => Ready::Speakers(Box::new(SpeakerSink::open(name.as_deref())?), name),
+            Output::File(path) => {
+                WavSink::check(&path)?;
+                Ready::Other(Output::File(path))
+            }
+            other => Ready::Other(other),
+        }))
+    }
+
+    fn open(self, channels: Channels) -> Result<Opened, AudioError> {
+        let sink: Box<dyn AudioSink> = match self.0 {
+            Ready::Speakers(sink, name) => return Ok((Some(sink), Some(name))),
+            Ready::Other(Output::File(path)) => Box::new(WavSink::create(&path, channels)?),
+            Ready::Other(Output::Sink(sink)) => sink,
+            Ready::Other(Output::None | Output::Speakers(_)) => return Ok((None, None)),
+        };
+        Ok((Some(sink), None))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
 #[derive(Debug, Args)]
@@ -15,9 +15,9 @@ pub(crate) struct CompletionsArgs {
     shell: Shell,
 }
 
-pub(crate) fn run<C: CommandFactory>(args: &CompletionsArgs) -> anyhow::Result<()> {
+pub(crate) fn run(args: &CompletionsArgs, mut command: Command) -> anyhow::Result<()> {
     // Made in memory first: the generator would panic on a reader that has gone.
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut C::command(), "majlis", &mut script);
+    clap_complete::generate(args.shell, &mut command, "majlis", &mut script);
     Ok(io::stdout().lock().write_all(&script)?)
 }

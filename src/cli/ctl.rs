@@ -18,19 +18,20 @@ const CENTURY: u64 = 36_500 * 86_400;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  majlis ctl people                       who is here, each with key and nick#tag
-  majlis ctl invite salma#x7f2k3ab        onto the stage; she then runs `majlis ctl accept`
-  majlis ctl hand                         ask for the word; `majlis ctl hand down` takes it back
-  majlis ctl hands                        who asks for it, in order; `majlis ctl invite 1` invites the first
+  majlis ctl people                 who is here, each with key and nick#tag
+  majlis ctl invite salma#x7f2k3ab  to the stage; she runs `majlis ctl accept`
+  majlis ctl hand                   ask for the word; `hand down` takes it back
+  majlis ctl hands                  who does, in order; `invite 1` for the first
   majlis ctl mic on
   majlis ctl grant salma#x7f2k3ab moderator
   majlis ctl ban noise#q3m8t2vk --for 2h --reason \"noise, three times\"
-  majlis ctl lock                         nobody new comes in; who was here before may come back
-  majlis ctl guests enter                 only listed people come in; `majlis ctl guests add KEY` lists one
-  majlis ctl tree                         through whom the sound comes, and who takes it from you
-  majlis ctl --home ~/other info          the node of another home
+  majlis ctl lock                   nobody new comes in
+  majlis ctl guests enter           only those on the list come in
+  majlis ctl guests add KEY         puts one on it
+  majlis ctl tree                   through whom sound comes, and who takes it
+  majlis ctl --home ~/other info    the node of another home
 
-KEY is a whole key, the number of a raised hand, or nick#tag where only one person in the room is called so.")]
+KEY is a whole key, the number of a raised hand, or nick#tag where only one person in the room is called so. Ctrl-C of the node leaves the room.")]
 pub(crate) struct CtlArgs {
     /// Which room, when the node is in several
     #[arg(long, value_name = "ID", global = true)]
@@ -42,80 +43,136 @@ pub(crate) struct CtlArgs {
 #[derive(Debug, Subcommand)]
 enum CtlAction {
     /// Show what the room is and how it sounds here
+    #[command(after_help = "Example:
+  majlis ctl info")]
     Info,
     /// Call the room otherwise
+    #[command(after_help = "Example:
+  majlis ctl title \"Another name\"")]
     Title {
         /// How
         title: String,
     },
     /// End the room for everyone
+    #[command(after_help = "Example:
+  majlis ctl end")]
     End,
     /// Show who is in the room, as far as this node knows
+    #[command(after_help = "Example:
+  majlis ctl people")]
     People,
     /// Raise your hand to ask for the word, or lower it
+    #[command(after_help = "Examples:
+  majlis ctl hand
+  majlis ctl hand down")]
     Hand {
         /// Up or down
         #[arg(default_value = "up")]
         direction: Direction,
     },
     /// Show who has raised a hand, in the order in which all see them; `ctl invite 1` invites the first
+    #[command(after_help = "Example:
+  majlis ctl hands")]
     Hands,
     /// Let in nobody who was not in the room before
+    #[command(after_help = "Example:
+  majlis ctl lock")]
     Lock,
     /// Let in everyone again
+    #[command(after_help = "Example:
+  majlis ctl unlock")]
     Unlock,
     /// Show or change the guest list
+    #[command(after_help = "Examples:
+  majlis ctl guests
+  majlis ctl guests add salma#x7f2k3ab
+  majlis ctl guests enter")]
     Guests {
         #[command(subcommand)]
         action: Option<GuestsAction>,
     },
     /// Say what the room lets people do
     #[command(subcommand)]
+    #[command(after_help = "Examples:
+  majlis ctl policy speakers 5
+  majlis ctl policy hands nobody")]
     Policy(PolicyAction),
     /// Show the relay tree from the root down to this node, who would step in, and who hangs below
+    #[command(after_help = "Example:
+  majlis ctl tree")]
     Tree,
     /// Invite a person to the stage
+    #[command(after_help = "Examples:
+  majlis ctl invite salma#x7f2k3ab
+  majlis ctl invite 1               the first of `majlis ctl hands`")]
     Invite {
         /// Whom: a key, nick#tag, or a number of `majlis ctl hands`
         key: String,
     },
     /// Accept an invitation to the stage; the microphone stays closed
+    #[command(after_help = "Example:
+  majlis ctl accept")]
     Accept,
     /// Decline an invitation to the stage
+    #[command(after_help = "Example:
+  majlis ctl decline")]
     Decline,
     /// Go back to the audience
+    #[command(after_help = "Example:
+  majlis ctl leave-stage")]
     LeaveStage,
     /// Open or close your microphone
+    #[command(after_help = "Examples:
+  majlis ctl mic on
+  majlis ctl mic off")]
     Mic {
         /// Open or closed
         switch: Switch,
     },
     /// Move a person from the stage to the audience
+    #[command(after_help = "Example:
+  majlis ctl move salma#x7f2k3ab")]
     Move {
         /// Whom: a key, or nick#tag
         key: String,
     },
     /// Say which co-hosts take the chair when the host is gone, the first one first; nobody, with none
+    #[command(after_help = "Examples:
+  majlis ctl line salma#x7f2k3ab amir#b2c3d4e5
+  majlis ctl line                   nobody: the room waits for its host")]
     Line {
         /// Whom: keys, or nick#tag
         keys: Vec<String>,
     },
     /// Make a person a moderator or a co-host
+    #[command(after_help = "Examples:
+  majlis ctl grant salma#x7f2k3ab moderator
+  majlis ctl grant salma#x7f2k3ab co-host")]
     Grant {
         /// Whom: a key, or nick#tag
         key: String,
-        /// What
+        /// Which role
         role: GrantedRole,
     },
     /// Take the role of moderator or co-host back, or give up your own
+    #[command(after_help = "Example:
+  majlis ctl revoke salma#x7f2k3ab --reason \"thank you\"")]
     Revoke(Whom),
     /// Silence a person on the stage, at every relay, until it is lifted
+    #[command(after_help = "Example:
+  majlis ctl mute noise#q3m8t2vk --reason \"a tone\"")]
     Mute(Whom),
     /// Let a muted person be heard again; they open their microphone themselves
+    #[command(after_help = "Example:
+  majlis ctl unmute noise#q3m8t2vk")]
     Unmute(Whom),
     /// Put a person out of the room, with every role lost; they may come back as a listener after a minute
+    #[command(after_help = "Example:
+  majlis ctl kick noise#q3m8t2vk --reason \"cool down\"")]
     Kick(Whom),
     /// Put a person out of the room and keep them out
+    #[command(after_help = "Example:
+  majlis ctl ban noise#q3m8t2vk --for 2h --reason \"noise, three times\"")]
     Ban {
         #[command(flatten)]
         whom: Whom,
@@ -123,7 +180,9 @@ enum CtlAction {
         #[arg(long = "for", value_name = "TIME", value_parser = span)]
         lasts: Option<Duration>,
     },
-    /// Let a person in again who was kicked or banned; `majlis ctl people` shows their keys
+    /// Let a person in again who was kicked or banned; `majlis ctl people` shows who is
+    #[command(after_help = "Example:
+  majlis ctl unban '#q3m8t2vk'      the tag that `majlis ctl people` shows")]
     Unban(Whom),
 }
 
@@ -348,7 +407,8 @@ fn span(text: &str) -> Result<Duration, String> {
     let seconds = number
         .checked_mul(size)
         .filter(|seconds| (1..CENTURY).contains(seconds));
-    seconds.map(Duration::from_secs).ok_or_else(usage)
+    let range = || format!("'{text}' is not from 1s to 36499d; leave --for out for a ban without an end");
+    seconds.map(Duration::from_secs).ok_or_else(range)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::{
 use clap::Args;
 use majlis::{
     api::Client,
-    audio::device,
+    audio::device::{self, DeviceError, Loudspeaker, Microphone},
     clock,
     home::{Home, HomeError},
 };
@@ -24,7 +24,7 @@ const YOUNGEST_CLOCK: u64 = 1_735_689_600;
   majlis doctor
   majlis doctor --home ~/other --json
 
-It exits 1 when something is in the way of every room; the rest are remarks.")]
+It exits 1 when something is in the way of every room; the rest are remarks. To see whether sound works it opens the default microphone and loudspeakers for a moment, and neither listens nor plays.")]
 pub(crate) struct DoctorArgs {}
 
 /// How a check went.
@@ -151,27 +151,38 @@ fn bind(address: SocketAddr) -> std::io::Result<()> {
     TcpListener::bind(address).map(drop)
 }
 
-/// Which sound devices there are. Without one, files still play and record.
+/// Whether the devices open that a room would use. Without one, files still play and record.
 fn check_sound() -> Check {
-    match (device::inputs(), device::outputs()) {
-        (Err(error), _) | (_, Err(error)) => Check::new("sound", Verdict::Remark, error.to_string()),
-        (Ok(inputs), Ok(outputs)) if inputs.is_empty() && outputs.is_empty() => {
-            let detail = "no sound device; --input file:PATH and --output file:PATH.wav work all the same";
-            Check::new("sound", Verdict::Remark, detail)
-        }
-        (Ok(inputs), Ok(outputs)) => {
-            let detail = format!("microphones: {}; speakers: {}", named(&inputs), named(&outputs));
-            Check::new("sound", Verdict::Good, detail)
-        }
-    }
+    let loudspeakers = match Loudspeaker::open(None) {
+        Ok(_) => Ok(format!(
+            "loudspeakers open; there are: {}",
+            named(device::outputs())
+        )),
+        Err(error) => Err(format!("{error}")),
+    };
+    let microphone = match Microphone::open(None) {
+        Ok(_) => Ok(format!(
+            "the microphone opens; there are: {}",
+            named(device::inputs())
+        )),
+        Err(error) => Err(format!("{error}")),
+    };
+    sound(loudspeakers, microphone)
 }
 
-fn named(devices: &[String]) -> String {
-    if devices.is_empty() {
-        "none".to_owned()
+fn sound(loudspeakers: Result<String, String>, microphone: Result<String, String>) -> Check {
+    let verdict = if loudspeakers.is_ok() && microphone.is_ok() {
+        Verdict::Good
     } else {
-        devices.join(", ")
-    }
+        Verdict::Remark
+    };
+    let text = |found: Result<String, String>| found.unwrap_or_else(|error| error);
+    let detail = format!("{}; {}", text(loudspeakers), text(microphone));
+    Check::new("sound", verdict, detail)
+}
+
+fn named(devices: Result<Vec<String>, DeviceError>) -> String {
+    devices.unwrap_or_default().join(", ")
 }
 
 fn check_clock(now: u64) -> Check {
@@ -191,6 +202,19 @@ mod tests {
     fn a_clock_at_1970_is_a_remark_and_no_failure() {
         assert_eq!(check_clock(0).verdict, Verdict::Remark);
         assert_eq!(check_clock(YOUNGEST_CLOCK).verdict, Verdict::Good);
+    }
+
+    #[test]
+    fn sound_is_well_only_where_both_devices_open() {
+        let (good, bad) = (
+            || Ok("it opens".to_owned()),
+            || Err("use --output none".to_owned()),
+        );
+        assert_eq!(sound(good(), good()).verdict, Verdict::Good);
+        for check in [sound(bad(), good()), sound(good(), bad())] {
+            assert_eq!(check.verdict, Verdict::Remark);
+            assert!(check.detail.contains("--output none"), "{}", check.detail);
+        }
     }
 
     #[test]

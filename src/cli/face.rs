@@ -12,7 +12,7 @@ use majlis::{
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::show::{self, Show};
+use super::show::{self, Show, Voice};
 
 /// The face that a command shows.
 #[derive(Debug)]
@@ -30,6 +30,14 @@ impl Face {
             Self::Json
         } else {
             Self::People(Box::new(Show::new()))
+        }
+    }
+
+    /// The same face for someone who speaks with this.
+    pub(crate) fn with_voice(self, voice: Voice) -> Self {
+        match self {
+            Self::Json => Self::Json,
+            Self::People(show) => Self::People(Box::new(show.with_voice(voice))),
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 use majlis::{node::Node, room::Hosting};
 use majlis_protocol::room::{RoomId, RoomTag, Visibility};
+use tokio::sync::oneshot;
 
 use super::{
     face::Face,
@@ -15,14 +16,15 @@ use super::{
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  majlis host \"Evening talk\"                     speak with the microphone, once you open it
+  majlis host \"Evening talk\"            the microphone speaks, once you open it
+  majlis host \"Evening talk\" --output none   on a machine without loudspeakers
   majlis host \"Poems\" --tag poetry --input file:poem.wav --wait-listeners 1
   majlis host \"Only for you\" --visibility unlisted
-  majlis host --room ROOM-ID                      open your own room again, under the same id
+  majlis host --room ROOM-ID             open your own room again, as it was
 
-The link that it prints is what to pass on. `majlis ctl end` ends the room for all. Ctrl-C leaves: the first co-host
-who is there takes the chair at once, and you have it back ten seconds after you open the room again.
-The microphone stays closed until you open it: press Enter, or run `majlis ctl mic on`.")]
+The link that it prints is what to pass on. The microphone stays closed until you open it: press Enter, or run `majlis ctl mic on`.
+
+Ctrl-C leaves: the first co-host who is there takes the chair at once, and you have it back ten seconds after you open the room again. With neither a co-host nor anybody else on the stage, the room is over for those who are in it until you do. `majlis ctl end` ends it for good.")]
 pub(crate) struct HostArgs {
     /// What the room is called
     #[arg(required_unless_present = "room", conflicts_with = "room")]
@@ -56,10 +58,11 @@ pub(crate) async fn run(args: HostArgs, flags: &NodeFlags, started: Instant) -> 
     let home = flags.home()?;
     let signals = Signals::new()?;
     let face = Face::new(flags.json);
-    let (seat, hosting) = (args.seat.resolve(started)?, hosting(&args));
+    let (sender, events) = oneshot::channel();
+    let (seat, hosting) = (args.seat.resolve(started, sender)?, hosting(&args));
     let node = Node::start(flags.resolve(home.clone())).await?;
     let opening = node.clone();
-    Stay::new(node, &home, face, signals, &args.seat, started)
+    Stay::new(node, &home, face, signals, (&args.seat, started), events)
         .run(async move {
             match args.room {
                 Some(room) => opening.host_again(room, seat).await,

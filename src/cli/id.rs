@@ -8,8 +8,8 @@ use super::{face::Face, options::NodeFlags};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  majlis id                    your key and your tag; the key is made at first use
-  majlis id --home ~/other     another person of yours
+  majlis id                  your key and your tag; the key is made at first use
+  majlis id --home ~/other   another person of yours
 
 The key is a file in the home, key.pem: who has it is you. Keep a copy, and show it to nobody.")]
 pub(crate) struct IdArgs {}

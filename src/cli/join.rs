@@ -5,6 +5,7 @@ use std::time::Instant;
 use clap::Args;
 use majlis::node::Node;
 use majlis_protocol::link::RoomLink;
+use tokio::sync::oneshot;
 
 use super::{
     face::Face,
@@ -15,12 +16,13 @@ use super::{
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  majlis join 'majlis:…?via=…'                    the link as the host passed it on, in quotes
-  majlis join ROOM-ID --bootstrap MULTIADDR       by the bare id, found through a community node
+  majlis join 'majlis:…?via=…'           the link as it was passed on, in quotes
+  majlis join ROOM-ID --bootstrap MULTIADDR   by its id, through another node
+  majlis join LINK --output none         on a machine without loudspeakers
   majlis join LINK --output file:talk.wav --duration 3600
+  majlis join LINK --home /tmp/second    beside a host on the same machine
 
-Everyone joins as a listener. When the host invites you to the stage: `majlis ctl accept`, then open the
-microphone: press Enter, or run `majlis ctl mic on`. Ctrl-C leaves.")]
+Everyone joins as a listener. When you are invited to the stage: `majlis ctl accept`, then open the microphone: press Enter, or run `majlis ctl mic on`. Ctrl-C leaves.")]
 pub(crate) struct JoinArgs {
     /// The room: its link, or its bare id
     #[arg(value_name = "LINK|ROOM-ID")]
@@ -35,13 +37,19 @@ pub(crate) async fn run(args: JoinArgs, flags: &NodeFlags, started: Instant) -> 
             "this is no link to a room: {error}. Copy it whole, and quote it: a shell takes & for itself"
         )
     })?;
+    anyhow::ensure!(
+        link.is_whole(),
+        "no address in this link can be read: it was cut short, or its capital letters were lost. Copy it whole, and \
+         quote it"
+    );
     let home = flags.home()?;
     let signals = Signals::new()?;
     let face = Face::new(flags.json);
-    let seat = args.seat.resolve(started)?;
+    let (sender, events) = oneshot::channel();
+    let seat = args.seat.resolve(started, sender)?;
     let node = Node::start(flags.resolve(home.clone())).await?;
     let joining = node.clone();
-    Stay::new(node, &home, face, signals, &args.seat, started)
+    Stay::new(node, &home, face, signals, (&args.seat, started), events)
         .run(async move { joining.join(&link, seat).await })
         .await
 }

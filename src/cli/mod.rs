@@ -26,10 +26,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-use options::NodeFlags;
+use options::{NodeFlags, OF_A_NODE, OFFLINE};
 
 /// How long threads may take to end after everything else has: a loudspeaker that hangs must not keep the program.
 const LAST_THREADS: Duration = Duration::from_secs(2);
@@ -46,11 +46,11 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  majlis demo                             see and hear that it works, on this machine alone
-  majlis host \"Evening talk\"              open a room; it prints the link to pass on
-  majlis join 'majlis:…'                  listen in
-  majlis rooms                            see what is open
-  majlis COMMAND --help                   more on each, with examples";
+  majlis demo                    see that it works, on this machine alone
+  majlis host \"Evening talk\"     open a room; it prints the link to pass on
+  majlis join 'majlis:…'         listen in
+  majlis rooms                   see what is open
+  majlis COMMAND --help          more on each, with examples";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -79,7 +79,8 @@ enum Command {
 
 /// The whole program.
 pub(crate) fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let started = Instant::now();
     trace(cli.node.verbose);
     let runtime = match tokio::runtime::Runtime::new() {
@@ -95,6 +96,36 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
+/// The command line. Every command takes the options of a node, so that a script can give the same ones to all; the help
+/// of each shows only those that it uses.
+fn command() -> clap::Command {
+    let mut command = Cli::command();
+    command.build();
+    for name in ["ctl", "log", "id", "doctor"] {
+        command = command.mut_subcommand(name, |part| without(part, &OF_A_NODE));
+    }
+    let of_the_demo = [&OF_A_NODE[..], &OFFLINE[..1]].concat();
+    let of_the_demo: Vec<_> = of_the_demo.into_iter().filter(|id| *id != "transport").collect();
+    let command = command.mut_subcommand("demo", |part| without(part, &of_the_demo));
+    let of_no_use = [&OF_A_NODE[..], &OFFLINE[..]].concat();
+    command.mut_subcommand("completions", |part| without(part, &of_no_use))
+}
+
+/// Takes these options out of the help of a command and of all its own.
+fn without(command: clap::Command, ids: &[&str]) -> clap::Command {
+    let names: Vec<String> = command
+        .get_subcommands()
+        .map(|part| part.get_name().to_owned())
+        .collect();
+    let command = command.mut_args(|arg| {
+        let hidden = ids.contains(&arg.get_id().as_str());
+        if hidden { arg.hide(true) } else { arg }
+    });
+    names.iter().fold(command, |command, name| {
+        command.mut_subcommand(name, |part| without(part, ids))
+    })
+}
+
 async fn run(cli: Cli, started: Instant) -> anyhow::Result<()> {
     let flags = cli.node;
     match cli.command {
@@ -107,7 +138,7 @@ async fn run(cli: Cli, started: Instant) -> anyhow::Result<()> {
         Command::Id(args) => id::run(args, &flags),
         Command::Doctor(args) => doctor::run(args, &flags),
         Command::Demo(args) => demo::run(args, &flags).await,
-        Command::Completions(args) => completions::run::<Cli>(&args),
+        Command::Completions(args) => completions::run(&args, command()),
     }
 }
 
@@ -142,9 +173,27 @@ fn failed(error: &anyhow::Error) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
+
+    /// A terminal's usual width.
+    const COLUMNS: usize = 80;
+
+    /// Every command with its way to it, `help` left out.
+    fn all(command: &clap::Command, way: &str) -> Vec<(String, clap::Command)> {
+        let parts = command.get_subcommands().filter(|part| part.get_name() != "help");
+        parts
+            .flat_map(|part| {
+                let way = format!("{way} {}", part.get_name());
+                let below = all(part, &way);
+                [(way, part.clone())].into_iter().chain(below)
+            })
+            .collect()
+    }
+
+    fn after_help(command: &clap::Command) -> String {
+        let help = command.get_after_help();
+        help.map(ToString::to_string).unwrap_or_default()
+    }
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -153,12 +202,47 @@ mod tests {
 
     #[test]
     fn every_command_shows_an_example() {
-        for command in Cli::command().get_subcommands() {
-            let help = command
-                .get_after_help()
-                .map(ToString::to_string)
-                .unwrap_or_default();
-            assert!(help.contains("majlis "), "{}", command.get_name());
+        for (way, part) in all(&command(), "majlis") {
+            // What stands in a group is shown with the group.
+            let grouped = way.starts_with("majlis ctl guests ") || way.starts_with("majlis ctl policy ");
+            assert!(grouped || after_help(&part).contains(&way), "{way}");
         }
+    }
+
+    #[test]
+    fn an_example_can_be_copied_from_a_terminal_of_80_columns() {
+        let top = [("majlis".to_owned(), command())];
+        for (way, part) in top.into_iter().chain(all(&command(), "majlis")) {
+            // Lines of prose are as long as their paragraph: they are wrapped once, to the width that there is.
+            let help = after_help(&part);
+            let examples = help.lines().filter(|line| line.starts_with("  "));
+            for example in examples {
+                assert!(example.chars().count() <= COLUMNS, "{way}: {example}");
+            }
+            let mut prose = help.lines().filter(|line| !line.starts_with("  "));
+            let is_broken = |line: &str| !line.is_empty() && !line.ends_with([':', '.']);
+            assert_eq!(
+                prose.find(|line| is_broken(line)),
+                None,
+                "{way}: it would be wrapped twice"
+            );
+        }
+    }
+
+    #[test]
+    fn help_lists_the_options_that_a_command_uses() {
+        let help = |name: &str| {
+            let mut command = command();
+            let part = command.find_subcommand_mut(name).expect("it is there");
+            part.render_long_help().to_string()
+        };
+        for name in ["ctl", "log", "id", "doctor", "demo", "completions"] {
+            assert!(!help(name).contains("--uplink"), "{name}");
+        }
+        for name in ["host", "join", "rooms", "node"] {
+            assert!(help(name).contains("--uplink"), "{name}");
+        }
+        assert!(help("ctl").contains("--home") && !help("completions").contains("--home"));
+        assert!(help("demo").contains("--transport"));
     }
 }

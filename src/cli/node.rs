@@ -7,8 +7,10 @@ use super::{face::Face, options::NodeFlags, printer::Printer, signals::Signals};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  majlis node --listen /ip4/0.0.0.0/udp/4001/quic-v1 --announce /dns4/node.example.org/udp/4001/quic-v1
-  majlis host \"Evening talk\" --bootstrap MULTIADDR    give others an address that the node printed
+  majlis node
+  majlis node --listen /ip4/0.0.0.0/udp/4001/quic-v1 \\
+      --announce /dns4/node.example.org/udp/4001/quic-v1
+  majlis host \"Evening talk\" --bootstrap MULTIADDR   an address that it printed
 
 It answers who asks for rooms, keeps the list of them, and needs no sound device. Ctrl-C ends it.")]
 pub(crate) struct NodeArgs {}

@@ -12,9 +12,12 @@ use majlis::{
     home::Home,
     net::TransportChoice,
     node::{Config, Uplink},
-    room::Seat,
+    room::{EventStream, Seat},
 };
 use majlis_protocol::link::Address;
+use tokio::sync::oneshot;
+
+use super::show::Voice;
 
 /// The variable that names a home where `--home` does not.
 const HOME_VARIABLE: &str = "MAJLIS_HOME";
@@ -24,6 +27,21 @@ const DEFAULT_INPUT: &str = "mic";
 
 /// Where sound goes unless `--output` says otherwise.
 const DEFAULT_OUTPUT: &str = "speakers";
+
+/// Options that only a node has a use for.
+pub(crate) const OF_A_NODE: [&str; 8] = [
+    "listen",
+    "announce",
+    "bootstrap",
+    "transport",
+    "mdns",
+    "max_children",
+    "uplink",
+    "nick",
+];
+
+/// Options of whatever looks at a home and tells.
+pub(crate) const OFFLINE: [&str; 2] = ["home", "json"];
 
 /// Options of every command.
 #[derive(Debug, Default, Args)]
@@ -153,8 +171,13 @@ impl NodeFlags {
 }
 
 impl SeatFlags {
-    /// The seat in a room. `started` is when the arguments had been read.
-    pub(crate) fn resolve(&self, started: std::time::Instant) -> anyhow::Result<Seat> {
+    /// The seat in a room. `started` is when the arguments had been read; `events` takes the room's events from when it is
+    /// looked for.
+    pub(crate) fn resolve(
+        &self,
+        started: std::time::Instant,
+        events: oneshot::Sender<EventStream>,
+    ) -> anyhow::Result<Seat> {
         let input: Input = self.input.as_deref().unwrap_or(DEFAULT_INPUT).parse()?;
         let output: Output = self.output.as_deref().unwrap_or(DEFAULT_OUTPUT).parse()?;
         Ok(Seat {
@@ -163,13 +186,17 @@ impl SeatFlags {
             repeat: self.repeat,
             wait_listeners: self.wait_listeners.unwrap_or(0),
             started,
+            events: Some(events),
         })
     }
 
-    /// Whether the person speaks with a microphone, which only they open.
-    pub(crate) fn has_microphone(&self) -> bool {
-        let word = self.input.as_deref().unwrap_or(DEFAULT_INPUT);
-        word == "mic" || word.starts_with("mic:")
+    /// What the person speaks with; `enter` says whether the Enter key can open a microphone.
+    pub(crate) fn voice(&self, enter: bool) -> Voice {
+        match self.input.as_deref().unwrap_or(DEFAULT_INPUT) {
+            "none" => Voice::None,
+            word if word == "mic" || word.starts_with("mic:") => Voice::Microphone { enter },
+            _ => Voice::ByItself,
+        }
     }
 }
 
@@ -275,10 +302,15 @@ mod tests {
     #[test]
     fn a_seat_has_a_microphone_and_speakers_unless_told_otherwise() {
         let now = std::time::Instant::now();
-        let seat = SeatFlags::default().resolve(now).expect("the defaults are valid");
+        let seat = SeatFlags::default()
+            .resolve(now, oneshot::channel().0)
+            .expect("the defaults are valid");
         assert!(matches!(seat.input, Input::Mic(None)) && matches!(seat.output, Output::Speakers(None)));
         assert_eq!((seat.repeat, seat.wait_listeners, seat.started), (false, 0, now));
-        assert!(SeatFlags::default().has_microphone());
+        assert_eq!(
+            SeatFlags::default().voice(true),
+            Voice::Microphone { enter: true }
+        );
 
         let typed = SeatFlags {
             input: Some("tone:440".into()),
@@ -287,10 +319,10 @@ mod tests {
             wait_listeners: Some(2),
             ..SeatFlags::default()
         };
-        let seat = typed.resolve(now).expect("valid");
+        let seat = typed.resolve(now, oneshot::channel().0).expect("valid");
         assert!(matches!(seat.input, Input::Tone(_)) && matches!(seat.output, Output::None));
         assert_eq!((seat.repeat, seat.wait_listeners), (true, 2));
-        assert!(!typed.has_microphone());
+        assert_eq!(typed.voice(true), Voice::ByItself);
     }
 
     #[test]

@@ -32,7 +32,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(500);
 #[command(after_help = "Examples:
   majlis rooms
   majlis rooms --tag poetry
-  majlis rooms --watch                    stay, and show rooms as they come and go
+  majlis rooms --watch                   stay, and show how rooms come and go
   majlis rooms --json | jq -r 'select(.event == \"listing\").link'
 
 A node that runs in this home answers at once. Else a passing one looks around for --wait seconds.")]

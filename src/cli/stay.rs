@@ -10,14 +10,15 @@ use majlis::{
     api,
     event::{Event, LeftReason, Stamped},
     node::Node,
-    room::{ActError, RoomError, RoomHandle},
+    room::{ActError, EventStream, RoomError, RoomHandle},
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::{
     face::Face,
     options::SeatFlags,
     printer::{self, NotRead, Printer},
+    show::Voice,
     signals::Signals,
 };
 
@@ -36,6 +37,8 @@ pub(crate) struct Stay<'a> {
     pub(crate) deadline: Option<Instant>,
     /// Whether the Enter key opens and closes the microphone.
     pub(crate) enter_toggles: bool,
+    /// Where the room's events come from as soon as it is looked for.
+    early: Option<oneshot::Receiver<EventStream>>,
 }
 
 /// Why the waiting in a stay ended.
@@ -66,19 +69,44 @@ impl Stay<'_> {
         &mut self,
         room: impl Future<Output = Result<RoomHandle, RoomError>>,
     ) -> anyhow::Result<()> {
-        let room = tokio::select! {
-            room = room => room,
-            () = self.signals.next() => {
-                let reason = LeftReason::Interrupted;
-                return Ok(self.printer.tell(Event::Left { reason }).await?);
-            }
-            () = until(self.deadline) => {
-                self.printer.tell(Event::Left { reason: LeftReason::Duration }).await?;
-                anyhow::bail!("the time given with --duration was over before the room was reached");
+        let mut room = std::pin::pin!(room);
+        let (mut events, mut why, mut joined) = (None, String::new(), None);
+        let entered = loop {
+            tokio::select! {
+                // First: what the room tells once it is lost for us is not for people.
+                biased;
+                entered = &mut room => break entered,
+                Some(event) = told(&mut self.early, &mut events), if joined.is_none() => {
+                    // From here on the stay tells, once the room can be acted on.
+                    if matches!(event.event, Event::Joined { .. }) {
+                        joined = Some(event);
+                        continue;
+                    }
+                    if let Event::NoAnswer { reason, .. } = &event.event {
+                        why = format!(": {reason}");
+                    }
+                    tokio::select! {
+                        ready = self.printer.ready() => ready?.send(event),
+                        // Nobody may be reading.
+                        () = self.signals.next() => return Ok(()),
+                    }
+                }
+                () = self.signals.next() => {
+                    let reason = LeftReason::Interrupted;
+                    return Ok(self.printer.tell(Event::Left { reason }).await?);
+                }
+                () = until(self.deadline) => {
+                    self.printer.tell(Event::Left { reason: LeftReason::Duration }).await?;
+                    anyhow::bail!("the time given with --duration was over before the room was reached{why}");
+                }
             }
         };
-        match room {
-            Ok(room) => self.stay(room).await,
+        match entered {
+            Ok(room) => {
+                let coming = self.early.take().and_then(|mut early| early.try_recv().ok());
+                let events = events.or(coming).unwrap_or_else(|| room.events());
+                self.stay(room, events, joined).await
+            }
             Err(error) => {
                 if let Some(reason) = kept_out(&error) {
                     self.printer.tell(Event::Left { reason }).await?;
@@ -88,9 +116,13 @@ impl Stay<'_> {
         }
     }
 
-    async fn stay(&mut self, room: RoomHandle) -> anyhow::Result<()> {
-        // First, so that no other listener takes the room's first events.
-        let mut events = room.events();
+    /// Stays in a room. `first` is an event that was taken from the stream and not told.
+    async fn stay(
+        &mut self,
+        room: RoomHandle,
+        mut events: EventStream,
+        first: Option<Stamped>,
+    ) -> anyhow::Result<()> {
         let _api = api::Server::start(self.node.clone(), self.home).await?;
         if room.is_host()
             && let Some(info) = room.info().await
@@ -104,9 +136,9 @@ impl Stay<'_> {
         }
         let mut keys = self.enter_toggles.then(enter_key);
         let (toggled, mut toggles) = mpsc::channel(1);
-        let (mut on, mut left, mut is_read) = (false, None, true);
+        let (mut on, mut left, mut is_read, mut is_vacant) = (false, None, true, false);
         // An event that is still to be printed, and until when it may wait for a reader once this node leaves.
-        let (mut waiting, mut patience) = (None, None);
+        let (mut waiting, mut patience) = (first, None);
         loop {
             let leaving = left.is_some();
             let woken = tokio::select! {
@@ -130,11 +162,14 @@ impl Stay<'_> {
                     match event.event {
                         Event::Microphone { on: now } => on = now,
                         Event::Left { reason } => left = Some(reason),
+                        Event::Vacant => is_vacant = true,
                         _ => {}
                     }
                     waiting = is_read.then_some(event);
                 }
-                Woken::Printed { is_read: true } | Woken::Toggled(Ok(())) => {}
+                // A microphone that does not open is told by an event of its own.
+                Woken::Toggled(Ok(()) | Err(ActError::Device(_))) => {}
+                Woken::Printed { is_read: true } => {}
                 Woken::Printed { is_read: false } => {
                     // Nobody reads on: leave as on a signal, and say it no more.
                     is_read = false;
@@ -157,6 +192,9 @@ impl Stay<'_> {
         }
         match left {
             _ if !is_read => Err(NotRead.into()),
+            Some(LeftReason::Unreachable) if is_vacant => {
+                anyhow::bail!("the host has left the room; join again when it is open again")
+            }
             Some(reason) => outcome(reason),
             None => anyhow::bail!("the room closed without a reason; please try again"),
         }
@@ -165,24 +203,44 @@ impl Stay<'_> {
 
 /// What it takes to stay.
 impl<'a> Stay<'a> {
-    /// A stay of `node` with the options that were typed; `deadline` counts from `started`.
+    /// A stay of `node` with the seat that was typed, and since when its duration counts; `events` brings the room's
+    /// events as soon as it is looked for.
     pub(crate) fn new(
         node: Node,
         home: &'a Path,
         face: Face,
         signals: Signals,
-        seat: &SeatFlags,
-        started: Instant,
+        seat: (&SeatFlags, Instant),
+        events: oneshot::Receiver<EventStream>,
     ) -> Self {
-        let people = matches!(face, Face::People(_));
+        let (seat, started) = seat;
+        let has_keys = matches!(face, Face::People(_)) && std::io::stdin().is_terminal();
+        let voice = seat.voice(has_keys);
         Self {
             node,
             home,
-            printer: Printer::new(face),
+            printer: Printer::new(face.with_voice(voice)),
             signals,
             deadline: seat.duration.and_then(|duration| started.checked_add(duration)),
-            enter_toggles: people && seat.has_microphone() && std::io::stdin().is_terminal(),
+            enter_toggles: voice == (Voice::Microphone { enter: true }),
+            early: Some(events),
         }
+    }
+}
+
+/// The next event of a room that is looked for; never, before it is and after the last.
+async fn told(
+    early: &mut Option<oneshot::Receiver<EventStream>>,
+    events: &mut Option<EventStream>,
+) -> Option<Stamped> {
+    if let Some(coming) = early {
+        let come = coming.await;
+        *early = None;
+        *events = come.ok();
+    }
+    match events {
+        Some(events) => events.next().await,
+        None => None,
     }
 }
 

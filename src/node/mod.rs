@@ -276,6 +276,7 @@ impl Node {
 
     async fn enter(&self, link: RoomLink, entry: room::Entry, seat: Seat) -> Result<RoomHandle, RoomError> {
         let room = link.room;
+        let seat = seat.ready()?;
         let arrivals = self.shared.rooms.reserve(room).ok_or(RoomError::AlreadyThere)?;
         let entering = async {
             let setup = Setup {

@@ -10,8 +10,8 @@ use majlis_protocol::{
 
 use crate::{
     audio::{
-        AudioError, Channels, Finish, Output, Playback, PlaybackEvent, PlaybackFeed, PlaybackHandle,
-        PlaybackOptions, PlaybackStats,
+        AudioError, Channels, Finish, Playback, PlaybackEvent, PlaybackFeed, PlaybackHandle, PlaybackOptions,
+        PlaybackStats, ReadyOutput,
         engine::{EngineEvent, SpeakerKey},
     },
     event::{Event, StreamStats},
@@ -33,11 +33,15 @@ pub(super) struct Listening {
 
 impl Listening {
     /// Opens the output and starts to play whatever is fed.
-    pub(super) fn start(output: Output, audio: AudioSettings, started: Instant) -> Result<Self, AudioError> {
+    pub(super) fn start(
+        output: ReadyOutput,
+        audio: AudioSettings,
+        started: Instant,
+    ) -> Result<Self, AudioError> {
         let floor = AUDIENCE_MIN;
         let options = PlaybackOptions::new(channels(audio), DelayGoal::Audience { floor });
         Ok(Self {
-            playback: Playback::start(output, options)?,
+            playback: Playback::start_ready(output, options)?,
             on_stage: false,
             floor,
             started,

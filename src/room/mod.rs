@@ -38,7 +38,7 @@ pub use self::{
     tree::{Branch, TreeInfo},
 };
 use crate::{
-    audio::{AudioError, Input, Output},
+    audio::{AudioError, Channels, FileSource, Input, Output, ReadyOutput},
     event::{LeftReason, RoleName, Stamped, Stats, shown, shown_or_null},
     home::HomeError,
     node,
@@ -80,6 +80,20 @@ pub struct Seat {
     pub wait_listeners: u32,
     /// What times are counted from, such as `join_ms`.
     pub started: Instant,
+    /// Takes the room's events as soon as it is looked for, before it is joined. [`RoomHandle::events`] then gives those
+    /// from the time of its call on.
+    pub events: Option<oneshot::Sender<EventStream>>,
+}
+
+/// A seat whose files and loudspeakers were found to work. A microphone opens only on the stage.
+#[derive(Debug)]
+pub(crate) struct ReadySeat {
+    input: Input,
+    output: ReadyOutput,
+    repeat: bool,
+    wait_listeners: u32,
+    started: Instant,
+    events: Option<oneshot::Sender<EventStream>>,
 }
 
 /// Why a room was not opened or joined.
@@ -145,8 +159,19 @@ pub enum ActError {
     #[error("you are muted; a host, co-host or moderator must unmute you first")]
     Muted,
     /// Only people on the stage speak.
-    #[error("not on the stage: ask the host for an invitation, then `accept` it")]
+    #[error(
+        "not on the stage: ask for the word with `majlis ctl hand`, and accept an invitation with `majlis ctl accept`"
+    )]
     NotOnStage,
+    /// The microphone could not be opened; the text says why and what to do.
+    #[error("{0}")]
+    Device(String),
+    /// The file or tone is at its end.
+    #[error("what this node was to play is over; start it again to play it once more")]
+    InputOver,
+    /// The input was turned off before it was open.
+    #[error("the microphone was closed again before it was open")]
+    TurnedOff,
     /// This node has left the room.
     #[error("this node is no longer in the room")]
     Left,
@@ -223,6 +248,8 @@ pub struct KeptOut {
     /// The key.
     #[serde(serialize_with = "shown")]
     pub key: Person,
+    /// The nickname, where it is still known.
+    pub nick: Option<String>,
     /// The tag of the key.
     pub tag: String,
     /// Whether it was a kick; else a ban.
@@ -340,6 +367,7 @@ impl Default for Seat {
             repeat: false,
             wait_listeners: 0,
             started: Instant::now(),
+            events: None,
         }
     }
 }
@@ -355,6 +383,21 @@ impl Seat {
     #[must_use]
     pub fn output(self, output: Output) -> Self {
         Self { output, ..self }
+    }
+
+    /// Opens what can be opened before the room is: nobody is called, and nothing founded, in vain.
+    pub(crate) fn ready(self) -> Result<ReadySeat, AudioError> {
+        if let Input::File(path) = &self.input {
+            FileSource::open(path, Channels::Mono, false)?;
+        }
+        Ok(ReadySeat {
+            input: self.input,
+            output: ReadyOutput::of(self.output)?,
+            repeat: self.repeat,
+            wait_listeners: self.wait_listeners,
+            started: self.started,
+            events: self.events,
+        })
     }
 }
 
@@ -387,10 +430,11 @@ impl RoomHandle {
             .map_err(ActError::Refused)
     }
 
-    /// Turns the input on or off. Off, it sends nothing, and a microphone is released.
+    /// Turns the input on or off. On, it returns once a microphone is truly open; off, nothing is sent, and a microphone
+    /// is released.
     ///
     /// # Errors
-    /// [`ActError::NoInput`] or [`ActError::NotOnStage`].
+    /// [`ActError`] says why nobody hears this person: among others [`ActError::Device`], when there is no microphone.
     pub async fn microphone(&self, on: bool) -> Result<(), ActError> {
         self.ask(|reply| Request::Microphone { on, reply }).await?
     }

@@ -87,8 +87,10 @@ fn peer_id(peer: Peer) -> Option<PeerId> {
 }
 
 /// What a round of calls has come to.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Round {
+    /// Where those who do not answer are told of.
+    notes: mpsc::Sender<Note>,
     /// How many were called.
     called: usize,
     /// What they said, for people.
@@ -117,7 +119,7 @@ pub(super) async fn find(
     leads.retain(|lead| lead.peer != local);
     let names_someone = !leads.is_empty();
     leads.retain(|lead| !refusers.contains(&lead.peer));
-    let mut round = Round::default();
+    let mut round = Round::new(notes.clone());
     let mut found = round.call(&network, stream::iter(leads)).await;
     if found.is_none() {
         let providers = network.providers(link.room.key()).await;
@@ -147,7 +149,7 @@ pub(super) async fn find(
 
 /// Connects with the first of these who can be reached, and opens a substream. Tells the actor the outcome.
 pub(super) async fn dial(network: Network, errand: Errand, leads: Vec<Lead>, notes: mpsc::Sender<Note>) {
-    let mut round = Round::default();
+    let mut round = Round::new(notes.clone());
     let note = match round.call(&network, stream::iter(leads)).await {
         Some((peer, control)) => Note::Opened {
             peer,
@@ -164,6 +166,14 @@ pub(super) async fn dial(network: Network, errand: Errand, leads: Vec<Lead>, not
 }
 
 impl Round {
+    fn new(notes: mpsc::Sender<Note>) -> Self {
+        Self {
+            notes,
+            called: 0,
+            why: String::new(),
+        }
+    }
+
     /// The first who can be reached, a few at a time; the others are counted.
     async fn call(
         &mut self,
@@ -171,18 +181,26 @@ impl Round {
         leads: impl Stream<Item = Lead>,
     ) -> Option<(PeerId, Control)> {
         let attempts = leads
-            .map(|lead| connect(network, lead))
+            .map(|lead| async move {
+                let reached = connect(network, lead.clone()).await;
+                (lead, reached)
+            })
             .buffer_unordered(AT_A_TIME);
         let mut attempts = std::pin::pin!(attempts);
-        while let Some(attempt) = attempts.next().await {
+        while let Some((lead, attempt)) = attempts.next().await {
             self.called += 1;
             match attempt {
                 Ok(found) => return Some(found),
-                Err(error) if self.why.len() < MOST_WHY => {
-                    // Writing to a string cannot fail.
-                    let _ = write!(self.why, ": {error}");
+                Err(why) => {
+                    if self.why.len() < MOST_WHY {
+                        // Writing to a string cannot fail.
+                        let _ = write!(self.why, ": {why}");
+                    }
+                    let Lead { peer, addresses } = lead;
+                    let note = Note::NoAnswer { peer, addresses, why };
+                    // The actor may be gone; then nobody is told.
+                    let _ = self.notes.send(note).await;
                 }
-                Err(_) => {}
             }
         }
         None

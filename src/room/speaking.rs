@@ -14,7 +14,11 @@ use majlis_protocol::{
     person::PersonKey,
     room::{AudioSettings, Profile, RoomId},
 };
-use tokio::{sync::watch, task::AbortHandle, time};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::AbortHandle,
+    time,
+};
 
 use crate::{
     audio::{Capture, Captured, EncodedFrame, codec::EncoderSettings},
@@ -22,11 +26,31 @@ use crate::{
     media::RoomMedia,
 };
 
-use super::EventSender;
+use super::{ActError, EventSender};
 
 /// How long the end of what was said may take to be on its way. A microphone gives its frame within 100 ms; longer would
 /// make the room wait for a device that hangs.
 const LAST_WORDS: Duration = Duration::from_millis(250);
+
+/// News of the source that wait for the room. There are a few for each time that it is turned on.
+const NEWS: usize = 16;
+
+/// Most who wait for a microphone to open. They are the requests of one person's own programs.
+const MOST_WAITING: usize = 32;
+
+/// Frames between two told levels: ten a second, as others' levels are told.
+const LEVEL_EVERY: u32 = 5;
+
+/// What became of the source.
+#[derive(Debug)]
+pub(super) enum News {
+    /// It is open since the pause of this number.
+    Opened(u64),
+    /// It has come to its end.
+    Over,
+    /// It failed; why and what to do, for people.
+    Failed(String),
+}
 
 /// A person's own sound: its source, and the task that sends it.
 #[derive(Debug)]
@@ -39,6 +63,13 @@ pub(super) struct Speaking {
     closed: watch::Receiver<u64>,
     /// Whether it was turned on, or off, since the stage was taken.
     touched: bool,
+    /// Whether a microphone's device is open. Anything else is, from the start.
+    is_open: bool,
+    /// Whether it has come to its end, and nothing more can be sent.
+    is_over: bool,
+    /// Who waits for the microphone to open.
+    waiting: Vec<oneshot::Sender<Result<(), ActError>>>,
+    news: mpsc::Receiver<News>,
     task: AbortHandle,
 }
 
@@ -59,6 +90,7 @@ struct Speaker {
     voice: Voice,
     sent: Arc<AtomicU64>,
     closed: watch::Sender<u64>,
+    news: mpsc::Sender<News>,
 }
 
 /// Where a stream of packets has come to.
@@ -77,12 +109,14 @@ impl Speaking {
         let sent = Arc::new(AtomicU64::new(0));
         let (stage, receiver) = watch::channel(None);
         let (closed, is_closed) = watch::channel(capture.pauses());
+        let (news, is_news) = mpsc::channel(NEWS);
         let speaker = Speaker {
             capture: Arc::clone(&capture),
             stage: receiver,
             voice,
             sent: Arc::clone(&sent),
             closed,
+            news,
         };
         let task = tokio::spawn(speaker.run()).abort_handle();
         Self {
@@ -92,6 +126,10 @@ impl Speaking {
             sent,
             closed: is_closed,
             touched: false,
+            is_open: !is_microphone,
+            is_over: false,
+            waiting: Vec::new(),
+            news: is_news,
             task,
         }
     }
@@ -101,9 +139,69 @@ impl Speaking {
         self.sent.load(Ordering::Relaxed)
     }
 
-    /// Whether sound goes out. A microphone that failed has turned itself off.
+    /// Whether sound goes out: a microphone's device is open, a file is not at its end.
     pub(super) fn is_on(&self) -> bool {
-        !self.capture.is_paused()
+        self.is_open && !self.is_over && !self.capture.is_paused()
+    }
+
+    /// Whether the source has come to its end.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// What becomes of the source next; for ever nothing once it is gone.
+    pub(super) async fn next_news(&mut self) -> News {
+        match self.news.recv().await {
+            Some(news) => news,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Takes in that the source is open since a pause; whether sound goes out from now on.
+    pub(super) fn opened(&mut self, since: u64) -> bool {
+        let is_wanted = !self.capture.is_paused() && since == self.capture.pauses();
+        if !self.is_microphone || self.is_open || !is_wanted {
+            return false;
+        }
+        self.is_open = true;
+        self.answer(|| Ok(()));
+        true
+    }
+
+    /// Takes in that the source is at its end; whether sound went out until now.
+    pub(super) fn end(&mut self) -> bool {
+        let was_on = self.is_on();
+        self.is_over = true;
+        was_on
+    }
+
+    /// Takes in that the source has failed; whether sound went out until now. A microphone may be tried again.
+    pub(super) fn fail(&mut self, why: &str) -> bool {
+        let was_on = self.is_open && !self.is_over;
+        if self.is_microphone {
+            self.is_open = false;
+        } else {
+            self.is_over = true;
+        }
+        self.answer(|| Err(ActError::Device(why.to_owned())));
+        was_on
+    }
+
+    /// Answers once the microphone is open, or is known not to open.
+    pub(super) fn answer_once_open(&mut self, reply: oneshot::Sender<Result<(), ActError>>) {
+        if self.is_on() {
+            // Who asked may have stopped waiting.
+            let _ = reply.send(Ok(()));
+        } else if self.waiting.len() < MOST_WAITING {
+            self.waiting.push(reply);
+        }
+    }
+
+    fn answer(&mut self, answer: impl Fn() -> Result<(), ActError>) {
+        for reply in self.waiting.drain(..) {
+            // As above.
+            let _ = reply.send(answer());
+        }
     }
 
     /// Whether this person is on the stage.
@@ -129,18 +227,20 @@ impl Speaking {
         may && self.turn(true)
     }
 
-    /// Turns the source on or off; whether that changed anything.
+    /// Turns the source on or off; whether sound goes out by that, or no longer does. A microphone opens later.
     pub(super) fn turn(&mut self, on: bool) -> bool {
         self.touched = true;
-        if self.is_on() == on {
-            return false;
+        let was_on = self.is_on();
+        match (on, self.capture.is_paused()) {
+            (true, true) => self.capture.resume(),
+            (false, false) => self.capture.pause(),
+            _ => {}
         }
-        if on {
-            self.capture.resume()
-        } else {
-            self.capture.pause()
+        if !on {
+            self.is_open = !self.is_microphone;
+            self.answer(|| Err(ActError::TurnedOff));
         }
-        true
+        was_on != self.is_on()
     }
 
     /// Turns the source off and waits until the packet that ends the spurt is on its way; whether it was on.
@@ -172,15 +272,9 @@ impl Speaker {
                     }
                 }
                 Captured::Paused(number) => drop(self.closed.send_replace(number)),
-                Captured::Finished => self.tell(Event::InputEnded),
-                Captured::Failed(error) => {
-                    self.tell(Event::Warning {
-                        text: error.to_string(),
-                    });
-                    if self.capture.is_paused() {
-                        self.tell(Event::Microphone { on: false });
-                    }
-                }
+                Captured::Opened(since) => self.pass_on(News::Opened(since)).await,
+                Captured::Finished => self.pass_on(News::Over).await,
+                Captured::Failed(error) => self.pass_on(News::Failed(error.to_string())).await,
             }
         }
     }
@@ -203,6 +297,10 @@ impl Speaker {
             level: frame.level,
             end_of_spurt: frame.end_of_spurt,
         };
+        if progress.next_sequence.is_multiple_of(LEVEL_EVERY) {
+            let (key, level) = (self.voice.key.person(), frame.level);
+            self.tell(Event::Level { key, level });
+        }
         match (Draft {
             header,
             frames: &[&frame.payload],
@@ -220,6 +318,11 @@ impl Speaker {
             next_sequence: progress.next_sequence.wrapping_add(1),
             ..progress
         }
+    }
+
+    async fn pass_on(&self, news: News) {
+        // The room may be over.
+        let _ = self.news.send(news).await;
     }
 
     fn tell(&self, event: Event) {

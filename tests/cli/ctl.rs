@@ -72,7 +72,13 @@ fn a_moderator_mutes_kicks_and_bans_and_the_log_says_why() {
     let person = people.as_array().unwrap().iter().find(|one| one["key"] == his);
     assert_eq!(person.expect("on the stage")["muted"], true);
     assert!(fails(c, &["ctl", "mic", "on"]).contains("muted"));
-    assert!(fails(c, &["ctl", "unmute", his]).contains("may not"));
+    let said = fails(c, &["ctl", "unmute", his]);
+    assert!(
+        said.contains("may not") && said.contains("you are a speaker"),
+        "{said}"
+    );
+    let said = fails(a, &["ctl", "leave-stage"]);
+    assert!(said.contains("always on the stage"), "{said}");
     succeeds(b, &["ctl", "unmute", his]);
     noisy.until_that("mute", |event| event["muted"] == false);
     succeeds(c, &["ctl", "mic", "on"]);
@@ -92,7 +98,9 @@ fn a_moderator_mutes_kicks_and_bans_and_the_log_says_why() {
         (&his.into(), &false.into())
     );
     assert!(kept_out["left_ms"].as_u64().unwrap() > 7_000_000, "{kept_out}");
-    succeeds(b, &["ctl", "unban", his]);
+    let tag = format!("#{}", kept_out["tag"].as_str().unwrap());
+    assert!(fails(b, &["ctl", "unban", "#aaaaaaaa"]).contains("kept out"));
+    succeeds(b, &["ctl", "unban", &tag]);
     let (mut back, joined) = join(c, &link, &[]);
     assert_eq!(joined["role"], "listener");
     succeeds(b, &["ctl", "kick", his]);
@@ -103,7 +111,7 @@ fn a_moderator_mutes_kicks_and_bans_and_the_log_says_why() {
     succeeds(a, &["log", "verify", log]);
     let shown = String::from_utf8(run(a, &["log", "show", log]).stdout).unwrap();
     assert!(
-        shown.contains(&format!("{hers} (moderator) ban {his} for 7200 s: again")),
+        shown.contains(&format!("{hers} (moderator) ban {his} for 2 h: again")),
         "{shown}"
     );
 }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use super::program::{PATIENCE, Running, fails, host, join, majlis, run, signal, succeeds};
+use crate::support::ear;
 
 fn silent_host(home: &Path, args: &[&str]) -> String {
     fails(
@@ -107,6 +108,24 @@ fn a_device_that_is_not_there_is_answered_with_the_flag_to_use() {
         ],
     );
     assert!(said.contains("--output"), "{said}");
+    assert_no_room(home.path());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_doctor_asks_whether_the_devices_open() {
+    let home = tempfile::tempdir().unwrap();
+    let output = majlis(home.path(), &["doctor", "--json"])
+        .env("PULSE_SERVER", "unix:/no/such/socket")
+        .env("ALSA_CONFIG_PATH", "/dev/null")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "a remark is no failure");
+    let said = String::from_utf8(output.stdout).unwrap();
+    let sound = said.lines().find(|line| line.contains("\"sound\"")).unwrap();
+    for word in ["\"note\"", "--output none", "--input none"] {
+        assert!(sound.contains(word), "{word}: {sound}");
+    }
 }
 
 #[cfg(target_os = "linux")]
@@ -128,13 +147,38 @@ fn a_microphone_that_is_not_there_is_named_once_it_is_opened_and_the_room_goes_o
     let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (mut host, link) = host(a.path(), &["--input", "mic:no such device"]);
     for _ in 0..2 {
-        succeeds(a.path(), &["ctl", "mic", "on"]);
-        let warning = host.until("warning");
+        let said = fails(a.path(), &["ctl", "mic", "on"]);
+        assert!(
+            said.contains("no microphone") && said.contains("--input"),
+            "{said}"
+        );
+        let warning = loop {
+            let event = host.next().expect("it goes on");
+            assert_ne!(event["event"], "microphone", "it was never on: {event}");
+            if event["event"] == "warning" {
+                break event;
+            }
+        };
         assert!(warning["text"].as_str().unwrap().contains("--input"), "{warning}");
-        host.until_that("microphone", |event| event["on"] == false);
     }
+    assert_eq!(succeeds(a.path(), &["ctl", "info"])[0]["microphone"], false);
     join(b.path(), &link, &[]);
     host.until("child");
+}
+
+#[test]
+fn a_file_that_has_ended_is_live_no_more_and_is_not_turned_on_again() {
+    let home = tempfile::tempdir().unwrap();
+    let wav = home.path().join("said.wav");
+    ear::clip(&ear::speech()[0], 1, &wav);
+    let input = format!("file:{}", wav.display());
+    let (mut host, _) = host(home.path(), &["--input", &input]);
+    host.until_that("microphone", |event| event["on"] == true);
+    host.until("level");
+    host.until("input_ended");
+    host.until_that("microphone", |event| event["on"] == false);
+    assert_eq!(succeeds(home.path(), &["ctl", "info"])[0]["microphone"], false);
+    assert!(fails(home.path(), &["ctl", "mic", "on"]).contains("over"));
 }
 
 #[test]
@@ -147,6 +191,7 @@ fn an_input_that_cannot_be_played_is_named() {
         let said = fails(home.path(), &["host", "T", "--input", &input, "--output", "none"]);
         assert!(said.contains(path.to_str().unwrap()), "{said}");
     }
+    assert_no_room(home.path());
 }
 
 #[cfg(unix)]
@@ -194,7 +239,23 @@ fn an_output_that_cannot_be_written_is_named() {
         home.path(),
         &["host", "T", "--input", "none", "--output", &output],
     );
-    assert!(said.contains("place.wav"), "{said}");
+    assert!(
+        said.contains("place.wav") && said.contains("no/such does not exist"),
+        "{said}"
+    );
+    let output = format!("file:{}", home.path().display());
+    let said = fails(
+        home.path(),
+        &["host", "T", "--input", "none", "--output", &output],
+    );
+    assert!(said.contains("is a folder"), "{said}");
+    assert_no_room(home.path());
+}
+
+/// A room that was never open leaves nothing behind.
+fn assert_no_room(home: &Path) {
+    let rooms = fs::read_dir(home.join("rooms")).map_or(0, Iterator::count);
+    assert_eq!(rooms, 0, "in {}", home.display());
 }
 
 #[test]
@@ -210,6 +271,17 @@ fn a_malformed_link_is_refused_before_anything_is_opened() {
     ] {
         let said = fails(&home, &["join", link]);
         assert!(said.contains("no link to a room"), "{link}: {said}");
+    }
+    let whole = format!(
+        "majlis:ae{}?via=/ip4/127.0.0.1/udp/1/quic-v1/p2p/12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN",
+        "a".repeat(51)
+    );
+    for link in [&whole[..whole.len() - 7], &whole.to_lowercase()] {
+        let said = fails(&home, &["join", link]);
+        assert!(
+            said.contains("cut short") && said.contains("whole"),
+            "{link}: {said}"
+        );
     }
     assert!(!home.exists());
 }

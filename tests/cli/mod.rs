@@ -13,5 +13,7 @@ pub(crate) mod program;
 mod rooms;
 mod stage;
 mod succession;
+mod tampering;
 mod tree;
 mod usage;
+mod window;

@@ -62,15 +62,25 @@ fn a_members_log_is_shown_and_audited_and_a_changed_one_is_not_believed() {
         .collect();
     assert_eq!(actions, ["title", "end"], "{shown:?}");
     assert_eq!(shown[0]["event"], "genesis");
-    let verified = &succeeds(b.path(), &["log", "verify", file])[0];
-    assert_eq!(
-        (&verified["room"], &verified["entries"]),
-        (&joined["room"], &2.into())
+    assert_eq!(shown[1]["title"], "Another name");
+    assert!(
+        shown[1]["clock_ms"].as_u64() <= shown[2]["clock_ms"].as_u64(),
+        "{shown:?}"
     );
+    let folder = path.parent().unwrap().to_str().unwrap();
+    for word in [file, folder, joined["room"].as_str().unwrap()] {
+        let verified = &succeeds(b.path(), &["log", "verify", word])[0];
+        assert_eq!(
+            (&verified["room"], &verified["entries"]),
+            (&joined["room"], &2.into())
+        );
+    }
 
     let good = fs::read(&path).unwrap();
     fs::write(&path, [&good[..], &[0, 0]].concat()).unwrap();
-    assert_eq!(succeeds(b.path(), &["log", "verify", file])[0]["torn"], true);
+    let said = fails(b.path(), &["log", "verify", file]);
+    assert!(said.contains("2 entries") && said.contains("cut"), "{said}");
+    assert!(fails(b.path(), &["log", "show", file]).contains("cut"));
     let mut bad = good;
     let middle = bad.len() / 2;
     bad[middle] ^= 1;
@@ -86,7 +96,8 @@ fn a_file_that_is_no_log_is_named() {
     assert!(fails(home.path(), &["log", "show", missing.to_str().unwrap()]).contains("missing"));
     let other = home.path().join("other");
     fs::write(&other, "salam").unwrap();
-    assert!(fails(home.path(), &["log", "verify", other.to_str().unwrap()]).contains("other"));
+    let said = fails(home.path(), &["log", "verify", other.to_str().unwrap()]);
+    assert!(said.contains("other is no room log"), "{said}");
 }
 
 #[test]

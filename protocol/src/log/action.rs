@@ -581,6 +581,15 @@ impl Act {
         }
     }
 
+    /// What the room is called by it.
+    #[must_use]
+    pub fn title(&self) -> Option<&Text> {
+        match self {
+            Self::Title { title } => Some(title),
+            _ => None,
+        }
+    }
+
     /// Why it was done, where its author said so.
     #[must_use]
     pub fn reason(&self) -> Option<&Text> {

@@ -152,6 +152,8 @@ pub struct Line {
     pub granted: Option<Role>,
     /// How long it holds, in milliseconds; none for a ban without an end, and for everything else.
     pub lasts_ms: Option<u64>,
+    /// What the room is called from here on.
+    pub title: Option<Text>,
     /// Why, where the author said so.
     pub reason: Option<Text>,
     /// Whether the chair took it over from a history that the room gave up.
@@ -286,9 +288,25 @@ impl Line {
             subject: applied.subject(),
             granted: applied.act.granted(),
             lasts_ms: applied.act.lasts_ms(),
+            title: applied.act.title().cloned(),
             reason: applied.act.reason().cloned(),
             carried: applied.carried,
         }
+    }
+}
+
+/// A time for people, in milliseconds: in the largest unit that it is a whole number of, of seconds at least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span(pub u64);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.div_ceil(1_000);
+        let (size, unit) = [(86_400, "d"), (3_600, "h"), (60, "min")]
+            .into_iter()
+            .find(|(size, _)| seconds >= *size && seconds.is_multiple_of(*size))
+            .unwrap_or((1, "s"));
+        write!(f, "{} {unit}", seconds / size)
     }
 }
 
@@ -315,7 +333,10 @@ impl fmt::Display for Line {
             write!(f, " as {role}")?;
         }
         if let Some(lasts_ms) = self.lasts_ms {
-            write!(f, " for {} s", lasts_ms.div_ceil(1_000))?;
+            write!(f, " for {}", Span(lasts_ms))?;
+        }
+        if let Some(title) = &self.title {
+            write!(f, " \"{title}\"")?;
         }
         match &self.reason {
             Some(reason) => write!(f, ": {reason}"),

@@ -21,7 +21,7 @@ pub use self::{
     branch::{Branch, BranchError, deed},
     chain::{Applied, EntryError, Equivocation, Log},
     entry::Entry,
-    file::{Broken, BrokenReason, Line, RecordError, Records, Report, record, records, verify},
+    file::{Broken, BrokenReason, Line, RecordError, Records, Report, Span, record, records, verify},
     measures::{Exclusion, Mute, Office},
     permissions::Role,
     rules::{GuestList, LOCK_GRACE_MS, Rules},

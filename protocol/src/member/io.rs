@@ -276,12 +276,16 @@ pub enum Event {
         sequence: u32,
         /// Its term.
         term: u32,
+        /// Its room clock in milliseconds.
+        clock_ms: u64,
         /// The action's name.
         action: &'static str,
         /// Who did it.
         author: Person,
         /// To whom.
         subject: Option<Person>,
+        /// What the room is called from here on.
+        title: Option<Text>,
         /// Why, where the author said so.
         reason: Option<Text>,
         /// The role that it gives.
@@ -291,6 +295,9 @@ pub enum Event {
         /// Whether the chair took it over from a history that was given up.
         carried: bool,
     },
+    /// The chair is gone, and nobody is there who could take it: the room is over until one of them opens it again. This
+    /// member leaves.
+    Vacant,
     /// An entry was here and is no more, because another history is followed, and it did not come back.
     Lost {
         /// The action's name.

@@ -113,6 +113,7 @@ impl Member {
             state.line().iter().any(others) || state.stage().keys().any(others)
         });
         if !goes_on {
+            self.event(Event::Vacant);
             self.leave(Left::Unreachable);
         }
     }
@@ -125,6 +126,7 @@ impl Member {
 
     pub(super) fn leave_if_chairless(&mut self, now: Duration) {
         if self.chairless_due().is_some_and(|due| due <= now) {
+            self.event(Event::Vacant);
             self.leave(Left::Unreachable);
         }
     }

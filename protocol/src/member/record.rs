@@ -368,9 +368,11 @@ impl Member {
         self.event(Event::Entry {
             sequence: applied.entry.sequence,
             term: applied.entry.term,
+            clock_ms: applied.entry.clock,
             action: applied.act.name(),
             author: applied.author(),
             subject: applied.subject(),
+            title: applied.act.title().cloned(),
             reason: applied.act.reason().cloned(),
             granted: applied.act.granted(),
             lasts_ms: applied.act.lasts_ms(),

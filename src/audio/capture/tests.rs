@@ -59,7 +59,7 @@ async fn all(capture: &Capture) -> (Vec<EncodedFrame>, bool) {
     while let Some(captured) = capture.next().await {
         match captured {
             Captured::Frame(frame) => frames.push(frame),
-            Captured::Paused(_) => {}
+            Captured::Opened(_) | Captured::Paused(_) => {}
             Captured::Finished => finished = true,
             Captured::Failed(error) => panic!("{error}"),
         }

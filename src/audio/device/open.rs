@@ -27,6 +27,9 @@ const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
 /// The longest: a device that dies is noticed within it.
 const LONGEST_SLEEP: Duration = Duration::from_millis(20);
 
+/// How ALSA calls the plug-in that takes any sound and gives silence. Nobody means it.
+const NO_DEVICE: &str = "Discard all samples";
+
 /// The names of the microphones there are.
 pub fn inputs() -> Result<Vec<String>, DeviceError> {
     Ok(names(devices(&host(), Direction::Input)?))
@@ -258,7 +261,9 @@ fn devices(host: &Host, direction: Direction) -> Result<Vec<Device>, DeviceError
         Direction::Input => host.input_devices().map(Iterator::collect),
         Direction::Output => host.output_devices().map(Iterator::collect),
     };
-    found.map_err(|error| explain(direction, &error))
+    let mut found: Vec<Device> = found.map_err(|error| explain(direction, &error))?;
+    found.retain(|device| !name_of(device).starts_with(NO_DEVICE));
+    Ok(found)
 }
 
 fn names(devices: Vec<Device>) -> Vec<String> {

@@ -69,7 +69,7 @@ async fn speak(path: &Path, playback: &PlaybackHandle) -> Vec<Bytes> {
                 payloads.push(frame.payload);
                 playback.push(packet, Instant::now());
             }
-            Captured::Paused(_) | Captured::Finished => {}
+            Captured::Opened(_) | Captured::Paused(_) | Captured::Finished => {}
             Captured::Failed(error) => panic!("{error}"),
         }
     }

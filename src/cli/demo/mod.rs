@@ -27,14 +27,10 @@ const TAKES: u32 = 3;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   majlis demo
-  majlis demo --keep heard                keep what each listener heard, to listen to it
-  majlis demo --wrong-room                lead one listener astray: the demo must notice, and exits 1
+  majlis demo --keep heard          keep what each listener heard, to hear it
+  majlis demo --wrong-room          lead one listener astray: it must notice
 
-Someone speaks in one room and someone else in another. Listeners join by link, by the room's bare id through a
-community node, and from the list of rooms. The first room's host feeds two relays and nobody else, so its listeners hang
-below those; one relay is killed in the middle of the speech. Heard means: every frame, none of them made up, and a match
-of at least 0.95 between what was heard and what was said. If frames are missing and the machine held processes up
-meanwhile, it is held once more, at most three times.")]
+Someone speaks in one room and someone else in another. Listeners join by link, by the room's bare id through a community node, and from the list of rooms. The first room's host feeds two relays and nobody else, so its listeners hang below those; one relay is killed in the middle of the speech. Heard means: every frame, none of them made up, and a match of at least 0.95 between what was heard and what was said. If frames are missing and the machine held processes up meanwhile, it is held once more, at most three times.")]
 pub(crate) struct DemoArgs {
     /// Keep the WAV files of what each heard in DIR
     #[arg(long, value_name = "DIR")]

@@ -2,8 +2,9 @@
 
 use anstyle::{AnsiColor, Style};
 use majlis::event::{Event, LeftReason, ParentReason, Stats};
+use majlis_protocol::person::Person;
 
-use super::names::Names;
+use super::{deeds, names::Names};
 
 /// What a person should not miss.
 const LOUD: Style = AnsiColor::Red.on_default().bold();
@@ -12,9 +13,60 @@ const BOLD: Style = Style::new().bold();
 /// What is good to know.
 const DIM: Style = Style::new().dimmed();
 
+/// What a line depends on beside its event.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Scene {
+    /// Whether this node is in the room: what its log tells before that is the past.
+    pub(super) is_in: bool,
+    /// What the person speaks with.
+    pub(super) voice: Voice,
+    /// Whether it was said that the room is over because nobody can take the chair.
+    pub(super) is_vacant: bool,
+    /// Who was put out last: their role is gone with it.
+    pub(super) put_out: Option<Person>,
+}
+
+/// What a person speaks with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Voice {
+    /// Nothing: they only listen.
+    #[default]
+    None,
+    /// A microphone, which only they open; whether the Enter key does it too.
+    Microphone {
+        /// Whether it does.
+        enter: bool,
+    },
+    /// A file or tone, which starts by itself.
+    ByItself,
+}
+
 /// The line of an event, or `None` when it is not for people.
-pub(super) fn line(event: &Event, names: &Names) -> Option<String> {
+pub(super) fn line(event: &Event, names: &Names, scene: Scene) -> Option<String> {
+    let is_past = matches!(
+        event,
+        Event::Log { .. }
+            | Event::Role { .. }
+            | Event::Mute { .. }
+            | Event::Hand { .. }
+            | Event::Title { .. }
+    );
+    if is_past && !scene.is_in {
+        return None;
+    }
     Some(match event {
+        Event::Seeking { .. } => format!("{DIM}looking for the room…{DIM:#}"),
+        Event::NoAnswer {
+            addresses, reason, ..
+        } => {
+            let place = addresses.first().map_or("someone", String::as_str);
+            format!("{DIM}no answer at {}: {reason}{DIM:#}", without_peer(place))
+        }
+        Event::NobodyKnown { .. } => {
+            "nobody who can be asked from here has heard of this room. Is the id right? \
+                                      `--bootstrap ADDRESS` asks others"
+                .to_owned()
+        }
         Event::Listening { key, addresses, .. } => {
             let addresses: String = addresses
                 .iter()
@@ -30,17 +82,33 @@ pub(super) fn line(event: &Event, names: &Names) -> Option<String> {
         }
         Event::Listing(listing) => super::listing(&serde_json::to_value(listing).unwrap_or_default()),
         Event::Unlisted { id } => format!("{DIM}gone: {id}{DIM:#}"),
-        Event::Joined { role, depth: 0, .. } => format!("you are in, as {}", role.0),
         Event::Joined {
-            role, depth, join_ms, ..
+            title,
+            role,
+            depth: 0,
+            ..
+        } => {
+            let mut text = format!("you are in {BOLD}\"{title}\"{BOLD:#}, as {}", role.0);
+            if scene.voice != Voice::None {
+                text += &format!("\n{}", on_the_stage(scene.voice));
+            }
+            text
+        }
+        Event::Joined {
+            title,
+            role,
+            depth,
+            join_ms,
+            on_stage,
+            ..
         } => {
             format!(
-                "you are in, as {}, {} from the host, after {join_ms} ms",
+                "you are in {BOLD}\"{title}\"{BOLD:#}, as {}, {} from the host, after {join_ms} ms; {on_stage} on the stage",
                 role.0,
                 hops(*depth)
             )
         }
-        Event::FirstAudio { ms, speaker, .. } => format!("you hear {} after {ms} ms", names.of(speaker)),
+        Event::FirstAudio { speaker, .. } => format!("you hear {}", names.of(speaker)),
         Event::Parent {
             reason: ParentReason::RootMoved,
             depth: 0,
@@ -54,8 +122,19 @@ pub(super) fn line(event: &Event, names: &Names) -> Option<String> {
         Event::Parent { depth, .. } => {
             format!("{DIM}sound comes another way now, {} long{DIM:#}", hops(*depth))
         }
+        Event::Role { key, .. } if scene.put_out == Some(*key) => return None,
+        Event::Stage { key, on: true } if names.is_own(key) && scene.is_in => on_the_stage(scene.voice),
         Event::Role { key, role } => are(names, key, &format!("{} now", role.0)),
-        Event::Log { .. } => format!("{DIM}{}{DIM:#}", entry(event, names)?),
+        Event::Log {
+            action,
+            author,
+            subject: Some(subject),
+            ..
+        } if action == "invite" && names.is_own(subject) && !names.is_own(author) => format!(
+            "{BOLD}{} invites you to the stage{BOLD:#}: `majlis ctl accept` or `majlis ctl decline`",
+            names.of(author)
+        ),
+        Event::Log { .. } => format!("{DIM}{}{DIM:#}", deeds::entry(event, names)?),
         Event::Mute { key, muted: true } if names.is_own(key) => {
             format!("{LOUD}you are muted{LOUD:#}: nobody hears you until it is lifted")
         }
@@ -95,47 +174,29 @@ pub(super) fn line(event: &Event, names: &Names) -> Option<String> {
             key.tag()
         ),
         Event::Hand { key, nick, .. } => format!("{DIM}{nick}#{} lowers the hand{DIM:#}", key.tag()),
-        Event::Chair { key, .. } => are(names, key, "in the chair"),
+        Event::Chair { key, .. } if names.is_own(key) => {
+            format!("{DIM}you are in the chair, and write the room's log{DIM:#}")
+        }
+        Event::Chair { key, .. } => format!(
+            "{DIM}{} is in the chair, and writes the room's log{DIM:#}",
+            names.of(key)
+        ),
+        Event::Vacant => {
+            "the host is gone, and nobody is there to take the chair: the room is over until its host \
+                          opens it again"
+                .to_owned()
+        }
         Event::Microphone { on: true } => {
             format!("{LOUD}● you are live{LOUD:#}: the room hears you")
         }
         Event::Microphone { on: false } => "○ you are silent: nothing of yours is sent".to_owned(),
         Event::InputEnded => "what you were playing is over".to_owned(),
         Event::Warning { text } => format!("{LOUD}!{LOUD:#} {text}"),
-        Event::Left { reason } => left(*reason).to_owned(),
+        Event::Left { .. } if scene.is_vacant => return None,
+        Event::Left { reason } => left(*reason, scene.is_in).to_owned(),
         Event::Summary(stats) => summary(stats, names)?,
         _ => return None,
     })
-}
-
-/// What was done, by whom, to whom, and why.
-fn entry(event: &Event, names: &Names) -> Option<String> {
-    let Event::Log {
-        action,
-        author,
-        subject,
-        role,
-        lasts_ms,
-        reason,
-        ..
-    } = event
-    else {
-        return None;
-    };
-    let mut text = format!("{}: {action}", names.of(author));
-    if let Some(subject) = subject.as_ref().filter(|subject| *subject != author) {
-        text += &format!(" {}", names.of(subject));
-    }
-    if let Some(role) = role {
-        text += &format!(" as {}", role.0);
-    }
-    if let Some(lasts_ms) = lasts_ms {
-        text += &format!(" for {}", span(*lasts_ms));
-    }
-    if let Some(reason) = reason {
-        text += &format!(" ({reason})");
-    }
-    Some(text)
 }
 
 /// A time for people, in the largest unit that it fills, rounded up.
@@ -163,7 +224,7 @@ pub(super) fn time(unix_seconds: u64) -> String {
         )
 }
 
-fn are(names: &Names, key: &majlis_protocol::person::Person, what: &str) -> String {
+fn are(names: &Names, key: &Person, what: &str) -> String {
     let verb = if names.is_own(key) { "are" } else { "is" };
     format!("{} {verb} {what}", names.of(key))
 }
@@ -175,8 +236,40 @@ fn hops(depth: u32) -> String {
     }
 }
 
-fn left(reason: LeftReason) -> &'static str {
+/// How many listen, as far as anyone knows.
+pub(super) fn listeners(listeners: u32) -> String {
+    match listeners {
+        1 => format!("{DIM}1 listens{DIM:#}"),
+        listeners => format!("{DIM}{listeners} listen{DIM:#}"),
+    }
+}
+
+/// What whoever comes onto the stage does to be heard.
+fn on_the_stage(voice: Voice) -> String {
+    match voice {
+        Voice::Microphone { enter: true } => {
+            "you are on the stage: press Enter to open the microphone, and again to close it"
+        }
+        Voice::Microphone { enter: false } => {
+            "you are on the stage: `majlis ctl mic on` opens the microphone"
+        }
+        Voice::ByItself => "you are on the stage: what you play starts by itself",
+        Voice::None => "you are on the stage, with nothing to speak with: join again with --input",
+    }
+    .to_owned()
+}
+
+/// An address for people, who cannot do much with the peer's key behind it.
+fn without_peer(address: &str) -> &str {
+    address.split("/p2p/").next().unwrap_or(address)
+}
+
+fn left(reason: LeftReason, was_in: bool) -> &'static str {
     match reason {
+        LeftReason::Duration if !was_in => "the time is over, and the room was not reached",
+        LeftReason::Interrupted if !was_in => "you have stopped looking for the room",
+        LeftReason::Unreachable if !was_in => "the room was not reached",
+        LeftReason::Kicked if !was_in => "you were put out of the room a moment ago",
         LeftReason::Ended => "the host has ended the room",
         LeftReason::Duration => "the time is over; you have left",
         LeftReason::Interrupted => "you have left",
@@ -208,12 +301,35 @@ fn summary(stats: &Stats, names: &Names) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use majlis_protocol::person::Person;
-
     use super::*;
 
     fn plain(event: &Event) -> Option<String> {
-        line(event, &Names::default()).map(|line| anstream::adapter::strip_str(&line).to_string())
+        let scene = Scene {
+            is_in: true,
+            ..Scene::default()
+        };
+        said(event, &Names::default(), scene)
+    }
+
+    fn said(event: &Event, names: &Names, scene: Scene) -> Option<String> {
+        line(event, names, scene).map(|line| anstream::adapter::strip_str(&line).to_string())
+    }
+
+    /// An entry of the log, by person 1.
+    fn entry(action: &str, subject: Option<Person>) -> Event {
+        Event::Log {
+            seq: 1,
+            term: 1,
+            clock_ms: 0,
+            action: action.into(),
+            author: Person([1; 32]),
+            subject,
+            title: None,
+            role: None,
+            lasts_ms: None,
+            reason: None,
+            carried: false,
+        }
     }
 
     #[test]
@@ -225,23 +341,66 @@ mod tests {
     #[test]
     fn people_are_shown_with_their_tags() {
         let person = Person([1; 32]);
-        let event = Event::Log {
-            seq: 1,
-            term: 1,
-            action: "ban".into(),
-            author: person,
-            subject: Some(Person([2; 32])),
-            role: None,
-            lasts_ms: Some(5_400_000),
-            reason: Some("spam".into()),
-            carried: false,
-        };
+        let mut event = entry("ban", Some(Person([2; 32])));
+        if let Event::Log { lasts_ms, reason, .. } = &mut event {
+            (*lasts_ms, *reason) = (Some(5_400_000), Some("spam".into()));
+        }
         let line = plain(&event).expect("a line");
-        assert!(line.ends_with("for 2 h (spam)"), "{line}");
+        assert!(line.ends_with("for 90 min (spam)"), "{line}");
         assert!(
             line.contains(&person.tag()) && line.contains(&Person([2; 32]).tag()),
             "{line}"
         );
+    }
+
+    #[test]
+    fn who_is_invited_is_told_what_to_do() {
+        let own = Person([2; 32]);
+        let mut names = Names::default();
+        names.learn(&Event::Listening {
+            peer: majlis_protocol::person::Peer(own.0),
+            key: own,
+            addresses: Vec::new(),
+        });
+        let mut scene = Scene {
+            is_in: true,
+            voice: Voice::Microphone { enter: true },
+            ..Scene::default()
+        };
+        let invited = said(&entry("invite", Some(own)), &names, scene).expect("a line");
+        assert!(
+            invited.contains("invites you to the stage: `majlis ctl accept`"),
+            "{invited}"
+        );
+        let on = Event::Stage { key: own, on: true };
+        assert!(said(&on, &names, scene).is_some_and(|line| line.contains("press Enter")));
+        scene.is_in = false;
+        assert_eq!(said(&entry("invite", Some(own)), &names, scene), None, "the past");
+    }
+
+    #[test]
+    fn who_is_put_out_is_not_called_a_listener() {
+        let role = Event::Role {
+            key: Person([2; 32]),
+            role: majlis_protocol::log::Role::Listener.into(),
+        };
+        let mut scene = Scene {
+            is_in: true,
+            ..Scene::default()
+        };
+        assert!(said(&role, &Names::default(), scene).is_some());
+        scene.put_out = Some(Person([2; 32]));
+        assert_eq!(said(&role, &Names::default(), scene), None);
+    }
+
+    #[test]
+    fn a_room_that_was_never_reached_is_not_said_to_be_left() {
+        for reason in [LeftReason::Unreachable, LeftReason::Duration] {
+            let event = Event::Left { reason };
+            let line = said(&event, &Names::default(), Scene::default()).expect("a line");
+            assert!(line.contains("not reached"), "{line}");
+            assert!(plain(&event).is_some_and(|line| !line.contains("not reached")));
+        }
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! What people see: a line for what happens, and on a terminal one more below them that shows who speaks and how
 //! the sound is.
 //!
-//! On a terminal without control sequences, into a file, and with `NO_COLOR`, there are plain lines only; then the
-//! state of the sound is a line now and then.
+//! On a terminal without control sequences and into a file there are plain lines only; then the state of the sound is a
+//! line now and then. `NO_COLOR` takes colours away and nothing else.
 
+mod deeds;
 mod lines;
 mod names;
 mod qr;
@@ -17,11 +18,16 @@ use anstream::{AutoStream, stdout};
 use majlis::event::Event;
 use serde_json::Value;
 
+use lines::Scene;
+pub(crate) use lines::Voice;
 use names::Names;
 use status::Status;
 
 /// How many `stats` events, one a second, lie between two plain lines of the sound's state.
 const PLAIN_EVERY: u32 = 10;
+
+/// Columns where the terminal does not tell: 80 are usual.
+const COLUMNS: usize = 78;
 
 /// Back to the start of the line, and clear to its end (ECMA-48 EL).
 const CLEAR_LINE: &str = "\r\x1b[K";
@@ -34,7 +40,10 @@ pub(crate) struct Show {
     /// Whether the last line is the status, to be rewritten.
     status_shown: bool,
     names: Names,
+    scene: Scene,
     status: Status,
+    /// Whether it was said how many listen.
+    counted: bool,
     /// `stats` events since the last plain line of the state.
     quiet_for: u32,
 }
@@ -42,22 +51,29 @@ pub(crate) struct Show {
 impl Show {
     /// The face for this process's stdout.
     pub(crate) fn new() -> Self {
-        let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb" || term.is_empty());
         Self {
             out: stdout(),
-            lively: io::stdout().is_terminal() && !dumb && !set("NO_COLOR"),
+            lively: io::stdout().is_terminal() && !dumb,
             status_shown: false,
             names: Names::default(),
+            scene: Scene::default(),
+            counted: false,
             status: Status::default(),
             quiet_for: 0,
         }
     }
 
+    /// The face of someone who speaks with this.
+    pub(crate) fn with_voice(mut self, voice: Voice) -> Self {
+        self.scene.voice = voice;
+        self
+    }
+
     /// Shows a text of one or more lines.
     pub(crate) fn text(&mut self, text: &str) -> io::Result<()> {
         if self.status_shown {
-            write!(self.out, "{CLEAR_LINE}")?;
+            clear_line()?;
             self.status_shown = false;
         }
         writeln!(self.out, "{text}")?;
@@ -67,12 +83,20 @@ impl Show {
     /// Shows an event, as far as it is for people.
     pub(crate) fn event(&mut self, event: &Event) -> io::Result<()> {
         self.names.learn(event);
-        if let Some(line) = lines::line(event, &self.names) {
+        self.follow(event);
+        if let Some(line) = lines::line(event, &self.names, self.scene) {
             self.text(&line)?;
+        }
+        if let Event::Listeners { listeners } = event
+            && self.scene.is_in
+            && !self.counted
+        {
+            self.counted = true;
+            self.text(&lines::listeners(*listeners))?;
         }
         if let Event::Room { link, .. } = event
             && self.lively
-            && let Some(code) = qr::code(&link.to_string())
+            && let Some(code) = qr::code(&link.to_string(), columns())
         {
             self.text(&code)?;
         }
@@ -82,22 +106,53 @@ impl Show {
         Ok(())
     }
 
+    /// Keeps what later lines depend on.
+    fn follow(&mut self, event: &Event) {
+        match event {
+            Event::Joined { .. } => self.scene.is_in = true,
+            Event::Vacant => self.scene.is_vacant = true,
+            Event::Log {
+                action,
+                subject: Some(subject),
+                ..
+            } => {
+                if action == "kick" || action == "ban" {
+                    self.scene.put_out = Some(*subject);
+                } else if self.scene.put_out == Some(*subject) {
+                    self.scene.put_out = None;
+                }
+            }
+            _ => {}
+        }
+    }
+
     fn show_status(&mut self, event: &Event) -> io::Result<()> {
         let ended = matches!(event, Event::Left { .. } | Event::Summary(_));
         if self.lively && !ended {
-            write!(self.out, "{CLEAR_LINE}{}", self.status.line(&self.names, true))?;
+            clear_line()?;
+            write!(self.out, "{}", self.status.line(&self.names, true, columns()))?;
             self.status_shown = true;
             return self.out.flush();
         }
         if matches!(event, Event::Stats(_)) && !self.lively {
             self.quiet_for += 1;
             if self.quiet_for.is_multiple_of(PLAIN_EVERY) {
-                let line = self.status.line(&self.names, false);
+                let line = self.status.line(&self.names, false, COLUMNS);
                 return self.text(&line);
             }
         }
         Ok(())
     }
+}
+
+/// Clears the line that the cursor is in. It goes past the stream that takes colours out, which would take it out too.
+fn clear_line() -> io::Result<()> {
+    io::stdout().write_all(CLEAR_LINE.as_bytes())
+}
+
+/// How many columns the terminal has now, with one spared: a line that fills the last wraps on some.
+fn columns() -> usize {
+    terminal_size::terminal_size().map_or(COLUMNS, |(width, _)| usize::from(width.0).saturating_sub(1))
 }
 
 impl std::fmt::Debug for Show {

@@ -2,14 +2,11 @@
 
 use qrcode::{EcLevel, QrCode, render::unicode::Dense1x2};
 
-/// Widest code that is drawn: it must fit a terminal of 80 columns.
-const COLUMNS: usize = 78;
-
-/// The code, dark on light so that any camera reads it on any terminal, or `None` where it would be too wide.
-pub(super) fn code(link: &str) -> Option<String> {
+/// The code, dark on light so that any camera reads it on any terminal, or `None` where it would be wider than this.
+pub(super) fn code(link: &str, columns: usize) -> Option<String> {
     let code = QrCode::with_error_correction_level(link, EcLevel::L).ok()?;
     // The quiet zone adds four modules on each side.
-    if code.width() + 8 > COLUMNS {
+    if code.width() + 8 > columns {
         return None;
     }
     Some(
@@ -31,12 +28,13 @@ mod tests {
             "a".repeat(53),
             "1".repeat(52)
         );
-        let code = code(&link).expect("it fits");
-        assert!(code.lines().all(|line| line.chars().count() <= COLUMNS), "{code}");
+        let code = code(&link, 78).expect("it fits");
+        assert!(code.lines().all(|line| line.chars().count() <= 78), "{code}");
     }
 
     #[test]
     fn a_link_that_would_not_fit_is_not_drawn() {
-        assert_eq!(code(&"x".repeat(2_000)), None);
+        assert_eq!(code(&"x".repeat(2_000), 78), None);
+        assert_eq!(code("majlis:", 20), None, "a narrow terminal");
     }
 }

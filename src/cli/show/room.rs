@@ -104,7 +104,7 @@ pub(crate) fn guests(rules: &Value) -> String {
 /// A line for someone who may not come in.
 fn kept_out(person: &Value) -> String {
     let text = |name: &str| person[name].as_str().unwrap_or_default();
-    let named = format!("#{}", text("tag"));
+    let named = format!("{}#{}", text("nick"), text("tag"));
     let what = if person["kicked"] == true {
         "kicked"
     } else {

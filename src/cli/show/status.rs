@@ -16,9 +16,6 @@ const FORGET_AFTER: u8 = 2;
 /// Most people shown as speaking; the line has one row.
 const SHOWN: usize = 3;
 
-/// Widest status in characters: within 80 columns, so that it can be rewritten in place.
-const COLUMNS: usize = 78;
-
 /// What the status shows.
 #[derive(Debug, Default)]
 pub(super) struct Status {
@@ -52,8 +49,8 @@ impl Status {
         }
     }
 
-    /// The line; `bars` draws levels, which only a line that is rewritten can show.
-    pub(super) fn line(&self, names: &Names, bars: bool) -> String {
+    /// The line, of no more than so many columns; `bars` draws levels, which only a line that is rewritten can show.
+    pub(super) fn line(&self, names: &Names, bars: bool, columns: usize) -> String {
         let mut speaking: Vec<_> = self
             .levels
             .iter()
@@ -75,7 +72,7 @@ impl Status {
         };
         let live = if self.live { "● live | " } else { "" };
         let line = format!("{live}{who} | {} listen | {}", self.stats.listeners, self.sound());
-        line.chars().take(COLUMNS).collect()
+        line.chars().take(columns).collect()
     }
 
     /// How the sound that arrives here fares.
@@ -143,7 +140,7 @@ mod tests {
             key: Person([1; 32]),
             level: 20,
         });
-        let line = status.line(&Names::default(), true);
+        let line = status.line(&Names::default(), true, 78);
         let tag = Person([1; 32]).tag();
         assert_eq!(
             line,
@@ -161,19 +158,27 @@ mod tests {
         for _ in 0..=FORGET_AFTER {
             status.learn(&Event::Stats(Stats::default()));
         }
-        assert!(status.line(&Names::default(), false).starts_with("nobody speaks"));
+        assert!(
+            status
+                .line(&Names::default(), false, 78)
+                .starts_with("nobody speaks")
+        );
         status.learn(&Event::Level {
             key: Person([1; 32]),
             level: 127,
         });
-        assert!(status.line(&Names::default(), false).starts_with("nobody speaks"));
+        assert!(
+            status
+                .line(&Names::default(), false, 78)
+                .starts_with("nobody speaks")
+        );
     }
 
     #[test]
     fn being_live_stands_first() {
         let mut status = Status::default();
         status.learn(&Event::Microphone { on: true });
-        assert!(status.line(&Names::default(), false).starts_with("● live"));
+        assert!(status.line(&Names::default(), false, 78).starts_with("● live"));
     }
 
     #[test]
@@ -189,6 +194,8 @@ mod tests {
             });
             status.learn(&Event::Level { key, level: 10 });
         }
-        assert!(status.line(&names, true).chars().count() <= COLUMNS);
+        for columns in [78, 40, 1] {
+            assert!(status.line(&names, true, columns).chars().count() <= columns);
+        }
     }
 }

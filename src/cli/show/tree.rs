@@ -21,7 +21,10 @@ pub(crate) fn tree(tree: &Value) -> String {
     let mut lines = Vec::new();
     for (depth, peer) in path().enumerate() {
         let is_parent = *peer == parent["peer"];
-        let name = if is_parent { name(parent) } else { key_end(peer) };
+        let known = [parent, standby]
+            .into_iter()
+            .find(|branch| *peer == branch["peer"]);
+        let name = known.map_or_else(|| key_end(peer), name);
         let mut remarks = Vec::new();
         if *peer == tree["root"] {
             remarks.push("root".to_owned());

@@ -9,16 +9,7 @@ use majlis_protocol::{
     wire::message::Alias,
 };
 
-use super::{Entry, Input, RoomError, RoomLog, Setup};
-use crate::audio::{Channels, FileSource};
-
-/// A file that cannot be read is better known before anybody is called.
-pub(super) fn check_input(input: &Input) -> Result<(), RoomError> {
-    if let Input::File(path) = input {
-        FileSource::open(path, Channels::Mono, false)?;
-    }
-    Ok(())
-}
+use super::{Entry, RoomError, RoomLog, Setup};
 
 /// The member that an actor drives, with the log of an earlier stay if there is one.
 pub(super) fn make_member(setup: &mut Setup, alias: Alias) -> Result<Member, RoomError> {

@@ -5,7 +5,7 @@
 //! it leaves the room.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use libp2p::PeerId;
+use libp2p::{Multiaddr, PeerId};
 use majlis_protocol::{
     link::RoomLink,
     member::{CommandId, Input as MemberInput, Member, OnStage, Output as MemberOutput, Route, Side},
@@ -36,17 +36,17 @@ mod sound;
 mod telling;
 
 use super::{
-    ActError, EventSender, HandInfo, KeptOut, PersonInfo, REQUESTS, Request, RoomError, RoomHandle, RoomInfo,
-    RulesInfo, Seat, TreeInfo,
+    ActError, EventSender, HandInfo, KeptOut, PersonInfo, REQUESTS, ReadySeat, Request, RoomError,
+    RoomHandle, RoomInfo, RulesInfo, TreeInfo,
     announcing::Announcing,
     events,
     links::{Control, Link},
     listening::{self, Listening, millis},
     seek::{self, Lead},
-    speaking::Speaking,
+    speaking::{News, Speaking},
 };
 use crate::{
-    audio::{Input, Output},
+    audio::{Input, ReadyOutput},
     event::{Event, LeftReason, Stamped, Stats},
     home::{self, RoomLog},
     media::{Plane, RoomMedia, Signal},
@@ -74,6 +74,12 @@ pub(super) enum Note {
         peer: PeerId,
         control: Control,
         errand: Errand,
+    },
+    /// One who was called is not to be had; why, for people.
+    NoAnswer {
+        peer: PeerId,
+        addresses: Vec<Multiaddr>,
+        why: String,
     },
     /// Nobody was reached; why, for people.
     NobodyFound { errand: Errand, why: String },
@@ -122,14 +128,18 @@ pub(crate) struct Setup {
     pub(crate) link: RoomLink,
     /// How the room is entered.
     pub(crate) entry: Entry,
-    pub(crate) seat: Seat,
+    pub(crate) seat: ReadySeat,
     /// Peers that say hello to this room.
     pub(crate) arrivals: mpsc::Receiver<Arrival>,
 }
 
 /// Starts an actor; returns once this node is in the room.
-pub(crate) async fn start(setup: Setup) -> Result<RoomHandle, RoomError> {
+pub(crate) async fn start(mut setup: Setup) -> Result<RoomHandle, RoomError> {
     let (events, source) = events::Source::channel();
+    if let Some(early) = setup.seat.events.take() {
+        // Who wanted them may be gone.
+        let _ = early.send(source.stream());
+    }
     let (requests, receiver) = mpsc::channel(REQUESTS);
     let (ready, is_ready) = oneshot::channel();
     let (id, me) = (setup.link.room, setup.key.person());
@@ -164,7 +174,7 @@ struct Actor {
     writers: JoinSet<()>,
     next_number: u64,
     listening: Option<Listening>,
-    output: Option<Output>,
+    output: Option<ReadyOutput>,
     speaking: Option<Speaking>,
     announcing: Option<Announcing>,
     input: Option<Input>,
@@ -173,6 +183,14 @@ struct Actor {
     on_stage: Option<OnStage>,
     started: Instant,
     why_nobody: String,
+    /// Whom it was told of that they do not answer, before the room was reached.
+    unanswered: BTreeSet<PeerId>,
+    /// The names that were told.
+    named: BTreeMap<Person, String>,
+    /// Whether it was told that the room is being looked for.
+    is_sought: bool,
+    /// Whether it was told that nobody known here has heard of the room.
+    is_unheard_of: bool,
     replies: BTreeMap<CommandId, oneshot::Sender<Result<u32, Refusal>>>,
     next_command: u64,
     ready: Option<oneshot::Sender<Result<Person, RoomError>>>,
@@ -195,7 +213,6 @@ impl Actor {
         ready: oneshot::Sender<Result<Person, RoomError>>,
     ) -> Result<Self, RoomError> {
         let epoch = Instant::now();
-        entering::check_input(&setup.seat.input)?;
         let (signal, signals) = mpsc::channel(SIGNALS);
         let media = setup
             .plane
@@ -232,6 +249,10 @@ impl Actor {
             on_stage: None,
             started: setup.seat.started,
             why_nobody: String::new(),
+            unanswered: BTreeSet::new(),
+            named: BTreeMap::new(),
+            is_sought: false,
+            is_unheard_of: false,
             replies: BTreeMap::new(),
             next_command: 0,
             ready: Some(ready),
@@ -261,11 +282,14 @@ impl Actor {
                 Some(signal) = self.signals.recv() => self.handle_signal(signal),
                 request = self.requests.recv(), if !self.is_forsaken => self.handle_request(request).await,
                 event = next_event(self.listening.as_ref()) => self.tell(event),
+                news = next_news(self.speaking.as_mut()) => self.handle_own_sound(news),
                 _ = stats.tick() => {
                     if self.ready.is_none() {
                         self.tell(Event::Stats(self.stats()));
                         self.announce_if_due();
                         self.follow_links();
+                    } else {
+                        self.tell_seeking();
                     }
                 }
                 () = sleep_until(due) => self.input(MemberInput::Timeout),
@@ -287,7 +311,9 @@ impl Actor {
                     self.input(MemberInput::NobodyFound { errand });
                 }
             }
+            Note::NoAnswer { peer, addresses, why } => self.tell_no_answer(peer, &addresses, &why),
             Note::NobodyFound { errand, why } => {
+                self.tell_nobody_known(&why);
                 self.why_nobody = why;
                 self.input(MemberInput::NobodyFound { errand });
             }
@@ -348,12 +374,11 @@ impl Actor {
                 self.input(MemberInput::Command { id, command: action });
             }
             Some(Request::Microphone { on, reply }) => {
-                let result = self.turn_microphone(on);
-                // Who asked may have stopped waiting; the same holds for every reply here.
-                let _ = reply.send(result);
+                self.turn_microphone(on, reply);
             }
             Some(Request::Info { reply }) => {
                 if let Some(info) = self.info() {
+                    // Who asked may have stopped waiting; the same holds for every reply here.
                     let _ = reply.send(info);
                 }
             }
@@ -567,6 +592,14 @@ impl Actor {
 async fn next_event(listening: Option<&Listening>) -> Event {
     match listening {
         Some(listening) => listening.next_event().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What becomes next of the own sound; never anything, while there is none.
+async fn next_news(speaking: Option<&mut Speaking>) -> News {
+    match speaking {
+        Some(speaking) => speaking.next_news().await,
         None => std::future::pending().await,
     }
 }

@@ -65,7 +65,7 @@ impl Actor {
             microphone: self.speaking.as_ref().is_some_and(Speaking::is_on),
             muted: state.mutes().contains_key(&self.me),
             people: self.people(log),
-            kept_out: kept_out(log.state(), clock_ms),
+            kept_out: self.kept_out(log.state(), clock_ms),
             hands: hands(self.member.hands(), clock_ms),
             rules: rules(log.state()),
             stats: self.stats(),
@@ -76,6 +76,32 @@ impl Actor {
         let id = self.network.local_peer();
         let me = Peer::from_peer_id_bytes(&id.to_bytes()).expect("a node's libp2p key is an Ed25519 key");
         TreeInfo::of(&self.member, me, &self.network)
+    }
+
+    /// Who is kept out, with what is left of it.
+    fn kept_out(&self, state: &State, clock_ms: u64) -> Vec<KeptOut> {
+        let one = |(person, exclusion): (&Person, &Exclusion)| KeptOut {
+            key: *person,
+            nick: self.nick_of(*person),
+            tag: person.tag(),
+            kicked: exclusion.is_kick,
+            left_ms: exclusion.until.map(|until| until.saturating_sub(clock_ms)),
+            reason: exclusion.reason.to_string(),
+        };
+        state.exclusions(clock_ms).map(one).collect()
+    }
+
+    /// What a person is called, as far as it is known here.
+    pub(super) fn nick_of(&self, person: Person) -> Option<String> {
+        let known = self
+            .member
+            .profile(person)
+            .or_else(|| self.member.people().find(|profile| profile.person == person));
+        let hand = || self.member.hands().iter().find(|hand| hand.person == person);
+        known
+            .map(|profile| profile.nick.to_string())
+            .or_else(|| hand().map(|hand| hand.nick.to_string()))
+            .or_else(|| self.named.get(&person).cloned())
     }
 
     /// The people on the stage first, then those who keep order, then those invited, then the others at the ends of our links.
@@ -92,16 +118,9 @@ impl Actor {
         keys.push(self.me);
         let mut seen = BTreeSet::new();
         keys.retain(|key| seen.insert(*key));
-        let nick = |key| {
-            let known = self
-                .member
-                .profile(key)
-                .or_else(|| self.member.people().find(|profile| profile.person == key));
-            known.map(|profile| profile.nick.to_string())
-        };
         let person = |key: Person| PersonInfo {
             key,
-            nick: nick(key),
+            nick: self.nick_of(key),
             tag: key.tag(),
             role: state.role(key).into(),
             on_stage: state.stage().contains_key(&key),
@@ -141,16 +160,4 @@ fn rules(state: &State) -> RulesInfo {
         guests: rules.guests().iter().copied().collect(),
         speakers: rules.speakers(),
     }
-}
-
-/// Who is kept out, with what is left of it.
-fn kept_out(state: &State, clock_ms: u64) -> Vec<KeptOut> {
-    let one = |(person, exclusion): (&Person, &Exclusion)| KeptOut {
-        key: *person,
-        tag: person.tag(),
-        kicked: exclusion.is_kick,
-        left_ms: exclusion.until.map(|until| until.saturating_sub(clock_ms)),
-        reason: exclusion.reason.to_string(),
-    };
-    state.exclusions(clock_ms).map(one).collect()
 }

@@ -3,14 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use majlis_protocol::{log::Act, member::OnStage};
-use tokio::time;
+use tokio::{sync::oneshot, time};
 
 use super::{ActError, Actor, Event, Input, Listening, MemberInput, RoomError, Speaking};
 use crate::{
     audio::{Capture, CaptureOptions},
     room::{
         RoomAction,
-        speaking::{self, Voice},
+        speaking::{self, News, Voice},
     },
 };
 
@@ -98,7 +98,9 @@ impl Actor {
 
     /// Falls silent before the room is left, which no entry of the log tells to those who listen.
     pub(super) async fn fall_silent_and_pass(&mut self) {
-        if self.fall_silent().await {
+        let spoke = self.fall_silent().await;
+        // What is at its end may have ended a moment ago.
+        if spoke || self.speaking.as_ref().is_some_and(Speaking::is_over) {
             time::sleep(LAST_PACKET_LEAD).await;
         }
     }
@@ -151,21 +153,61 @@ impl Actor {
         }
     }
 
-    pub(super) fn turn_microphone(&mut self, on: bool) -> Result<(), ActError> {
-        let speaking = self.speaking.as_ref().ok_or(ActError::NoInput)?;
-        if on && !speaking.is_on_stage() {
-            return Err(ActError::NotOnStage);
+    /// Turns the input on or off, and answers once that is so: a microphone is on once its device is open.
+    pub(super) fn turn_microphone(&mut self, on: bool, reply: oneshot::Sender<Result<(), ActError>>) {
+        let may = self.may_turn(on);
+        let (Some(speaking), Ok(())) = (&mut self.speaking, &may) else {
+            // Who asked may have stopped waiting.
+            let _ = reply.send(may);
+            return;
+        };
+        let changed = speaking.turn(on);
+        if on {
+            speaking.answer_once_open(reply);
+        } else {
+            // As above.
+            let _ = reply.send(Ok(()));
         }
-        if on && self.is_muted() {
-            return Err(ActError::Muted);
-        }
-        // Told first: one that cannot be opened tells by itself that it is off.
-        if speaking.is_on() != on {
+        if changed {
             self.tell(Event::Microphone { on });
         }
-        if let Some(speaking) = &mut self.speaking {
-            speaking.turn(on);
+    }
+
+    fn may_turn(&self, on: bool) -> Result<(), ActError> {
+        let speaking = self.speaking.as_ref().ok_or(ActError::NoInput)?;
+        match on {
+            true if !speaking.is_on_stage() => Err(ActError::NotOnStage),
+            true if self.is_muted() => Err(ActError::Muted),
+            true if speaking.is_over() => Err(ActError::InputOver),
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Takes in what became of the own microphone, file or tone.
+    pub(super) fn handle_own_sound(&mut self, news: News) {
+        let Some(speaking) = &mut self.speaking else {
+            return;
+        };
+        match news {
+            News::Opened(since) => {
+                if speaking.opened(since) {
+                    self.tell(Event::Microphone { on: true });
+                }
+            }
+            News::Over => {
+                let was_on = speaking.end();
+                self.tell(Event::InputEnded);
+                if was_on {
+                    self.tell(Event::Microphone { on: false });
+                }
+            }
+            News::Failed(text) => {
+                let was_on = speaking.fail(&text);
+                self.tell(Event::Warning { text });
+                if was_on {
+                    self.tell(Event::Microphone { on: false });
+                }
+            }
+        }
     }
 }

@@ -1,8 +1,27 @@
 //! What the member says happened, told to whoever listens, and what follows from it here.
 
-use majlis_protocol::member::{self, Left};
+use std::time::Duration;
+
+use libp2p::{Multiaddr, PeerId};
+use majlis_protocol::{
+    log::Log,
+    member::{self, Left},
+    person::{Peer, Person},
+};
 
 use super::{Actor, Announcing, Event, LeftReason, RoomError, millis};
+
+/// Most peers that are told of as not answering: more lines help nobody.
+const MOST_UNANSWERED: usize = 8;
+
+/// Most people whose names are remembered as told; beyond, they are told anew.
+const MOST_NAMED: usize = 1_024;
+
+/// How long nothing is said of a search: most end sooner.
+const SEEKING_AFTER: Duration = Duration::from_millis(900);
+
+/// How long a search may find nobody before it is told. The DHT takes some seconds.
+const NOBODY_AFTER: Duration = Duration::from_secs(10);
 
 impl Actor {
     pub(super) fn handle_event(&mut self, event: member::Event) {
@@ -16,15 +35,23 @@ impl Actor {
                 if self.open_sound() {
                     let join_ms = millis(self.started.elapsed());
                     let role = role.into();
+                    let state = self.member.log().map(Log::state);
                     self.tell(Event::Joined {
                         room: self.link.room,
                         key: self.me,
+                        title: state.map(|state| state.title().to_string()).unwrap_or_default(),
+                        on_stage: state.map_or(0, |state| state.stage().len() as u32),
                         role,
                         parent,
                         depth,
                         join_ms,
                         confirmed,
                     });
+                    if parent.is_none() && self.member.tree().capacity() == 0 {
+                        let text = "nobody can take sound from here: --max-children or --uplink leaves no place for \
+                                    anyone, and whoever joins is refused";
+                        self.tell(Event::Warning { text: text.into() });
+                    }
                     self.be_ready();
                     self.announcing = self
                         .member
@@ -45,20 +72,28 @@ impl Actor {
             member::Event::Entry {
                 sequence,
                 term,
+                clock_ms,
                 action,
                 author,
                 subject,
+                title,
                 reason,
                 granted,
                 lasts_ms,
                 carried,
             } => {
+                [Some(author), subject]
+                    .into_iter()
+                    .flatten()
+                    .for_each(|person| self.introduce(person));
                 self.tell(Event::Log {
                     seq: sequence,
                     term,
+                    clock_ms,
                     action: action.into(),
                     author,
                     subject,
+                    title: title.map(|title| title.to_string()),
                     role: granted.map(Into::into),
                     lasts_ms,
                     reason: reason.map(|reason| reason.to_string()),
@@ -114,11 +149,14 @@ impl Actor {
                 self.announce_if_due();
             }
             member::Event::Profile(profile) => {
-                let (key, nick, tag) = (profile.person, profile.nick.to_string(), profile.person.tag());
-                self.tell(Event::Profile { key, nick, tag });
+                self.tell_name(profile.person, profile.nick.to_string());
             }
-            member::Event::Chair { person, term } => self.tell(Event::Chair { key: person, term }),
+            member::Event::Chair { person, term } => {
+                self.introduce(person);
+                self.tell(Event::Chair { key: person, term });
+            }
             member::Event::Exposed(person) => self.tell(Event::Exposed { key: person }),
+            member::Event::Vacant => self.tell(Event::Vacant),
             member::Event::Root(peer) => self.tell(Event::Root { peer }),
             member::Event::Listeners(listeners) => {
                 self.tell(Event::Listeners { listeners });
@@ -156,6 +194,61 @@ impl Actor {
             Left::Refused(refusal) => RoomError::Refused(refusal),
             Left::Interrupted => RoomError::Closed,
         });
+    }
+
+    /// Tells what a person is called who is about to be told of, as far as it is known here and was not told.
+    fn introduce(&mut self, person: Person) {
+        if let Some(nick) = self.nick_of(person) {
+            self.tell_name(person, nick);
+        }
+    }
+
+    fn tell_name(&mut self, key: Person, nick: String) {
+        if self.named.get(&key) == Some(&nick) {
+            return;
+        }
+        if self.named.len() >= MOST_NAMED {
+            self.named.clear();
+        }
+        self.named.insert(key, nick.clone());
+        let tag = key.tag();
+        self.tell(Event::Profile { key, nick, tag });
+    }
+
+    /// The room is not reached at once: whoever waits is told that it is looked for.
+    pub(super) fn tell_seeking(&mut self) {
+        let lasts = self.epoch.elapsed() >= SEEKING_AFTER;
+        if self.ready.is_some() && lasts && !std::mem::replace(&mut self.is_sought, true) {
+            self.tell(Event::Seeking { room: self.link.room });
+        }
+    }
+
+    /// Somebody who may be in the room that is looked for does not answer. It is said once of each.
+    pub(super) fn tell_no_answer(&mut self, peer: PeerId, addresses: &[Multiaddr], why: &str) {
+        let is_news =
+            self.ready.is_some() && self.unanswered.len() < MOST_UNANSWERED && self.unanswered.insert(peer);
+        let Ok(key) = Peer::from_peer_id_bytes(&peer.to_bytes()) else {
+            return;
+        };
+        if is_news {
+            self.tell(Event::NoAnswer {
+                peer: key,
+                addresses: addresses.iter().map(ToString::to_string).collect(),
+                reason: why.to_owned(),
+            });
+        }
+    }
+
+    /// A search for the room found nobody to call. It is said once, when it has lasted.
+    pub(super) fn tell_nobody_known(&mut self, why: &str) {
+        let lasts = self.epoch.elapsed() >= NOBODY_AFTER;
+        if self.ready.is_some()
+            && why.is_empty()
+            && lasts
+            && !std::mem::replace(&mut self.is_unheard_of, true)
+        {
+            self.tell(Event::NobodyKnown { room: self.link.room });
+        }
     }
 
     pub(super) fn announce_if_due(&mut self) {
