@@ -124,7 +124,7 @@ pub(super) fn line(event: &Event, names: &Names, scene: Scene) -> Option<String>
         }
         Event::Role { key, .. } if scene.put_out == Some(*key) => return None,
         Event::Stage { key, on: true } if names.is_own(key) && scene.is_in => on_the_stage(scene.voice),
-        Event::Role { key, role } => are(names, key, &format!("{} now", role.0)),
+        Event::Role { key, role } => are(names, key, &format!("a {} now", role.0)),
         Event::Log {
             action,
             author,
