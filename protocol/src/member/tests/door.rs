@@ -45,7 +45,13 @@ impl World {
     fn chairs_once(&mut self, seed: u8) {
         let (key, log) = (key(seed), self.members[0].log().expect("a log"));
         let clock = log.state().clock();
-        let action = Action::new(log.room(), key.person(), log.head(), clock, &Act::Chair { alone: false });
+        let action = Action::new(
+            log.room(),
+            key.person(),
+            log.head(),
+            clock,
+            &Act::Chair { alone: false },
+        );
         let action = sign(action, seed);
         let term = log.term() + 1;
         let entry = Entry::new(log.room(), log.head(), term, key.person(), clock, &action);
