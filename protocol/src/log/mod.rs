@@ -25,7 +25,7 @@ pub use self::{
     file::{Broken, BrokenReason, Line, RecordError, Records, Report, record, records, verify},
     measures::{Exclusion, Mute, Office},
     permissions::Role,
-    plan::{Plan, Planned},
+    plan::{Plan, Planned, Stage as PlanStage},
     rules::{GuestList, LOCK_GRACE_MS, Rules},
     state::{ActionError, Change, State, Stay},
 };

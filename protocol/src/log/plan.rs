@@ -32,8 +32,18 @@ pub struct Planned {
     latest: u64,
     /// The entry of the newest change; none while the genesis holds.
     entry: Option<u32>,
-    /// Whether nothing has happened that ends the planning: the room was neither opened nor cancelled.
-    is_open_to_change: bool,
+    stage: Stage,
+}
+
+/// How far a planned room has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// It is still to be opened.
+    Pending,
+    /// It was opened: from here on it is a room like others.
+    Opened,
+    /// It was called off.
+    Cancelled,
 }
 
 impl Plan {
@@ -59,7 +69,7 @@ impl Planned {
             latest: plan.starts,
             plan,
             entry: None,
-            is_open_to_change: true,
+            stage: Stage::Pending,
         })
     }
 
@@ -81,10 +91,16 @@ impl Planned {
         self.entry
     }
 
+    /// How far it has come.
+    #[must_use]
+    pub fn stage(&self) -> Stage {
+        self.stage
+    }
+
     /// Whether the room is still to be opened.
     #[must_use]
     pub fn is_pending(&self) -> bool {
-        self.is_open_to_change
+        self.stage == Stage::Pending
     }
 
     /// Whether an act on the plan fits.
@@ -95,7 +111,7 @@ impl Planned {
             Act::Cancel { starts, .. } => *starts == self.plan.starts,
             _ => true,
         };
-        match (self.is_open_to_change, fits) {
+        match (self.is_pending(), fits) {
             (true, true) => Ok(()),
             (true, false) => Err(Reason::NoSuchSubject),
             (false, _) => Err(Reason::NotAllowed),
@@ -110,10 +126,10 @@ impl Planned {
 
     pub(super) fn cancel(&mut self, entry: u32) {
         self.entry = Some(entry);
-        self.is_open_to_change = false;
+        self.stage = Stage::Cancelled;
     }
 
     pub(super) fn open(&mut self) {
-        self.is_open_to_change = false;
+        self.stage = Stage::Opened;
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn of(target: &str) -> Vec<Vec<u8>> {
         "jitter" => scripts(&[&speech(), &gaps()]),
         "flow" => scripts(&[&repaired(), &bridged(), &answered()]),
         "relay" => scripts(&[&heard(), &replayed(), &held()]),
-        "listings" => scripts(&[&listed(), &crowded(), &over()]),
+        "listings" => scripts(&[&listed(), &crowded(), &over(), &planned()]),
         "log_chain" => scripts(&[&titles(), &seats()]),
         "member" => scripts(&[&hosted(), &joined()]),
         other => panic!("{other} has no seeds"),
@@ -542,6 +542,26 @@ fn over() -> Vec<u8> {
         &[6, 0, 2, 1, 0, 0, 4, 0, 2],
         &ends,
         &[5, 3, 0],
+    ]
+    .concat()
+}
+
+/// A room is planned, moved and called off, each told of once more; others are planned, and one opens.
+fn planned() -> Vec<u8> {
+    let record = |number, choice, from| [9, number, 0, choice, 0, 0, from, 1, 0, 0];
+    let again = |at| [6, at, 2, 1, 0, 0];
+    [
+        &record(2, 0, 1)[..],
+        &record(2, 64, 2),
+        &again(0),
+        &record(2, 130, 1),
+        &again(0),
+        &again(1),
+        &record(6, 2, 1),
+        &record(10, 66, 2),
+        &record(6, 65, 3),
+        &again(3),
+        &[4, 0, 3, 5, 6, 0, 0, 255, 0, 1, 0, 0, 1, 4, 1, 1, 2],
     ]
     .concat()
 }
