@@ -16,6 +16,7 @@ use crate::{
     announcement::{Announcement, Listing, ListingError, Status},
     limits,
     person::Peer,
+    reason::Reason,
     room::{Genesis, RoomId, RoomTag},
     signed::{Malformed, Signed, StatementError, Verified},
     wire::directory::{ANSWER_BYTES, Answer, Query},
@@ -224,6 +225,22 @@ impl Refusal {
                 true
             }
             Self::Listing(ListingError::Stale) | Self::Older | Self::Budget | Self::Full => false,
+        }
+    }
+}
+
+impl Refusal {
+    /// What somebody is told who asked for it to be kept.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Listing(ListingError::Statement(StatementError::Malformed(malformed))) => malformed.reason(),
+            Self::Listing(ListingError::Statement(StatementError::Signature(_))) => Reason::Malformed,
+            Self::Listing(ListingError::Stale) => Reason::Expired,
+            Self::Listing(_) => Reason::NotAllowed,
+            Self::Older => Reason::Duplicate,
+            Self::Budget => Reason::TooMany,
+            Self::Full => Reason::Full,
         }
     }
 }

@@ -171,6 +171,23 @@ impl Home {
             .is_file()
     }
 
+    /// The rooms that there are logs of, in ascending order.
+    ///
+    /// # Errors
+    /// [`HomeError::Read`] when the directory cannot be looked through.
+    pub fn rooms(&self) -> Result<Vec<RoomId>, HomeError> {
+        let path = self.path.join("rooms");
+        let folder = match fs::read_dir(&path) {
+            Ok(folder) => folder,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(source) => return Err(HomeError::Read { path, source }),
+        };
+        let name = |entry: fs::DirEntry| entry.file_name().to_str()?.parse().ok();
+        let mut rooms: Vec<RoomId> = folder.filter_map(Result::ok).filter_map(name).collect();
+        rooms.sort();
+        Ok(rooms)
+    }
+
     /// The log of a room, empty at first.
     ///
     /// # Errors

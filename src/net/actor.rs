@@ -106,6 +106,7 @@ impl Driver {
             counters,
             hub,
             changes: driver.discovery.changes(),
+            kept: driver.discovery.kept(),
         };
         Ok((driver, Network::new(commands, shared)))
     }

@@ -11,7 +11,7 @@ use majlis_protocol::{
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::{
-    AnnounceError, DialError, Hold, OpenError, Provider, RoomChange, Stats, Stream,
+    AnnounceError, DialError, Hold, Kept, OpenError, Provider, RoomChange, Stats, Stream,
     quic::{Hub, Link},
     stats::Counters,
     streams::Holds,
@@ -37,6 +37,8 @@ pub(super) struct Shared {
     pub(super) hub: Hub,
     /// Weak, so that those who watch see the end when the driver has gone.
     pub(super) changes: broadcast::WeakSender<RoomChange>,
+    /// As the one above.
+    pub(super) kept: broadcast::WeakSender<Kept>,
 }
 
 /// What a handle asks of the driver.
@@ -181,7 +183,8 @@ impl Network {
             .unwrap_or(Err(AnnounceError::Closed))
     }
 
-    /// The public rooms that are known, or those with a tag, in ascending order of their ids.
+    /// The public rooms that are known, or those with a tag: the open ones, and then those to come or called off, each in
+    /// ascending order of their ids.
     pub async fn rooms(&self, tag: Option<RoomTag>) -> Vec<Listing> {
         self.ask(|reply| Command::Rooms { tag, reply })
             .await
@@ -194,6 +197,15 @@ impl Network {
     pub fn watch_rooms(&self) -> broadcast::Receiver<RoomChange> {
         match self.shared.changes.upgrade() {
             Some(changes) => changes.subscribe(),
+            None => broadcast::channel(1).1,
+        }
+    }
+
+    /// What community nodes say from now on to records of ours of rooms to come; ends with the network.
+    #[must_use]
+    pub fn watch_keepers(&self) -> broadcast::Receiver<Kept> {
+        match self.shared.kept.upgrade() {
+            Some(kept) => kept.subscribe(),
             None => broadcast::channel(1).1,
         }
     }

@@ -3,6 +3,7 @@
 //! A [`Node`] is a cheap handle; it opens the home, binds the sockets, greets peers that say hello to one of its rooms
 //! and starts an actor for each room. When the last handle is dropped, on the node and on its rooms, the node closes.
 
+mod ahead;
 mod config;
 mod greeter;
 mod listings;
@@ -24,6 +25,7 @@ use majlis_protocol::{
 use tokio::{sync::mpsc, task::AbortHandle};
 
 pub use self::{
+    ahead::{Keeper, KeeperStream},
     config::{Config, DEFAULT_MAX_CHILDREN},
     listings::ListingStream,
     uplink::{Uplink, UplinkError},
@@ -220,13 +222,15 @@ impl Node {
         self.enter(link.clone(), room::Entry::Join, seat).await
     }
 
-    /// The public rooms that this node has heard of, or those with a tag, in ascending order of their ids.
+    /// The public rooms that this node has heard of, or those with a tag: the open ones, and then those to come, each in
+    /// ascending order of their ids.
     pub async fn listings(&self, tag: Option<&RoomTag>) -> Vec<event::Listing> {
         self.shared
             .network
             .rooms(tag.cloned())
             .await
             .iter()
+            .filter(|listing| listings::cancelled(listing).is_none())
             .map(listings::shown)
             .collect()
     }

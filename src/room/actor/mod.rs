@@ -79,6 +79,8 @@ pub(super) enum Note {
     NobodyFound { errand: Errand, why: String },
     /// All who could be called have refused.
     NobodyLeft,
+    /// Nobody was reached, and the room is announced for later.
+    NotOpenYet,
     /// A message came.
     Message { link: Neighbour, message: Box<Message> },
     /// A message of a later version came, which may be skipped.
@@ -292,6 +294,13 @@ impl Actor {
                 self.input(MemberInput::NobodyFound { errand });
             }
             Note::NobodyLeft => self.input(MemberInput::NobodyLeft),
+            Note::NotOpenYet if self.ready.is_some() => {
+                self.fail(RoomError::NotOpenYet);
+                self.input(MemberInput::Leave);
+            }
+            Note::NotOpenYet => self.input(MemberInput::NobodyFound {
+                errand: Errand::Place,
+            }),
             Note::Message { link, message } => self.input(MemberInput::Message {
                 link,
                 message: *message,
