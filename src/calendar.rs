@@ -96,7 +96,10 @@ impl Entry {
         for (name, value) in [
             ("BEGIN", "VCALENDAR"),
             ("VERSION", "2.0"),
-            ("PRODID", concat!("-//majlis//majlis ", env!("CARGO_PKG_VERSION"), "//EN")),
+            (
+                "PRODID",
+                concat!("-//majlis//majlis ", env!("CARGO_PKG_VERSION"), "//EN"),
+            ),
             ("METHOD", method),
             ("BEGIN", "VEVENT"),
         ] {

@@ -72,7 +72,9 @@ pub enum PlanError {
     #[error("that room was not announced ahead; `majlis ctl` acts in it while it is open")]
     NotPlanned,
     /// It has been opened since.
-    #[error("that room has been opened already; `majlis host --room {0}` opens it again, and `majlis ctl` acts in it")]
+    #[error(
+        "that room has been opened already; `majlis host --room {0}` opens it again, and `majlis ctl` acts in it"
+    )]
     Opened(RoomId),
     /// It was called off.
     #[error("that room was cancelled; plan another one")]
@@ -84,7 +86,9 @@ pub enum PlanError {
     #[error("a room is announced at most {} days ahead; schedule it later", limits::SCHEDULE_AHEAD_S / 86_400)]
     TooFar,
     /// This machine's clock is wrong.
-    #[error("the clock of this machine shows a time before 2026: set it first, or others will not believe the start")]
+    #[error(
+        "the clock of this machine shows a time before 2026: set it first, or others will not believe the start"
+    )]
     Clock,
     /// The network does not take it.
     #[error("the room cannot be announced: {0}")]
@@ -160,7 +164,10 @@ impl PlannedRoom {
     /// [`PlanError::Home`] when the home cannot be read.
     pub fn all(home: &Home) -> Result<Vec<Self>, PlanError> {
         let ids = home.rooms()?;
-        let mut rooms: Vec<Self> = ids.into_iter().filter_map(|id| Self::open(home, id).ok()).collect();
+        let mut rooms: Vec<Self> = ids
+            .into_iter()
+            .filter_map(|id| Self::open(home, id).ok())
+            .collect();
         rooms.sort_by_key(|room| (room.plan().starts, room.id()));
         Ok(rooms)
     }
@@ -290,12 +297,12 @@ impl PlannedRoom {
             let clock = log.state().clock();
             let action = Action::new(log.room(), self.key.person(), log.head(), clock, act);
             let action = Verified::sign(action, &self.key)?;
-            let applied = log
-                .append(action.signed().clone(), &self.key, clock)
-                .map_err(|error| match error {
-                    ActionError::Malformed(malformed) => PlanError::Malformed(malformed),
-                    error => PlanError::Refused(error),
-                })?;
+            let applied =
+                log.append(action.signed().clone(), &self.key, clock)
+                    .map_err(|error| match error {
+                        ActionError::Malformed(malformed) => PlanError::Malformed(malformed),
+                        error => PlanError::Refused(error),
+                    })?;
             records.extend(record(applied.entry.signed()));
         }
         home.room_log(self.id())?.append(&records)?;

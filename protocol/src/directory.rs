@@ -234,7 +234,9 @@ impl Refusal {
     #[must_use]
     pub fn reason(&self) -> Reason {
         match self {
-            Self::Listing(ListingError::Statement(StatementError::Malformed(malformed))) => malformed.reason(),
+            Self::Listing(ListingError::Statement(StatementError::Malformed(malformed))) => {
+                malformed.reason()
+            }
             Self::Listing(ListingError::Statement(StatementError::Signature(_))) => Reason::Malformed,
             Self::Listing(ListingError::Stale) => Reason::Expired,
             Self::Listing(_) => Reason::NotAllowed,

@@ -1,15 +1,23 @@
 //! `majlis host`: opens a room and stays in it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use majlis::{node::Node, room::Hosting};
+use majlis::{
+    clock,
+    event::Event,
+    node::Node,
+    planning::{PlannedRoom, Planning},
+    room::{Hosting, RoomError},
+};
 use majlis_protocol::room::{RoomId, RoomTag, Visibility};
+use tokio::sync::mpsc;
 
 use super::{
     face::Face,
     options::{NodeFlags, SeatFlags},
     signals::Signals,
+    start::start,
     stay::Stay,
 };
 
@@ -18,7 +26,8 @@ use super::{
   majlis host \"Evening talk\"                     speak with the microphone, once you open it
   majlis host \"Poems\" --tag poetry --input file:poem.wav --wait-listeners 1
   majlis host \"Only for you\" --visibility unlisted
-  majlis host --room ROOM-ID                      open your own room again, under the same id
+  majlis host --room ROOM-ID                      open your own room again, or one that you scheduled, under the same id
+  majlis host \"Poems\" --at 2026-12-01T20:00       announce it now, stay, and open it then
 
 The link that it prints is what to pass on. `majlis ctl end` ends the room for all. Ctrl-C leaves: the first co-host
 who is there takes the chair at once, and you have it back ten seconds after you open the room again.
@@ -27,8 +36,8 @@ pub(crate) struct HostArgs {
     /// What the room is called
     #[arg(required_unless_present = "room", conflicts_with = "room")]
     title: Option<String>,
-    /// Open a room of your own again, which this home has opened before
-    #[arg(long, value_name = "ID", conflicts_with_all = ["description", "tags", "visibility"])]
+    /// Open a room of your own again, which this home has opened before or has scheduled
+    #[arg(long, value_name = "ID", conflicts_with_all = ["description", "tags", "visibility", "at"])]
     room: Option<RoomId>,
     /// What it is about
     #[arg(long, value_name = "TEXT")]
@@ -39,9 +48,15 @@ pub(crate) struct HostArgs {
     /// Who finds it: everyone, or those who have its link or id [default: public]
     #[arg(long, value_name = "public|unlisted", hide_possible_values = true)]
     visibility: Option<Findable>,
+    /// Announce it ahead, stay, and open it then; `majlis schedule` does so without staying
+    #[arg(long, value_name = "TIME", value_parser = start, conflicts_with = "visibility")]
+    at: Option<u64>,
     #[command(flatten)]
     seat: SeatFlags,
 }
+
+/// How often the clock is looked at while a room is waited for: a laptop that slept is late by no more.
+const LOOK_AT_CLOCK: Duration = Duration::from_secs(10);
 
 /// Who finds a room.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -59,14 +74,46 @@ pub(crate) async fn run(args: HostArgs, flags: &NodeFlags, started: Instant) -> 
     let (seat, hosting) = (args.seat.resolve(started)?, hosting(&args));
     let node = Node::start(flags.resolve(home.clone())).await?;
     let opening = node.clone();
+    let (tell, told) = mpsc::channel(4);
     Stay::new(node, &home, face, signals, &args.seat, started)
+        .hearing(told)
         .run(async move {
-            match args.room {
-                Some(room) => opening.host_again(room, seat).await,
-                None => opening.host(hosting.seat(seat)).await,
+            match (args.room, args.at) {
+                (Some(room), _) => opening.host_again(room, seat).await,
+                (None, Some(at)) => {
+                    let room = ahead(&opening, &hosting, at, &tell).await?;
+                    opening.host_again(room, seat).await
+                }
+                (None, None) => opening.host(hosting.seat(seat)).await,
             }
         })
         .await
+}
+
+/// Announces a room ahead, and waits until it is to open.
+async fn ahead(
+    node: &Node,
+    hosting: &Hosting,
+    at: u64,
+    tell: &mpsc::Sender<Event>,
+) -> Result<RoomId, RoomError> {
+    let planning = Planning {
+        title: hosting.title.clone(),
+        description: hosting.description.clone(),
+        language: hosting.language.clone(),
+        tags: hosting.tags.clone(),
+        starts: at,
+    };
+    let room = PlannedRoom::make(node.home(), planning)?;
+    let _keepers = node.announce_ahead(&room).await?;
+    // Whoever does not listen still hosts.
+    let _ = tell.send(Event::Scheduled(room.shown(node.addresses()))).await;
+    loop {
+        match at.saturating_sub(clock::unix_seconds()) {
+            0 => return Ok(room.id()),
+            left => tokio::time::sleep(Duration::from_secs(left).min(LOOK_AT_CLOCK)).await,
+        }
+    }
 }
 
 /// The room as it was asked for, with nobody seated.

@@ -5,6 +5,7 @@ use std::time::Instant;
 use clap::Args;
 use majlis::node::Node;
 use majlis_protocol::link::RoomLink;
+use tokio::sync::mpsc;
 
 use super::{
     face::Face,
@@ -19,6 +20,7 @@ use super::{
   majlis join ROOM-ID --bootstrap MULTIADDR       by the bare id, found through a community node
   majlis join LINK --output file:talk.wav --duration 3600
 
+A room that was announced and is not open yet is waited for.
 Everyone joins as a listener. When the host invites you to the stage: `majlis ctl accept`, then open the
 microphone: press Enter, or run `majlis ctl mic on`. Ctrl-C leaves.")]
 pub(crate) struct JoinArgs {
@@ -40,8 +42,23 @@ pub(crate) async fn run(args: JoinArgs, flags: &NodeFlags, started: Instant) -> 
     let face = Face::new(flags.json);
     let seat = args.seat.resolve(started)?;
     let node = Node::start(flags.resolve(home.clone())).await?;
-    let joining = node.clone();
+    let (joining, waiting) = (node.clone(), args.seat.clone());
+    let (tell, told) = mpsc::channel(4);
     Stay::new(node, &home, face, signals, &args.seat, started)
-        .run(async move { joining.join(&link, seat).await })
+        .hearing(told)
+        .run(async move {
+            let (mut link, mut seat) = (link, Some(seat));
+            loop {
+                // What could be read once can be read again.
+                let seat = match seat.take() {
+                    Some(seat) => seat,
+                    None => waiting.resolve(started).unwrap_or_default(),
+                };
+                match joining.join(&link, seat).await {
+                    Ok(room) => return Ok(room),
+                    Err(why) => link = joining.until_open(&link, why, &tell).await?,
+                }
+            }
+        })
         .await
 }

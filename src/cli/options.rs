@@ -65,7 +65,7 @@ pub(crate) struct NodeFlags {
 }
 
 /// Options of the commands that are in a room.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(crate) struct SeatFlags {
     /// What to speak with: mic, mic:NAME, file:PATH.wav, tone:HERTZ or none [default: mic]
     ///

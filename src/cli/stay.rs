@@ -36,6 +36,8 @@ pub(crate) struct Stay<'a> {
     pub(crate) deadline: Option<Instant>,
     /// Whether the Enter key opens and closes the microphone.
     pub(crate) enter_toggles: bool,
+    /// What happens before the room is reached.
+    pub(crate) told: Option<mpsc::Receiver<Event>>,
 }
 
 /// Why the waiting in a stay ended.
@@ -66,15 +68,19 @@ impl Stay<'_> {
         &mut self,
         room: impl Future<Output = Result<RoomHandle, RoomError>>,
     ) -> anyhow::Result<()> {
-        let room = tokio::select! {
-            room = room => room,
-            () = self.signals.next() => {
-                let reason = LeftReason::Interrupted;
-                return Ok(self.printer.tell(Event::Left { reason }).await?);
-            }
-            () = until(self.deadline) => {
-                self.printer.tell(Event::Left { reason: LeftReason::Duration }).await?;
-                anyhow::bail!("the time given with --duration was over before the room was reached");
+        let mut room = std::pin::pin!(room);
+        let room = loop {
+            tokio::select! {
+                room = &mut room => break room,
+                event = told(&mut self.told) => self.printer.tell(event).await?,
+                () = self.signals.next() => {
+                    let reason = LeftReason::Interrupted;
+                    return Ok(self.printer.tell(Event::Left { reason }).await?);
+                }
+                () = until(self.deadline) => {
+                    self.printer.tell(Event::Left { reason: LeftReason::Duration }).await?;
+                    anyhow::bail!("the time given with --duration was over before the room was reached");
+                }
             }
         };
         match room {
@@ -182,6 +188,15 @@ impl<'a> Stay<'a> {
             signals,
             deadline: seat.duration.and_then(|duration| started.checked_add(duration)),
             enter_toggles: people && seat.has_microphone() && std::io::stdin().is_terminal(),
+            told: None,
+        }
+    }
+
+    /// The same stay, which shows what it is told before the room is reached.
+    pub(crate) fn hearing(self, told: mpsc::Receiver<Event>) -> Self {
+        Self {
+            told: Some(told),
+            ..self
         }
     }
 }
@@ -190,6 +205,18 @@ impl<'a> Stay<'a> {
 pub(crate) async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What is told next; never, where nothing is.
+async fn told(told: &mut Option<mpsc::Receiver<Event>>) -> Event {
+    let event = match told {
+        Some(told) => told.recv().await,
+        None => None,
+    };
+    match event {
+        Some(event) => event,
         None => std::future::pending().await,
     }
 }
@@ -213,7 +240,8 @@ fn kept_out(error: &RoomError) -> Option<LeftReason> {
     match error {
         RoomError::Unreachable { .. } => Some(LeftReason::Unreachable),
         RoomError::Refused(refusal) => Some(refusal.reason.into()),
-        RoomError::Ended => Some(LeftReason::Ended),
+        RoomError::Ended | RoomError::Cancelled { .. } => Some(LeftReason::Ended),
+        RoomError::NotOpened { .. } => Some(LeftReason::Unreachable),
         _ => None,
     }
 }

@@ -193,7 +193,12 @@ fn why_gone(listing: &announcement::Listing) -> RoomError {
 /// The link, with where the room was announced to be in front of what it had.
 fn with_addresses(link: &RoomLink, announced: &[Address]) -> RoomLink {
     let mut via = announced.to_vec();
-    via.extend(link.via.iter().filter(|address| !announced.contains(address)).cloned());
+    via.extend(
+        link.via
+            .iter()
+            .filter(|address| !announced.contains(address))
+            .cloned(),
+    );
     via.truncate(limits::ADDRESSES);
     RoomLink { via, ..link.clone() }
 }

@@ -79,6 +79,8 @@ pub(super) fn cancelled(listing: &announcement::Listing) -> Option<Cancelled> {
         host: genesis.host,
         tags: genesis.tags.iter().map(ToString::to_string).collect(),
         starts: *starts,
-        reason: Some(reason).filter(|reason| !reason.is_empty()).map(Text::to_string),
+        reason: Some(reason)
+            .filter(|reason| !reason.is_empty())
+            .map(Text::to_string),
     })
 }

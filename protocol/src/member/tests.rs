@@ -3,6 +3,7 @@
 mod beacon;
 mod hostile;
 mod moderation;
+mod planned;
 mod stage;
 mod succession;
 mod tree;

@@ -144,8 +144,7 @@ impl Keepers {
     fn send(&mut self, keep: &mut Keep, peer: PeerId, listing: &Listing) {
         let announcement = listing.announcement();
         let request = keep.send_request(&peer, announcement.signed().clone());
-        self.asked
-            .insert(request, (announcement.room, announcement.head));
+        self.asked.insert(request, (announcement.room, announcement.head));
     }
 }
 

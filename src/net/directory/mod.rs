@@ -440,7 +440,12 @@ impl Discovery {
             request_response::Event::Message { peer, message, .. } => match message {
                 Message::Request { request, channel, .. } => {
                     let refused = match self.hear(request, source(peer, remote(&peer))) {
-                        Ok(_) => None,
+                        Ok(heard) => {
+                            if heard.news != News::Again {
+                                self.spread(on, &heard.room);
+                            }
+                            None
+                        }
                         Err(refusal) => Some(refusal.reason()),
                     };
                     match refused {
@@ -493,7 +498,9 @@ impl Discovery {
             .handle_announcement(signed, source, clock::unix_seconds(), now);
         self.counters.count_announcement(&result);
         let heard = result?;
-        if let Some(room) = heard.evicted {
+        let is_cancelled = self.directory.cancelled(&heard.room).is_some();
+        // Of a room that was called off, more is told than that it is gone.
+        if let Some(room) = heard.evicted.filter(|room| !is_cancelled || *room != heard.room) {
             self.tell(RoomChange::Gone(room));
         }
         let change = match heard.news {
@@ -511,6 +518,14 @@ impl Discovery {
             self.tell(change);
         }
         Ok(heard)
+    }
+
+    /// Tells the neighbours of a record whose host may go before they hear of it.
+    fn spread(&self, on: &mut Behaviours, room: &RoomId) {
+        let listing = self.directory.get(room);
+        if let Some(listing) = listing.or_else(|| self.directory.cancelled(room)) {
+            publish(&mut on.gossip, listing);
+        }
     }
 
     /// As a community node, tells again of rooms to come whose hosts may be away.
