@@ -12,6 +12,9 @@
 use alloc::{collections::BTreeMap, vec::Vec};
 use core::{net::IpAddr, time::Duration};
 
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
 use crate::{
     announcement::{Announcement, Listing, ListingError, Status},
     limits,
@@ -75,7 +78,7 @@ pub struct Bounds {
 }
 
 /// The part of an address that is cheap to have many of: a /24 of IPv4, a /48 of IPv6.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Network {
     /// The first 24 bits.
     V4([u8; 3]),
@@ -406,6 +409,20 @@ impl Directory {
     /// Ends a room of our own; true when it was listed.
     pub fn end(&mut self, end: Listing, now: Duration) -> bool {
         self.remember(end, None, now)
+    }
+
+    /// Records of rooms to come that are kept for others, as they are written down between two runs of a node.
+    #[must_use]
+    pub fn written(&self) -> Vec<Bytes> {
+        self.plans.written()
+    }
+
+    /// Keeps one that an earlier run has written down, before anything else is heard.
+    ///
+    /// # Errors
+    /// [`Refusal`] when it is damaged, does not count any more or has no place.
+    pub fn restore(&mut self, written: &[u8], wall: u64, now: Duration) -> Result<(), Refusal> {
+        self.plans.restore(written, &self.bounds, (wall, now))
     }
 
     /// Records of rooms to come that are kept for others and that nobody has repeated for [`REPEAT`], a few at a time.

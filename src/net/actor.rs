@@ -198,6 +198,13 @@ impl Driver {
             Command::Providers { key, reply } => {
                 let _ = reply.send(self.discovery.providers(on, key));
             }
+            Command::Written { reply } => {
+                let _ = reply.send(self.discovery.written());
+            }
+            Command::Restore { written, reply } => {
+                self.discovery.restore(&written);
+                let _ = reply.send(());
+            }
             Command::KnownPeers { reply } => {
                 let _ = reply.send(self.discovery.known_peers());
             }

@@ -84,6 +84,15 @@ pub(super) enum Command {
     },
     /// Name the peers to remember.
     KnownPeers { reply: oneshot::Sender<Vec<Multiaddr>> },
+    /// Tell the records that are kept for others.
+    Written {
+        reply: oneshot::Sender<Vec<bytes::Bytes>>,
+    },
+    /// Keep those of an earlier run.
+    Restore {
+        written: Vec<Vec<u8>>,
+        reply: oneshot::Sender<()>,
+    },
     /// Close everything and end.
     Close { reply: oneshot::Sender<()> },
 }
@@ -236,6 +245,18 @@ impl Network {
         self.ask(|reply| Command::KnownPeers { reply })
             .await
             .unwrap_or_default()
+    }
+
+    /// Records of rooms to come that are kept for others, for [`Network::restore`] at the next start.
+    pub async fn written(&self) -> Vec<bytes::Bytes> {
+        self.ask(|reply| Command::Written { reply })
+            .await
+            .unwrap_or_default()
+    }
+
+    /// Keeps what an earlier run has kept, as far as it still counts.
+    pub async fn restore(&self, written: Vec<Vec<u8>>) {
+        self.ask(|reply| Command::Restore { written, reply }).await;
     }
 
     /// Closes the network for all handles, and waits until peers have been told, for half a second at most. A program that

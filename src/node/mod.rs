@@ -77,6 +77,8 @@ pub(crate) struct Shared {
     nick: String,
     max_children: usize,
     uplink: Option<Uplink>,
+    /// Whether announcements of others are kept on disk.
+    is_community: bool,
     network: Network,
     plane: Plane,
     rooms: Rooms,
@@ -114,6 +116,9 @@ impl Node {
             .filter_map(|address| address.parse().ok())
             .collect();
         let (network, events) = net::start(net_config).await?;
+        if config.community {
+            network.restore(home.announced()).await;
+        }
         let plane = Plane::new(network.clone());
         let rooms = Rooms::default();
         let greeter = tokio::spawn(greeter::run(events, plane.clone(), rooms.clone())).abort_handle();
@@ -124,6 +129,7 @@ impl Node {
                 nick,
                 max_children: config.places(),
                 uplink: config.uplink,
+                is_community: config.community,
                 network,
                 plane,
                 rooms,
@@ -275,7 +281,19 @@ impl Node {
         if let Err(error) = self.shared.home.save_known_peers(&known) {
             tracing::warn!(%error, "the peers met are not remembered");
         }
+        self.save_announced().await;
         self.shared.network.close().await;
+    }
+
+    /// Keeps on disk, as a community node, what it keeps for others: a new run tells of it at once.
+    pub async fn save_announced(&self) {
+        if !self.shared.is_community {
+            return;
+        }
+        let written = self.shared.network.written().await;
+        if let Err(error) = self.shared.home.save_announced(&written) {
+            tracing::warn!(%error, "the announcements of rooms to come are not kept");
+        }
     }
 
     async fn enter(&self, link: RoomLink, entry: room::Entry, seat: Seat) -> Result<RoomHandle, RoomError> {

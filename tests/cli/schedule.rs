@@ -233,6 +233,21 @@ fn where_no_community_node_is_the_host_is_told_and_may_announce_it_later() {
 }
 
 #[test]
+fn a_community_node_that_is_started_anew_still_keeps_what_it_was_given() {
+    let homes = Homes::new();
+    let (mut node, meeting) = community(&homes.at("node"));
+    let said = schedule(&homes.at("host"), &meeting, &[]);
+    node.signal("TERM");
+    assert_eq!(node.finish().0, Some(0));
+    let (_again, meeting) = community(&homes.at("node"));
+    let listed = succeeds(
+        &homes.at("stranger"),
+        &["rooms", "--bootstrap", &meeting, "--wait", "3"],
+    );
+    assert_eq!(event(&listed, "listing")["id"], event(&said, "scheduled")["id"]);
+}
+
+#[test]
 fn a_calendar_entry_is_written_of_ones_own_room_and_of_anothers() {
     let homes = Homes::new();
     let (_node, meeting) = community(&homes.at("node"));

@@ -7,8 +7,13 @@
 //! where that other has more of them. What was cancelled, has opened or was superseded is remembered as long as an older
 //! record of it could pass for current. Records of our own are never pushed out.
 
+use bytes::Bytes;
+
 use super::*;
-use crate::announcement::{CLOCK_FLOOR, Status};
+use crate::{
+    announcement::{CLOCK_FLOOR, Status},
+    signed::{decode, encode},
+};
 
 /// How often a record is repeated on the topics while its host is away, unless somebody else has done it.
 pub const REPEAT: Duration = Duration::from_secs(600);
@@ -36,6 +41,17 @@ struct Kept {
     until: Duration,
     /// Whether something else took its place for good: the room has opened, or is over.
     is_closed: bool,
+}
+
+/// A record as it is written down between two runs of a node: with whom it is charged to, so that a flood is none the
+/// better for it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Written {
+    source: [u8; 32],
+    network: Option<Network>,
+    is_hosts: bool,
+    is_closed: bool,
+    record: Signed<Announcement>,
 }
 
 /// Whom a record is charged to when places are shared out: the network that it came from, where there is one.
@@ -213,6 +229,50 @@ impl Plans {
             kept.entry.listing.clone()
         })
         .collect()
+    }
+
+    /// Records of others, to be written down.
+    pub(super) fn written(&self) -> Vec<Bytes> {
+        let write = |kept: &Kept| {
+            let source = kept.entry.source?;
+            Some(encode(&Written {
+                source: source.id,
+                network: source.network,
+                is_hosts: kept.entry.confirmed,
+                is_closed: kept.is_closed,
+                record: kept.entry.listing.announcement().signed().clone(),
+            }))
+        };
+        self.kept.values().filter_map(write).collect()
+    }
+
+    /// Keeps a record that was written down, if it still counts.
+    pub(super) fn restore(
+        &mut self,
+        written: &[u8],
+        bounds: &Bounds,
+        (wall, now): (u64, Duration),
+    ) -> Result<(), Refusal> {
+        let written: Written = decode(written, "a record").map_err(ListingError::from)?;
+        let listing = Listing::verify(written.record, wall, None)?;
+        if !matches!(listing.status(), Status::Planned(_) | Status::Cancelled { .. }) {
+            return Err(ListingError::NotPlanned.into());
+        }
+        if self.others() >= bounds.plans {
+            return Err(Refusal::Full);
+        }
+        let source = Source {
+            id: written.source,
+            peer: None,
+            network: written.network,
+        };
+        let room = listing.announcement().room;
+        let mut kept = Kept::new(Entry::new(listing, Some(source), now), wall);
+        kept.entry.confirmed = written.is_hosts;
+        kept.is_closed = written.is_closed;
+        kept.is_shown = !written.is_closed;
+        self.kept.insert(room, kept);
+        Ok(())
     }
 
     /// Makes a place for one more record, if need be at the cost of another.

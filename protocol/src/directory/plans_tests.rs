@@ -435,6 +435,45 @@ fn a_record_is_passed_on_once_on_each_topic_of_its_own() {
     assert!(directory.genesis(&room.id()).is_some());
 }
 
+#[test]
+fn what_was_written_down_is_kept_again_with_whom_it_is_charged_to() {
+    let mut directory = small();
+    let (kept, mut off, mut open) = (
+        Planned::new(1, STARTS),
+        Planned::new(2, STARTS),
+        Planned::new(3, STARTS),
+    );
+    let (old, planned) = (off.record(NOW), open.record(NOW));
+    let records = [
+        kept.record(NOW),
+        off.cancels(STARTS),
+        planned.clone(),
+        open.opens(NOW),
+    ];
+    for (record, from) in records.iter().zip(1..) {
+        hear(&mut directory, record, in_network(from, 5), 0).expect("heard");
+    }
+    let (written, mut again) = (directory.written(), small());
+    assert_eq!(written.len(), 3);
+    for one in &written {
+        again.restore(one, NOW + HOUR, SECOND).expect("it counts");
+    }
+    assert_eq!(to_come(&again), [(kept.id(), Some(STARTS))]);
+    for replayed in [&old, &planned] {
+        assert_eq!(hear(&mut again, replayed, source(9), HOUR), Err(Refusal::Older));
+    }
+    let more = Planned::new(7, STARTS + DAY).record(NOW);
+    assert_eq!(
+        hear(&mut again, &more, in_network(9, 5), HOUR),
+        Err(Refusal::Full),
+        "its network has its share"
+    );
+    let mut late = small();
+    let stale = late.restore(&written[0], NOW + 40 * DAY, SECOND);
+    assert_eq!(stale, Err(Refusal::Listing(ListingError::Stale)));
+    assert!(late.restore(b"torn", NOW, SECOND).is_err());
+}
+
 /// Of each of six rooms its three records: planned, moved, cancelled; and the room as it opens.
 static RECORDS: std::sync::LazyLock<Vec<Vec<Signed<Announcement>>>> = std::sync::LazyLock::new(|| {
     let of = |host: u8| {

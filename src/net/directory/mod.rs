@@ -167,6 +167,21 @@ impl Discovery {
         self.kept.downgrade()
     }
 
+    /// Records kept for others, to be kept again at the next start.
+    pub(super) fn written(&self) -> Vec<bytes::Bytes> {
+        self.directory.written()
+    }
+
+    /// Keeps what an earlier run has written down.
+    pub(super) fn restore(&mut self, written: &[Vec<u8>]) {
+        let (wall, now) = (clock::unix_seconds(), self.started.elapsed());
+        for one in written {
+            if let Err(error) = self.directory.restore(one, wall, now) {
+                tracing::debug!(%error, "an announcement that was kept");
+            }
+        }
+    }
+
     /// Addresses of peers to remember for the next start.
     pub(super) fn known_peers(&self) -> Vec<Multiaddr> {
         self.peers.known()
