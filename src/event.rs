@@ -56,6 +56,34 @@ pub enum Event {
     },
     /// A public room was found, or what is known of it changed.
     Listing(Listing),
+    /// A public room that was to come was called off.
+    Cancelled(Cancelled),
+    /// What is planned of a room of this home.
+    Scheduled(Scheduled),
+    /// What a community node says to the record of a room of this home: whether it keeps it while this node is away.
+    Kept {
+        /// The room.
+        #[serde(serialize_with = "shown")]
+        id: RoomId,
+        /// The community node.
+        peer: String,
+        /// Where it is reached, as this node reached it.
+        address: Option<Address>,
+        /// Whether it does.
+        kept: bool,
+        /// Why not, where it does not.
+        reason: Option<String>,
+    },
+    /// The room that this node was to join is not open yet; it is joined once it is.
+    Waiting {
+        /// The room.
+        #[serde(serialize_with = "shown")]
+        id: RoomId,
+        /// What it is called.
+        title: String,
+        /// Unix seconds at which it starts.
+        starts: u64,
+    },
     /// A listed room is gone.
     Unlisted {
         /// Its id.
@@ -321,12 +349,84 @@ pub struct Listing {
     pub host: Person,
     /// Under which tags it is found.
     pub tags: Vec<String>,
+    /// What it is about, as it was announced.
+    pub description: String,
+    /// BCP 47 language, or empty.
+    pub language: String,
     /// Whether it is open.
     pub live: bool,
-    /// Unix seconds at which it starts, for a scheduled room.
+    /// Unix seconds at which it starts, for a room that is not open yet.
     pub starts: Option<u64>,
     /// A claim of its host.
     pub listeners: u32,
+    /// Sequence of the newest log entry that it was announced with.
+    pub revision: u32,
+}
+
+/// A room that was to come, and will not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Cancelled {
+    /// Its id.
+    #[serde(serialize_with = "shown")]
+    pub id: RoomId,
+    /// What it was called.
+    pub title: String,
+    /// Whose room it was.
+    #[serde(serialize_with = "shown")]
+    pub host: Person,
+    /// Under which tags it was found.
+    pub tags: Vec<String>,
+    /// Unix seconds at which it was to start.
+    pub starts: u64,
+    /// Why, where its host said so.
+    pub reason: Option<String>,
+}
+
+/// What is planned of a room, as its host's home has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Scheduled {
+    /// Its id, before it opens and after.
+    #[serde(serialize_with = "shown")]
+    pub id: RoomId,
+    /// What to pass on.
+    #[serde(serialize_with = "shown")]
+    pub link: RoomLink,
+    /// What it is called.
+    pub title: String,
+    /// What it is about.
+    pub description: String,
+    /// BCP 47 language, or empty.
+    pub language: String,
+    /// Whose room it is.
+    #[serde(serialize_with = "shown")]
+    pub host: Person,
+    /// Under which tags it is found.
+    pub tags: Vec<String>,
+    /// Unix seconds at which it starts.
+    pub starts: u64,
+    /// Sequence of the newest log entry: it grows with each change.
+    pub revision: u32,
+    /// How far it has come.
+    pub state: PlanState,
+    /// Why it was called off, where that was said.
+    pub reason: Option<String>,
+}
+
+/// How far a room announced ahead has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum PlanState {
+    /// It is to be opened.
+    Planned,
+    /// It was to be opened more than an hour ago; nobody lists it any more.
+    Missed,
+    /// It has been opened.
+    Opened,
+    /// It has been opened, and ended by its host.
+    Ended,
+    /// It was called off.
+    Cancelled,
 }
 
 /// What a node counted in a room since it joined.

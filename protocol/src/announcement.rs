@@ -6,6 +6,9 @@
 //!
 //! An announcement that expires as it is issued is an *end*: it lists nothing, and takes the place of all that was said
 //! of its room before.
+//!
+//! Of a room that is announced ahead, the host alone signs what is planned. Others keep that while the host is away, so it
+//! cannot be handed over by a member and goes by the clock; whoever has no clock takes it as it comes.
 
 use alloc::vec::Vec;
 
@@ -17,7 +20,7 @@ use crate::{
     extension::{self, Extension},
     limits,
     link::Address,
-    log::{Act, Action, Role},
+    log::{Act, Action, Log, Plan, PlanStage, Role},
     person::{Peer, Person},
     room::{Genesis, RoomId, Visibility, at_most},
     signed::{Malformed, Signed, Statement, StatementError, VERSION, Verified},
@@ -31,12 +34,20 @@ const CLOCK_SKEW_S: u64 = 600;
 /// clock that is slow by as much as is allowed for. In seconds.
 pub const END_MATTERS_S: u64 = limits::LIVE_ANNOUNCEMENT_S + CLOCK_SKEW_S;
 
+/// How far ahead of ours the clock of a host may be that announces a room ahead, in seconds: as much as a clock is wrong that
+/// was set to another zone's time.
+const SCHEDULE_SKEW_S: u64 = 86_400;
+
+/// The earliest time that a clock may show to be believed, in Unix seconds: the first of 2026. A clock without a battery
+/// shows an earlier one, and says nothing of what is past.
+pub const CLOCK_FLOOR: u64 = 1_767_225_600;
+
 /// Whether a room is open or to be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// Open now.
     Live,
-    /// Reserved: opens at its start time.
+    /// To be opened at its start time, or called off.
     Scheduled,
 }
 
@@ -51,7 +62,8 @@ pub struct Announcement {
     pub genesis: Bytes,
     /// Who signs: the host, or a co-host who has the chair.
     pub chair: Person,
-    /// For a co-host, the `signed Action` by which the host made them one.
+    /// For a co-host, the `signed Action` by which the host made them one. For a room announced ahead, the one by which
+    /// the host last changed what is planned, or called it off; none while the genesis holds.
     pub proof: Option<Bytes>,
     /// Live or scheduled.
     pub kind: Kind,
@@ -78,6 +90,25 @@ pub struct Announcement {
 pub struct Listing {
     announcement: Verified<Announcement>,
     genesis: Verified<Genesis>,
+    status: Status,
+}
+
+/// What an announcement says of its room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Status {
+    /// It is open.
+    Live,
+    /// It is over.
+    Ended,
+    /// It is to be opened.
+    Planned(Plan),
+    /// It was to be opened, and will not be.
+    Cancelled {
+        /// When it was to start, in Unix seconds.
+        starts: u64,
+        /// Why; may be empty.
+        reason: Text,
+    },
 }
 
 /// Why an announcement is not listed.
@@ -93,6 +124,9 @@ pub enum ListingError {
     /// The room is not public, so someone else made its announcement.
     #[error("the room is not public")]
     NotPublic,
+    /// It is said to be planned, and neither its genesis nor its host's word says for when.
+    #[error("the announcement does not say what is planned")]
+    NotPlanned,
     /// By our clock it is over or lies in the future; handed over by a member it would count.
     #[error("the announcement is not fresh")]
     Stale,
@@ -146,10 +180,48 @@ impl Announcement {
         }
     }
 
-    /// Whether it says that the room is to be listed no more.
+    /// What is planned of a room, or that it was called off, to be signed by its host; `None` for a room that nothing was
+    /// planned of, or that has been opened.
+    ///
+    /// It lives as long as anything that was said of the plan before, which it takes the place of.
+    #[must_use]
+    pub fn planned(log: &Log, issued: u64) -> Option<Self> {
+        let state = log.state();
+        let planned = state.planned()?;
+        if planned.stage() == PlanStage::Opened {
+            return None;
+        }
+        let proof = match planned.entry() {
+            Some(sequence) => Some(log.entry(sequence)?.signed_action().ok()?.to_bytes()),
+            None => None,
+        };
+        Some(Self {
+            proof,
+            kind: Kind::Scheduled,
+            title: state.title().clone(),
+            head: log.head().sequence,
+            expires: planned.latest_start().saturating_add(limits::SCHEDULE_KEPT_S),
+            ..Self::live(log.genesis(), issued)
+        })
+    }
+
+    /// Whether it says that the room is over.
     #[must_use]
     pub fn is_end(&self) -> bool {
-        self.expires == self.issued
+        self.kind == Kind::Live && self.expires == self.issued
+    }
+
+    /// Whether it counts by a clock that shows `now` in Unix seconds, handed over by a peer. A room's end always does; what
+    /// a member says of its own room does, too.
+    #[must_use]
+    pub fn counts_at(&self, now: u64, from: Option<Peer>) -> bool {
+        match self.kind {
+            Kind::Live => self.is_end() || self.is_fresh_at(now) || from.is_some_and(|peer| self.names(peer)),
+            Kind::Scheduled => {
+                let since = self.issued.saturating_sub(SCHEDULE_SKEW_S);
+                now < CLOCK_FLOOR || (since..self.expires).contains(&now)
+            }
+        }
     }
 
     /// Whether what was said of the room before this end may still pass for fresh, by a clock that shows `now` in Unix
@@ -184,20 +256,47 @@ impl Listing {
     /// [`ListingError`] says why it is not listed.
     pub fn verify(signed: Signed<Announcement>, now: u64, from: Option<Peer>) -> Result<Self, ListingError> {
         let claim = signed.peek()?;
-        if !claim.is_end() && !claim.is_fresh_at(now) && !from.is_some_and(|peer| claim.names(peer)) {
+        if !claim.counts_at(now, from) {
             return Err(ListingError::Stale);
         }
         let genesis = Genesis::verify_for(Signed::from_bytes(&claim.genesis)?, claim.room)?;
-        if claim.chair != genesis.host && (claim.is_end() || !is_co_host(&claim, &genesis)) {
+        let by_host_alone = claim.is_end() || claim.kind == Kind::Scheduled;
+        if claim.chair != genesis.host && (by_host_alone || !is_co_host(&claim, &genesis)) {
             return Err(ListingError::NotTheHost);
         }
         if genesis.visibility != Visibility::Public {
             return Err(ListingError::NotPublic);
         }
         Ok(Self {
+            status: status_of(&claim, &genesis)?,
             announcement: signed.verify()?,
             genesis,
         })
+    }
+
+    /// What it says of the room.
+    #[must_use]
+    pub fn status(&self) -> &Status {
+        &self.status
+    }
+
+    /// When the room starts or was to start, in Unix seconds, where that was said.
+    #[must_use]
+    pub fn starts(&self) -> Option<u64> {
+        match &self.status {
+            Status::Live | Status::Ended => self.genesis.starts,
+            Status::Planned(plan) => Some(plan.starts),
+            Status::Cancelled { starts, .. } => Some(*starts),
+        }
+    }
+
+    /// What the room is about, as far as that is announced.
+    #[must_use]
+    pub fn description(&self) -> &Text {
+        match &self.status {
+            Status::Planned(plan) => &plan.description,
+            _ => &self.genesis.description,
+        }
     }
 
     /// The announcement.
@@ -233,6 +332,42 @@ impl Listing {
     }
 }
 
+/// What an announcement says of its room; its host's word is checked where it rests on one.
+fn status_of(claim: &Announcement, genesis: &Genesis) -> Result<Status, ListingError> {
+    if claim.kind == Kind::Live {
+        return Ok(if claim.is_end() {
+            Status::Ended
+        } else {
+            Status::Live
+        });
+    }
+    let plan = Plan::of(genesis).ok_or(ListingError::NotPlanned)?;
+    let status = match &claim.proof {
+        None => Status::Planned(plan),
+        Some(proof) => {
+            let action = Signed::<Action>::from_bytes(proof)?.verify()?;
+            if action.room != claim.room || action.author != genesis.host {
+                return Err(ListingError::NotTheHost);
+            }
+            match action.act()? {
+                Act::Schedule { plan } => Status::Planned(plan),
+                Act::Cancel { starts, reason } => Status::Cancelled { starts, reason },
+                _ => return Err(ListingError::NotPlanned),
+            }
+        }
+    };
+    let starts = match &status {
+        Status::Planned(plan) => plan.starts,
+        Status::Cancelled { starts, .. } => *starts,
+        Status::Live | Status::Ended => 0,
+    };
+    // Whoever keeps it forgets it when it expires, and would take what was said before it for news.
+    if claim.expires < starts.saturating_add(limits::SCHEDULE_KEPT_S) {
+        return Err(Malformed::Invalid { what: "expiry" }.into());
+    }
+    Ok(status)
+}
+
 /// Whether the host once made the signer of this a co-host of this room. Whether they still are is in the log alone.
 fn is_co_host(claim: &Announcement, genesis: &Genesis) -> bool {
     let grant = claim.proof.as_ref().and_then(|proof| {
@@ -262,11 +397,6 @@ impl Statement for Announcement {
     }
 
     fn validate(&self) -> Result<(), Malformed> {
-        if self.kind == Kind::Scheduled {
-            return Err(Malformed::NeedsNewer {
-                what: "scheduled rooms",
-            });
-        }
         at_most("title", self.title.len(), limits::TITLE)?;
         if self.addresses.len() > limits::ADDRESSES {
             return Err(Malformed::TooMany {
@@ -282,12 +412,19 @@ impl Statement for Announcement {
             return Err(Malformed::Invalid { what: "an address" });
         }
         let lifetime = self.expires.checked_sub(self.issued);
-        if lifetime.is_none_or(|lifetime| lifetime > limits::LIVE_ANNOUNCEMENT_S) {
+        let lives = match self.kind {
+            Kind::Live => 0..=limits::LIVE_ANNOUNCEMENT_S,
+            Kind::Scheduled => 1..=limits::SCHEDULE_AHEAD_S + limits::SCHEDULE_KEPT_S,
+        };
+        if lifetime.is_none_or(|lifetime| !lives.contains(&lifetime)) {
             return Err(Malformed::Invalid { what: "expiry" });
         }
         extension::validate(&self.extensions)
     }
 }
+
+#[cfg(test)]
+mod planned_tests;
 
 #[cfg(test)]
 mod tests {

@@ -5,24 +5,33 @@
 //! [`Bounds::rooms`], no more than [`Bounds::per_peer`] through one peer and [`Bounds::per_network`] through one
 //! network; of a room only the newest announcement; nothing unheard of for [`FORGET`]. Our own rooms are never
 //! pushed out. A room that has ended is listed no more, and not brought back by what was said of it before: ends are
-//! remembered, no more than [`Bounds::ends`] of them. What a peer makes us verify has a budget, checked before the
+//! remembered, no more than [`Bounds::ends`] of them. Rooms that are announced ahead have places of their own, which are
+//! shared out otherwise, since they are kept for weeks: `plans`. What a peer makes us verify has a budget, checked before the
 //! signature.
 
 use alloc::{collections::BTreeMap, vec::Vec};
 use core::{net::IpAddr, time::Duration};
 
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
 use crate::{
-    announcement::{Announcement, Listing, ListingError},
+    announcement::{Announcement, Listing, ListingError, Status},
     limits,
     person::Peer,
+    reason::Reason,
     room::{Genesis, RoomId, RoomTag},
     signed::{Malformed, Signed, StatementError, Verified},
     wire::directory::{ANSWER_BYTES, Answer, Query},
 };
 
 mod ended;
+mod plans;
+#[cfg(test)]
+mod plans_tests;
 
 pub use ended::REMEMBER;
+pub use plans::REPEAT;
 
 /// How long a room is listed after it was last heard of, by the monotonic clock. Ten announcements in a row must
 /// be lost for a room to vanish wrongly; a room whose host was killed is listed for no longer.
@@ -58,10 +67,18 @@ pub struct Bounds {
     pub ends: usize,
     /// Of those, ends that one peer has handed us.
     pub ends_per_peer: usize,
+    /// Rooms announced ahead, and what is remembered of those that were.
+    pub plans: usize,
+    /// Of those, what one peer has handed us.
+    pub plans_per_peer: usize,
+    /// Of those, what the peers of one network have handed us.
+    pub plans_per_network: usize,
+    /// Rooms to come of one host.
+    pub plans_per_host: usize,
 }
 
 /// The part of an address that is cheap to have many of: a /24 of IPv4, a /48 of IPv6.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Network {
     /// The first 24 bits.
     V4([u8; 3]),
@@ -129,6 +146,8 @@ pub struct Directory {
     rooms: BTreeMap<RoomId, Entry>,
     /// Rooms that have ended; none of them is listed.
     ended: BTreeMap<RoomId, Entry>,
+    /// Rooms that are to come, and what was said of those that are not any more.
+    plans: plans::Plans,
     budgets: BTreeMap<[u8; 32], Budget>,
 }
 
@@ -154,7 +173,8 @@ struct Budget {
 impl Default for Bounds {
     /// 2,000 rooms at no more than 16 MB; half of them through one peer, three quarters through one network, so that
     /// no single one of either can fill it. Of the ends as many as come in twenty minutes when those rooms last an hour
-    /// or two.
+    /// or two. A thousand rooms to come, at 8 MB, of which a neighbour that tells of all it knows brings a quarter; more
+    /// than eight of one host at once are a program of events, for which it may take another key.
     fn default() -> Self {
         Self {
             rooms: 2_000,
@@ -162,6 +182,10 @@ impl Default for Bounds {
             per_network: 1_500,
             ends: 512,
             ends_per_peer: 256,
+            plans: 1_000,
+            plans_per_peer: 250,
+            plans_per_network: 500,
+            plans_per_host: 8,
         }
     }
 }
@@ -200,8 +224,28 @@ impl Refusal {
         match self {
             Self::Listing(ListingError::Statement(StatementError::Malformed(error))) => malformed(error),
             Self::Listing(ListingError::Statement(StatementError::Signature(_)))
-            | Self::Listing(ListingError::NotTheHost | ListingError::NotPublic) => true,
+            | Self::Listing(ListingError::NotTheHost | ListingError::NotPublic | ListingError::NotPlanned) => {
+                true
+            }
             Self::Listing(ListingError::Stale) | Self::Older | Self::Budget | Self::Full => false,
+        }
+    }
+}
+
+impl Refusal {
+    /// What somebody is told who asked for it to be kept.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Listing(ListingError::Statement(StatementError::Malformed(malformed))) => {
+                malformed.reason()
+            }
+            Self::Listing(ListingError::Statement(StatementError::Signature(_))) => Reason::Malformed,
+            Self::Listing(ListingError::Stale) => Reason::Expired,
+            Self::Listing(_) => Reason::NotAllowed,
+            Self::Older => Reason::Duplicate,
+            Self::Budget => Reason::TooMany,
+            Self::Full => Reason::Full,
         }
     }
 }
@@ -220,6 +264,7 @@ impl Directory {
             bounds,
             rooms: BTreeMap::new(),
             ended: BTreeMap::new(),
+            plans: plans::Plans::default(),
             budgets: BTreeMap::new(),
         }
     }
@@ -236,19 +281,41 @@ impl Directory {
         self.rooms.is_empty()
     }
 
-    /// What is known of a room.
+    /// How many rooms to come are listed.
     #[must_use]
-    pub fn get(&self, room: &RoomId) -> Option<&Listing> {
-        self.rooms.get(room).map(|entry| &entry.listing)
+    pub fn len_of_plans(&self) -> usize {
+        self.plans.len()
     }
 
-    /// The genesis of a room that is listed, or was until its end.
+    /// What is known of a room that is open or to come.
+    #[must_use]
+    pub fn get(&self, room: &RoomId) -> Option<&Listing> {
+        let live = self.rooms.get(room).map(|entry| &entry.listing);
+        live.or_else(|| self.plans.to_come(room))
+    }
+
+    /// Why a room that was to come is not listed: that it was called off.
+    #[must_use]
+    pub fn cancelled(&self, room: &RoomId) -> Option<&Listing> {
+        let listing = &self.plans.get(room)?.listing;
+        matches!(listing.status(), Status::Cancelled { .. }).then_some(listing)
+    }
+
+    /// The rooms to come, or those with a tag, in ascending order of their ids; among them those that were called off and
+    /// would be.
+    pub fn plans<'a>(&'a self, tag: Option<&'a RoomTag>) -> impl Iterator<Item = &'a Listing> {
+        let has_tag = move |tag: &RoomTag, listing: &Listing| listing.genesis().tags.contains(tag);
+        let shown = self.plans.shown();
+        shown.filter(move |listing| tag.is_none_or(|tag| has_tag(tag, listing)))
+    }
+
+    /// The genesis of a room that is listed, or was.
     #[must_use]
     pub fn genesis(&self, room: &RoomId) -> Option<&Verified<Genesis>> {
         self.known_entry(room).map(|entry| entry.listing.genesis())
     }
 
-    /// The listed rooms, or those with a tag, in ascending order of their ids.
+    /// The open rooms that are listed, or those with a tag, in ascending order of their ids.
     pub fn rooms<'a>(&'a self, tag: Option<&'a RoomTag>) -> impl Iterator<Item = &'a Listing> {
         self.rooms
             .values()
@@ -287,7 +354,11 @@ impl Directory {
         now: Duration,
     ) -> Result<Heard, Refusal> {
         if let Some(room) = self.known(&signed, source, wall)? {
+            if !self.has_opened(&room) && self.plans.is_closed(&room) {
+                return Err(Refusal::Older);
+            }
             self.hear_again(room, source, now);
+            self.plans.hear_again(room, source, &self.bounds, now);
             return Ok(Heard {
                 room,
                 news: News::Again,
@@ -298,17 +369,17 @@ impl Directory {
             return Err(Refusal::Budget);
         }
         let listing = Listing::verify(signed, wall, source.peer)?;
-        if listing.announcement().is_end() {
-            self.handle_end(listing, source, wall, now)
-        } else {
-            self.insert(listing, source, now)
+        match listing.status() {
+            Status::Ended => self.handle_end(listing, source, wall, now),
+            Status::Live => self.insert(listing, source, now),
+            Status::Planned(_) | Status::Cancelled { .. } => self.keep_plan(listing, source, wall, now),
         }
     }
 
     /// Forgets what has not been heard of for too long, and says which rooms those were.
     pub fn handle_timeout(&mut self, now: Duration) -> Vec<RoomId> {
         self.budgets.retain(|_, budget| budget.refilled(now).left < BURST);
-        let gone: Vec<_> = self
+        let mut gone: Vec<_> = self
             .rooms
             .iter()
             .filter(|(_, entry)| entry.source.is_some() && entry.heard + FORGET <= now)
@@ -318,12 +389,17 @@ impl Directory {
             self.rooms.remove(room);
         }
         self.ended.retain(|_, entry| now < entry.heard + REMEMBER);
+        gone.extend(self.plans.handle_timeout(now));
         gone
     }
 
-    /// Lists a room of our own until its end; replaces what others say about it.
+    /// Lists a room of our own until its end, or what is planned of it; replaces what others say about it.
     pub fn announce(&mut self, listing: Listing, now: Duration) {
         let room = listing.announcement().room;
+        if matches!(listing.status(), Status::Planned(_) | Status::Cancelled { .. }) {
+            return self.plans.keep_own(listing, now);
+        }
+        self.plans.close(&room);
         let mut entry = Entry::new(listing, None, now);
         entry.confirmed = true;
         self.ended.remove(&room);
@@ -335,11 +411,31 @@ impl Directory {
         self.remember(end, None, now)
     }
 
+    /// Records of rooms to come that are kept for others, as they are written down between two runs of a node.
+    #[must_use]
+    pub fn written(&self) -> Vec<Bytes> {
+        self.plans.written()
+    }
+
+    /// Keeps one that an earlier run has written down, before anything else is heard.
+    ///
+    /// # Errors
+    /// [`Refusal`] when it is damaged, does not count any more or has no place.
+    pub fn restore(&mut self, written: &[u8], wall: u64, now: Duration) -> Result<(), Refusal> {
+        self.plans.restore(written, &self.bounds, (wall, now))
+    }
+
+    /// Records of rooms to come that are kept for others and that nobody has repeated for [`REPEAT`], a few at a time.
+    pub fn repeat(&mut self, now: Duration) -> Vec<Listing> {
+        self.plans.repeat(now)
+    }
+
     /// Whether what was just heard of a room is to be passed on: on the topic of all rooms, or that of one of its tags.
     pub fn pass_on(&mut self, room: &RoomId, tag: Option<&RoomTag>, now: Duration) -> bool {
         let entry = match self.rooms.get_mut(room) {
             Some(listed) => Some(listed),
-            None => self.ended.get_mut(room),
+            None if self.ended.contains_key(room) => self.ended.get_mut(room),
+            None => self.plans.get_mut(room),
         };
         let Some(entry) = entry else {
             return false;
@@ -369,6 +465,7 @@ impl Directory {
             .values()
             .filter(|entry| entry.source.is_some())
             .map(|entry| entry.heard + FORGET)
+            .chain(self.plans.poll_timeout())
             .min()
     }
 
@@ -387,7 +484,7 @@ impl Directory {
         if entry.listing.announcement().signed() != signed {
             return Ok(None);
         }
-        if claim.is_end() || claim.is_fresh_at(wall) || source.peer.is_some_and(|peer| claim.names(peer)) {
+        if claim.counts_at(wall, source.peer) {
             Ok(Some(claim.room))
         } else {
             Err(ListingError::Stale)
@@ -398,12 +495,26 @@ impl Directory {
         let has_space = self.has_space_for(source, Some(room));
         if let Some(entry) = self.rooms.get_mut(&room) {
             entry.heard = now;
-            // A room is charged to its member once that hands it over: it frees the place of who passed it on.
-            if !entry.confirmed && entry.is_named_by(source) && has_space {
-                entry.confirmed = true;
-                entry.source = Some(source);
-            }
+            entry.confirm(source, has_space);
         }
+    }
+
+    /// Keeps what is planned of a room, or that it was called off. Of one that has opened or ended nothing is planned.
+    fn keep_plan(
+        &mut self,
+        listing: Listing,
+        source: Source,
+        wall: u64,
+        now: Duration,
+    ) -> Result<Heard, Refusal> {
+        let room = listing.announcement().room;
+        let known = self.plans.get(&room);
+        let is_older =
+            known.is_some_and(|known| known.source.is_none() || !listing.is_newer_than(&known.listing));
+        if self.has_opened(&room) || is_older || self.plans.is_closed(&room) {
+            return Err(Refusal::Older);
+        }
+        self.plans.keep(listing, source, &self.bounds, (wall, now))
     }
 
     fn insert(&mut self, listing: Listing, source: Source, now: Duration) -> Result<Heard, Refusal> {
@@ -412,6 +523,7 @@ impl Directory {
         if known.is_some_and(|known| !listing.is_newer_than(&known.listing)) {
             return Err(Refusal::Older);
         }
+        let was_planned = self.plans.to_come(&room).is_some();
         if let Some(entry) = self.rooms.get_mut(&room) {
             entry.listing = listing;
             entry.passed_on = [None; 1 + limits::TAGS];
@@ -425,24 +537,32 @@ impl Directory {
         let mut entry = Entry::new(listing, Some(source), now);
         entry.confirmed = entry.is_named_by(source);
         let evicted = self.make_space(source, entry.confirmed)?;
-        // Its host has come back.
+        // Its host has come back, or come as it said.
         self.ended.remove(&room);
+        self.plans.close(&room);
         self.rooms.insert(room, entry);
         Ok(Heard {
             room,
-            news: News::Room,
+            news: if was_planned { News::Newer } else { News::Room },
             evicted,
         })
     }
 
-    /// What is known of a room, whether it is listed or has ended.
+    /// Whether a room is open, or its end is remembered.
+    fn has_opened(&self, room: &RoomId) -> bool {
+        self.rooms.contains_key(room) || self.ended.contains_key(room)
+    }
+
+    /// What is known of a room, whether it is listed, has ended or is to come.
     fn known_entry(&self, room: &RoomId) -> Option<&Entry> {
-        self.rooms.get(room).or_else(|| self.ended.get(room))
+        let known = self.rooms.get(room).or_else(|| self.ended.get(room));
+        known.or_else(|| self.plans.get(room))
     }
 
     /// All that a question asks for, in ascending order.
     fn asked_for(&self, query: &Query) -> Vec<&Listing> {
-        let entries = self.rooms.iter().chain(&self.ended);
+        // Of a room that is open or over, what was planned is not told.
+        let entries = self.rooms.iter().chain(&self.ended).chain(self.plans.told());
         let mut asked: Vec<(RoomId, &Listing)> = entries
             .filter(|(room, _)| query.after.is_none_or(|after| **room > after))
             .filter(|(room, _)| query.room.is_none_or(|wanted| **room == wanted))
@@ -493,12 +613,7 @@ impl Directory {
             .iter()
             .filter(|(room, _)| Some(**room) != without)
             .filter_map(|(_, entry)| entry.source);
-        others.fold((0, 0), |(of_peer, of_network), other| {
-            (
-                of_peer + usize::from(other.id == source.id),
-                of_network + usize::from(source.network.is_some() && other.network == source.network),
-            )
-        })
+        count(others, source)
     }
 
     /// The source with the most rooms.
@@ -542,6 +657,16 @@ impl Directory {
     }
 }
 
+/// How many of these are a source's own, and how many its network's.
+fn count(others: impl Iterator<Item = Source>, source: Source) -> (usize, usize) {
+    others.fold((0, 0), |(of_peer, of_network), other| {
+        (
+            of_peer + usize::from(other.id == source.id),
+            of_network + usize::from(source.network.is_some() && other.network == source.network),
+        )
+    })
+}
+
 impl Entry {
     fn new(listing: Listing, source: Option<Source>, now: Duration) -> Self {
         Self {
@@ -550,6 +675,14 @@ impl Entry {
             confirmed: false,
             heard: now,
             passed_on: [None; 1 + limits::TAGS],
+        }
+    }
+
+    /// A room is charged to its member once that hands it over: it frees the place of who passed it on.
+    fn confirm(&mut self, source: Source, has_space: bool) {
+        if !self.confirmed && self.is_named_by(source) && has_space {
+            self.confirmed = true;
+            self.source = Some(source);
         }
     }
 
@@ -632,6 +765,10 @@ mod tests {
             per_network: 2,
             ends: 3,
             ends_per_peer: 2,
+            plans: 4,
+            plans_per_peer: 2,
+            plans_per_network: 3,
+            plans_per_host: 2,
         })
     }
 

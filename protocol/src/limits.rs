@@ -157,6 +157,13 @@ pub const ACTION_LIFETIME_MS: u64 = 30_000;
 /// Longest validity of a live announcement, in seconds. A room whose host was killed leaves the lists after this.
 pub const LIVE_ANNOUNCEMENT_S: u64 = 600;
 
+/// How far ahead a room is announced at most, in seconds. Whoever is asked to keep a record of a room keeps it for so
+/// long, whether its host ever comes or not.
+pub const SCHEDULE_AHEAD_S: u64 = 30 * 86_400;
+
+/// How long after its start a room that has not opened is still listed as planned, in seconds: hosts are late.
+pub const SCHEDULE_KEPT_S: u64 = 3_600;
+
 /// How long after its expiry an act of moderation may still be taken over from a history that was given up, in
 /// milliseconds of room clock. A network that was in two parts for longer has to say again what it did; every member
 /// remembers for as long which acts were applied, so that none is taken over twice.

@@ -112,7 +112,11 @@ async fn rooms(
         .map(|tag| tag.parse())
         .transpose()
         .map_err(|error| refusal(StatusCode::BAD_REQUEST, error))?;
-    Ok(Json(json!({ "listings": node.listings(tag.as_ref()).await })).into_response())
+    let rooms = json!({
+        "listings": node.listings(tag.as_ref()).await,
+        "cancelled": node.cancelled(tag.as_ref()).await,
+    });
+    Ok(Json(rooms).into_response())
 }
 
 async fn room(State(context): State<Context>, Path(id): Path<String>) -> Result<Response, Refused> {

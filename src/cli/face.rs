@@ -59,6 +59,11 @@ impl Face {
         self.result("listing", listing, &show::listing(listing))
     }
 
+    /// Tells of a room to come that another node knows to have been called off.
+    pub(crate) fn cancelled(&mut self, cancelled: &Value) -> io::Result<()> {
+        self.result("cancelled", cancelled, &show::cancelled(cancelled))
+    }
+
     /// Tells that another node has a room no longer in its list.
     pub(crate) fn unlisted(&mut self, id: &str) -> io::Result<()> {
         self.result("unlisted", &json!({ "id": id }), &format!("gone: {id}"))

@@ -1,16 +1,23 @@
 //! `majlis host`: opens a room and stays in it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use majlis::{node::Node, room::Hosting};
+use majlis::{
+    clock,
+    event::Event,
+    node::Node,
+    planning::{PlannedRoom, Planning},
+    room::{Hosting, RoomError},
+};
 use majlis_protocol::room::{RoomId, RoomTag, Visibility};
-use tokio::sync::oneshot;
+use tokio::sync::mpsc;
 
 use super::{
     face::Face,
     options::{NodeFlags, SeatFlags},
     signals::Signals,
+    start::start,
     stay::Stay,
 };
 
@@ -20,7 +27,8 @@ use super::{
   majlis host \"Evening talk\" --output none   on a machine without loudspeakers
   majlis host \"Poems\" --tag poetry --input file:poem.wav --wait-listeners 1
   majlis host \"Only for you\" --visibility unlisted
-  majlis host --room ROOM-ID             open your own room again, as it was
+  majlis host --room ROOM-ID             open your own room again, or one that you scheduled
+  majlis host \"Poems\" --at 2026-12-01T20:00   announce it now, stay, and open it then
 
 The link that it prints is what to pass on. The microphone stays closed until you open it: press Enter, or run `majlis ctl mic on`.
 
@@ -29,8 +37,8 @@ pub(crate) struct HostArgs {
     /// What the room is called
     #[arg(required_unless_present = "room", conflicts_with = "room")]
     title: Option<String>,
-    /// Open a room of your own again, which this home has opened before
-    #[arg(long, value_name = "ID", conflicts_with_all = ["description", "tags", "visibility"])]
+    /// Open a room of your own again, which this home has opened before or has scheduled
+    #[arg(long, value_name = "ID", conflicts_with_all = ["description", "tags", "visibility", "at"])]
     room: Option<RoomId>,
     /// What it is about
     #[arg(long, value_name = "TEXT")]
@@ -41,9 +49,15 @@ pub(crate) struct HostArgs {
     /// Who finds it: everyone, or those who have its link or id [default: public]
     #[arg(long, value_name = "public|unlisted", hide_possible_values = true)]
     visibility: Option<Findable>,
+    /// Announce it ahead, stay, and open it then; `majlis schedule` does so without staying
+    #[arg(long, value_name = "TIME", value_parser = start, conflicts_with = "visibility")]
+    at: Option<u64>,
     #[command(flatten)]
     seat: SeatFlags,
 }
+
+/// How often the clock is looked at while a room is waited for: a laptop that slept is late by no more.
+const LOOK_AT_CLOCK: Duration = Duration::from_secs(10);
 
 /// Who finds a room.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -58,18 +72,50 @@ pub(crate) async fn run(args: HostArgs, flags: &NodeFlags, started: Instant) -> 
     let home = flags.home()?;
     let signals = Signals::new()?;
     let face = Face::new(flags.json);
-    let (sender, events) = oneshot::channel();
+    let (sender, events) = mpsc::channel(1);
     let (seat, hosting) = (args.seat.resolve(started, sender)?, hosting(&args));
     let node = Node::start(flags.resolve(home.clone())).await?;
     let opening = node.clone();
+    let (tell, told) = mpsc::channel(4);
     Stay::new(node, &home, face, signals, (&args.seat, started), events)
+        .hearing(told)
         .run(async move {
-            match args.room {
-                Some(room) => opening.host_again(room, seat).await,
-                None => opening.host(hosting.seat(seat)).await,
+            match (args.room, args.at) {
+                (Some(room), _) => opening.host_again(room, seat).await,
+                (None, Some(at)) => {
+                    let room = ahead(&opening, &hosting, at, &tell).await?;
+                    opening.host_again(room, seat).await
+                }
+                (None, None) => opening.host(hosting.seat(seat)).await,
             }
         })
         .await
+}
+
+/// Announces a room ahead, and waits until it is to open.
+async fn ahead(
+    node: &Node,
+    hosting: &Hosting,
+    at: u64,
+    tell: &mpsc::Sender<Event>,
+) -> Result<RoomId, RoomError> {
+    let planning = Planning {
+        title: hosting.title.clone(),
+        description: hosting.description.clone(),
+        language: hosting.language.clone(),
+        tags: hosting.tags.clone(),
+        starts: at,
+    };
+    let room = PlannedRoom::make(node.home(), planning)?;
+    let _keepers = node.announce_ahead(&room).await?;
+    // Whoever does not listen still hosts.
+    let _ = tell.send(Event::Scheduled(room.shown(node.addresses()))).await;
+    loop {
+        match at.saturating_sub(clock::unix_seconds()) {
+            0 => return Ok(room.id()),
+            left => tokio::time::sleep(Duration::from_secs(left).min(LOOK_AT_CLOCK)).await,
+        }
+    }
 }
 
 /// The room as it was asked for, with nobody seated.

@@ -5,7 +5,7 @@ use std::time::Instant;
 use clap::Args;
 use majlis::node::Node;
 use majlis_protocol::link::RoomLink;
-use tokio::sync::oneshot;
+use tokio::sync::mpsc;
 
 use super::{
     face::Face,
@@ -22,6 +22,7 @@ use super::{
   majlis join LINK --output file:talk.wav --duration 3600
   majlis join LINK --home /tmp/second    beside a host on the same machine
 
+A room that was announced and is not open yet is waited for.
 Everyone joins as a listener. When you are invited to the stage: `majlis ctl accept`, then open the microphone: press Enter, or run `majlis ctl mic on`. Ctrl-C leaves.")]
 pub(crate) struct JoinArgs {
     /// The room: its link, or its bare id
@@ -45,11 +46,26 @@ pub(crate) async fn run(args: JoinArgs, flags: &NodeFlags, started: Instant) -> 
     let home = flags.home()?;
     let signals = Signals::new()?;
     let face = Face::new(flags.json);
-    let (sender, events) = oneshot::channel();
-    let seat = args.seat.resolve(started, sender)?;
+    let (sender, events) = mpsc::channel(1);
+    let seat = args.seat.resolve(started, sender.clone())?;
     let node = Node::start(flags.resolve(home.clone())).await?;
-    let joining = node.clone();
+    let (joining, waiting) = (node.clone(), args.seat.clone());
+    let (tell, told) = mpsc::channel(4);
     Stay::new(node, &home, face, signals, (&args.seat, started), events)
-        .run(async move { joining.join(&link, seat).await })
+        .hearing(told)
+        .run(async move {
+            let (mut link, mut seat) = (link, Some(seat));
+            loop {
+                // What could be read once can be read again.
+                let seat = match seat.take() {
+                    Some(seat) => seat,
+                    None => waiting.resolve(started, sender.clone()).unwrap_or_default(),
+                };
+                match joining.join(&link, seat).await {
+                    Ok(room) => return Ok(room),
+                    Err(why) => link = joining.until_open(&link, why, &tell).await?,
+                }
+            }
+        })
         .await
 }

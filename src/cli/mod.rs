@@ -16,8 +16,10 @@ mod node;
 mod options;
 mod printer;
 mod rooms;
+mod schedule;
 mod show;
 mod signals;
+mod start;
 mod stay;
 
 use std::{
@@ -49,7 +51,8 @@ Examples:
   majlis demo                    see that it works, on this machine alone
   majlis host \"Evening talk\"     open a room; it prints the link to pass on
   majlis join 'majlis:…'         listen in
-  majlis rooms                   see what is open
+  majlis rooms                   see what is open, and what is to come
+  majlis schedule TITLE --start TIME   announce a room ahead
   majlis COMMAND --help          more on each, with examples";
 
 #[derive(Debug, Subcommand)]
@@ -58,8 +61,10 @@ enum Command {
     Host(host::HostArgs),
     /// Join a room and stay in it
     Join(join::JoinArgs),
-    /// List the rooms that are open
+    /// List the rooms that are open, and those to come
     Rooms(rooms::RoomsArgs),
+    /// Announce a room ahead, change what was announced, or call it off
+    Schedule(schedule::ScheduleArgs),
     /// Run a community node: it helps others to find rooms and each other, and plays no sound
     Node(node::NodeArgs),
     /// Act in the room of the node that runs in this home
@@ -132,6 +137,7 @@ async fn run(cli: Cli, started: Instant) -> anyhow::Result<()> {
         Command::Host(args) => host::run(args, &flags, started).await,
         Command::Join(args) => join::run(args, &flags, started).await,
         Command::Rooms(args) => rooms::run(args, &flags).await,
+        Command::Schedule(args) => schedule::run(args, &flags).await,
         Command::Node(args) => node::run(args, &flags).await,
         Command::Ctl(args) => ctl::run(args, &flags).await,
         Command::Log(command) => log::run(&command, &flags),

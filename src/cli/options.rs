@@ -15,7 +15,7 @@ use majlis::{
     room::{EventStream, Seat},
 };
 use majlis_protocol::link::Address;
-use tokio::sync::oneshot;
+use tokio::sync::mpsc;
 
 use super::show::Voice;
 
@@ -83,7 +83,7 @@ pub(crate) struct NodeFlags {
 }
 
 /// Options of the commands that are in a room.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(crate) struct SeatFlags {
     /// What to speak with: mic, mic:NAME, file:PATH.wav, tone:HERTZ or none [default: mic]
     ///
@@ -176,7 +176,7 @@ impl SeatFlags {
     pub(crate) fn resolve(
         &self,
         started: std::time::Instant,
-        events: oneshot::Sender<EventStream>,
+        events: mpsc::Sender<EventStream>,
     ) -> anyhow::Result<Seat> {
         let input: Input = self.input.as_deref().unwrap_or(DEFAULT_INPUT).parse()?;
         let output: Output = self.output.as_deref().unwrap_or(DEFAULT_OUTPUT).parse()?;
@@ -303,7 +303,7 @@ mod tests {
     fn a_seat_has_a_microphone_and_speakers_unless_told_otherwise() {
         let now = std::time::Instant::now();
         let seat = SeatFlags::default()
-            .resolve(now, oneshot::channel().0)
+            .resolve(now, mpsc::channel(1).0)
             .expect("the defaults are valid");
         assert!(matches!(seat.input, Input::Mic(None)) && matches!(seat.output, Output::Speakers(None)));
         assert_eq!((seat.repeat, seat.wait_listeners, seat.started), (false, 0, now));
@@ -319,7 +319,7 @@ mod tests {
             wait_listeners: Some(2),
             ..SeatFlags::default()
         };
-        let seat = typed.resolve(now, oneshot::channel().0).expect("valid");
+        let seat = typed.resolve(now, mpsc::channel(1).0).expect("valid");
         assert!(matches!(seat.input, Input::Tone(_)) && matches!(seat.output, Output::None));
         assert_eq!((seat.repeat, seat.wait_listeners), (true, 2));
         assert_eq!(typed.voice(true), Voice::ByItself);

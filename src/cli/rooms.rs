@@ -1,7 +1,7 @@
-//! `majlis rooms`: the rooms that are open, as the running node of this home knows them, or else a passing one.
+//! `majlis rooms`: the rooms that are open and those to come, as the running node of this home knows them, or else a passing one.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     time::{Duration, Instant},
 };
@@ -48,9 +48,9 @@ pub(crate) struct RoomsArgs {
     watch: bool,
 }
 
-/// The rooms that have been shown, each as its event without the time.
+/// The rooms that have been shown, each as its event without the time; and of those that were called off, which.
 #[derive(Debug, Default)]
-struct Shown(BTreeMap<String, Value>);
+struct Shown(BTreeMap<String, Value>, BTreeSet<String>);
 
 pub(crate) async fn run(args: RoomsArgs, flags: &NodeFlags) -> anyhow::Result<()> {
     let home = flags.home()?;
@@ -109,7 +109,8 @@ async fn ask(
         let answer = client.get(&path).await?;
         let listings = answer["listings"].as_array().cloned().unwrap_or_default();
         let over = end.is_some() && (!listings.is_empty() || end <= Some(Instant::now()));
-        shown.replace(listings, &mut face)?;
+        let cancelled = answer["cancelled"].as_array().cloned().unwrap_or_default();
+        shown.replace(listings, cancelled, &mut face)?;
         if over {
             return Ok(shown.say_if_none(&mut face)?);
         }
@@ -149,6 +150,9 @@ async fn look(
     for listing in node.listings(args.tag.as_ref()).await {
         shown.tell(&Stamped::now(Event::Listing(listing)), None, face)?;
     }
+    for cancelled in node.cancelled(args.tag.as_ref()).await {
+        shown.tell(&Stamped::now(Event::Cancelled(cancelled)), None, face)?;
+    }
     loop {
         tokio::select! {
             () = signals.next() => return Ok(()),
@@ -164,11 +168,18 @@ async fn look(
 impl Shown {
     /// Shows what a passing node found, if it is asked for and news.
     fn tell(&mut self, event: &Stamped, tag: Option<&RoomTag>, face: &mut Face) -> anyhow::Result<()> {
+        let wanted = |tags: &[String]| tag.is_none_or(|tag| tags.iter().any(|theirs| theirs == tag.as_str()));
         let news = match &event.event {
             Event::Listing(listing) => {
-                let wanted = tag.is_none_or(|tag| listing.tags.iter().any(|theirs| theirs == tag.as_str()));
                 let value = serde_json::to_value(listing)?;
-                wanted && self.0.insert(listing.id.to_string(), value.clone()) != Some(value)
+                wanted(&listing.tags) && self.0.insert(listing.id.to_string(), value.clone()) != Some(value)
+            }
+            Event::Cancelled(cancelled) => {
+                let id = cancelled.id.to_string();
+                if self.0.remove(&id).is_some() {
+                    face.tell(Event::Unlisted { id: cancelled.id })?;
+                }
+                wanted(&cancelled.tags) && self.1.insert(id)
             }
             Event::Unlisted { id } => self.0.remove(&id.to_string()).is_some(),
             _ => false,
@@ -180,7 +191,12 @@ impl Shown {
     }
 
     /// Shows how the list of a running node differs from the one before.
-    fn replace(&mut self, listings: Vec<Value>, face: &mut Face) -> anyhow::Result<()> {
+    fn replace(
+        &mut self,
+        listings: Vec<Value>,
+        cancelled: Vec<Value>,
+        face: &mut Face,
+    ) -> anyhow::Result<()> {
         let id = |listing: &Value| listing["id"].as_str().unwrap_or_default().to_owned();
         let now: BTreeMap<String, Value> = listings.into_iter().map(|one| (id(&one), one)).collect();
         for (id, listing) in &now {
@@ -192,13 +208,18 @@ impl Shown {
             face.unlisted(id)?;
         }
         self.0 = now;
+        for one in cancelled {
+            if self.1.insert(id(&one)) {
+                face.cancelled(&one)?;
+            }
+        }
         Ok(())
     }
 
     /// For people, an empty list is a word.
     fn say_if_none(&self, face: &mut Face) -> std::io::Result<()> {
         match face {
-            Face::People(show) if self.0.is_empty() => {
+            Face::People(show) if self.0.is_empty() && self.1.is_empty() => {
                 show.text("no rooms found; a longer --wait or a --bootstrap address may find some")
             }
             _ => Ok(()),

@@ -12,7 +12,7 @@ use majlis::{
     node::Node,
     room::{ActError, EventStream, RoomError, RoomHandle},
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::{
     face::Face,
@@ -37,13 +37,15 @@ pub(crate) struct Stay<'a> {
     pub(crate) deadline: Option<Instant>,
     /// Whether the Enter key opens and closes the microphone.
     pub(crate) enter_toggles: bool,
-    /// Where the room's events come from as soon as it is looked for.
-    early: Option<oneshot::Receiver<EventStream>>,
+    /// Where the room's events come from as soon as it is looked for, each time that it is.
+    early: mpsc::Receiver<EventStream>,
+    /// What else happens before the room is reached.
+    told: Option<mpsc::Receiver<Event>>,
 }
 
 /// Why the waiting in a stay ended.
 enum Woken {
-    Told(Option<Stamped>),
+    Told(Option<Box<Stamped>>),
     Printed { is_read: bool },
     NotRead,
     Leave(LeftReason),
@@ -76,14 +78,18 @@ impl Stay<'_> {
                 // First: what the room tells once it is lost for us is not for people.
                 biased;
                 entered = &mut room => break entered,
-                Some(event) = told(&mut self.early, &mut events), if joined.is_none() => {
+                event = told(&mut self.told) => self.printer.tell(event).await?,
+                event = of_the_room(&mut self.early, &mut events), if joined.is_none() => {
                     // From here on the stay tells, once the room can be acted on.
                     if matches!(event.event, Event::Joined { .. }) {
                         joined = Some(event);
                         continue;
                     }
-                    if let Event::NoAnswer { reason, .. } = &event.event {
-                        why = format!(": {reason}");
+                    match &event.event {
+                        Event::NoAnswer { reason, .. } => why = format!(": {reason}"),
+                        // It may be waited for, and looked for again.
+                        Event::Left { .. } | Event::Summary(_) => continue,
+                        _ => {}
                     }
                     tokio::select! {
                         ready = self.printer.ready() => ready?.send(event),
@@ -103,8 +109,10 @@ impl Stay<'_> {
         };
         match entered {
             Ok(room) => {
-                let coming = self.early.take().and_then(|mut early| early.try_recv().ok());
-                let events = events.or(coming).unwrap_or_else(|| room.events());
+                while let Ok(newer) = self.early.try_recv() {
+                    events = Some(newer);
+                }
+                let events = events.unwrap_or_else(|| room.events());
                 self.stay(room, events, joined).await
             }
             Err(error) => {
@@ -142,7 +150,7 @@ impl Stay<'_> {
         loop {
             let leaving = left.is_some();
             let woken = tokio::select! {
-                event = events.next(), if waiting.is_none() => Woken::Told(event),
+                event = events.next(), if waiting.is_none() => Woken::Told(event.map(Box::new)),
                 ready = self.printer.ready(), if waiting.is_some() => {
                     let is_read = ready.is_ok();
                     if let (Ok(ready), Some(event)) = (ready, waiting.take()) {
@@ -165,7 +173,7 @@ impl Stay<'_> {
                         Event::Vacant => is_vacant = true,
                         _ => {}
                     }
-                    waiting = is_read.then_some(event);
+                    waiting = is_read.then_some(*event);
                 }
                 // A microphone that does not open is told by an event of its own.
                 Woken::Toggled(Ok(()) | Err(ActError::Device(_))) => {}
@@ -211,7 +219,7 @@ impl<'a> Stay<'a> {
         face: Face,
         signals: Signals,
         seat: (&SeatFlags, Instant),
-        events: oneshot::Receiver<EventStream>,
+        events: mpsc::Receiver<EventStream>,
     ) -> Self {
         let (seat, started) = seat;
         let has_keys = matches!(face, Face::People(_)) && std::io::stdin().is_terminal();
@@ -223,24 +231,34 @@ impl<'a> Stay<'a> {
             signals,
             deadline: seat.duration.and_then(|duration| started.checked_add(duration)),
             enter_toggles: voice == (Voice::Microphone { enter: true }),
-            early: Some(events),
+            early: events,
+            told: None,
+        }
+    }
+
+    /// The same stay, which shows what it is told before the room is reached.
+    pub(crate) fn hearing(self, told: mpsc::Receiver<Event>) -> Self {
+        Self {
+            told: Some(told),
+            ..self
         }
     }
 }
 
-/// The next event of a room that is looked for; never, before it is and after the last.
-async fn told(
-    early: &mut Option<oneshot::Receiver<EventStream>>,
-    events: &mut Option<EventStream>,
-) -> Option<Stamped> {
-    if let Some(coming) = early {
-        let come = coming.await;
-        *early = None;
-        *events = come.ok();
-    }
-    match events {
-        Some(events) => events.next().await,
-        None => None,
+/// The next event of a room that is looked for, of the newest attempt; never, before the first and after the last.
+async fn of_the_room(early: &mut mpsc::Receiver<EventStream>, events: &mut Option<EventStream>) -> Stamped {
+    loop {
+        let next = async {
+            match events.as_mut() {
+                Some(events) => events.next().await,
+                None => None,
+            }
+        };
+        tokio::select! {
+            Some(newer) = early.recv() => *events = Some(newer),
+            Some(event) = next => return event,
+            else => std::future::pending().await,
+        }
     }
 }
 
@@ -248,6 +266,18 @@ async fn told(
 pub(crate) async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What is told next; never, where nothing is.
+async fn told(told: &mut Option<mpsc::Receiver<Event>>) -> Event {
+    let event = match told {
+        Some(told) => told.recv().await,
+        None => None,
+    };
+    match event {
+        Some(event) => event,
         None => std::future::pending().await,
     }
 }
@@ -271,7 +301,8 @@ fn kept_out(error: &RoomError) -> Option<LeftReason> {
     match error {
         RoomError::Unreachable { .. } => Some(LeftReason::Unreachable),
         RoomError::Refused(refusal) => Some(refusal.reason.into()),
-        RoomError::Ended => Some(LeftReason::Ended),
+        RoomError::Ended | RoomError::Cancelled { .. } => Some(LeftReason::Ended),
+        RoomError::NotOpened { .. } => Some(LeftReason::Unreachable),
         _ => None,
     }
 }

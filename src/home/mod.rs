@@ -9,6 +9,7 @@
 //! | `lock` | the lock, and the process that holds it |
 //! | `key.pem` | the person's secret key, PKCS#8 (RFC 5958) in PEM |
 //! | `peers` | addresses of peers met before, one a line |
+//! | `announced` | announcements of others' rooms to come, as a community node keeps them |
 //! | `api.port`, `api.token` | where the local API listens and what it asks for, while a node runs |
 //! | `rooms/<id>/log` | a room's log, in the format of `majlis_protocol::log::file` |
 
@@ -36,6 +37,9 @@ pub use log::{LOG_FILE, Loaded, RoomLog};
 
 /// Most remembered addresses. A newcomer needs one that answers; more than this is time spent on dead ones.
 const KNOWN_PEERS: usize = 256;
+
+/// Most bytes of kept announcements that are read: as many as are ever kept, each the largest.
+const ANNOUNCED: u64 = 1_000 * (limits::ANNOUNCEMENT as u64 + 256);
 
 /// A person's directory, locked for this process.
 #[derive(Debug)]
@@ -169,6 +173,61 @@ impl Home {
             .join(room.to_string())
             .join("log")
             .is_file()
+    }
+
+    /// Announcements of rooms to come that an earlier run of this node has kept for others. What cannot be read is
+    /// forgotten: others have them too.
+    #[must_use]
+    pub fn announced(&self) -> Vec<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let read = regular_file::open(&self.path.join("announced"))
+            .and_then(|file| file.take(ANNOUNCED).read_to_end(&mut bytes));
+        if let Err(error) = read
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, "the announcements that were kept cannot be read");
+        }
+        let (mut rest, mut records) = (&bytes[..], Vec::new());
+        while let Some((length, behind)) = rest.split_first_chunk::<4>() {
+            let length = u32::from_be_bytes(*length) as usize;
+            let Some((record, behind)) = behind.split_at_checked(length) else {
+                break;
+            };
+            records.push(record.to_vec());
+            rest = behind;
+        }
+        records
+    }
+
+    /// Keeps announcements for the next run in the place of the former ones.
+    ///
+    /// # Errors
+    /// [`HomeError::Write`], with the former ones still in place.
+    pub fn save_announced(&self, records: &[bytes::Bytes]) -> Result<(), HomeError> {
+        let mut file = Vec::new();
+        for record in records {
+            let length = u32::try_from(record.len()).unwrap_or(0);
+            file.extend_from_slice(&length.to_be_bytes());
+            file.extend_from_slice(record);
+        }
+        atomic::write(&self.path.join("announced"), &file)
+    }
+
+    /// The rooms that there are logs of, in ascending order.
+    ///
+    /// # Errors
+    /// [`HomeError::Read`] when the directory cannot be looked through.
+    pub fn rooms(&self) -> Result<Vec<RoomId>, HomeError> {
+        let path = self.path.join("rooms");
+        let folder = match fs::read_dir(&path) {
+            Ok(folder) => folder,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(source) => return Err(HomeError::Read { path, source }),
+        };
+        let name = |entry: fs::DirEntry| entry.file_name().to_str()?.parse().ok();
+        let mut rooms: Vec<RoomId> = folder.filter_map(Result::ok).filter_map(name).collect();
+        rooms.sort();
+        Ok(rooms)
     }
 
     /// The log of a room, empty at first.
@@ -333,6 +392,23 @@ mod tests {
         ])
         .expect("written");
         assert_eq!(home.known_peers(), [address]);
+    }
+
+    #[test]
+    fn kept_announcements_come_back_up_to_where_the_file_is_torn() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let home = Home::open(dir.path()).expect("a new home");
+        assert!(home.announced().is_empty());
+        home.save_announced(&[
+            bytes::Bytes::from_static(b"one"),
+            bytes::Bytes::from_static(b"two"),
+        ])
+        .expect("written");
+        assert_eq!(home.announced(), [b"one".to_vec(), b"two".to_vec()]);
+        let path = dir.path().join("announced");
+        let whole = fs::read(&path).expect("readable");
+        fs::write(&path, &whole[..whole.len() - 1]).expect("torn");
+        assert_eq!(home.announced(), [b"one".to_vec()]);
     }
 
     #[test]

@@ -106,6 +106,7 @@ impl Driver {
             counters,
             hub,
             changes: driver.discovery.changes(),
+            kept: driver.discovery.kept(),
         };
         Ok((driver, Network::new(commands, shared)))
     }
@@ -196,6 +197,13 @@ impl Driver {
             }
             Command::Providers { key, reply } => {
                 let _ = reply.send(self.discovery.providers(on, key));
+            }
+            Command::Written { reply } => {
+                let _ = reply.send(self.discovery.written());
+            }
+            Command::Restore { written, reply } => {
+                self.discovery.restore(&written);
+                let _ = reply.send(());
             }
             Command::KnownPeers { reply } => {
                 let _ = reply.send(self.discovery.known_peers());

@@ -11,7 +11,7 @@ use majlis_protocol::{
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::{
-    AnnounceError, DialError, Hold, OpenError, Provider, RoomChange, Stats, Stream,
+    AnnounceError, DialError, Hold, Kept, OpenError, Provider, RoomChange, Stats, Stream,
     quic::{Hub, Link},
     stats::Counters,
     streams::Holds,
@@ -37,6 +37,8 @@ pub(super) struct Shared {
     pub(super) hub: Hub,
     /// Weak, so that those who watch see the end when the driver has gone.
     pub(super) changes: broadcast::WeakSender<RoomChange>,
+    /// As the one above.
+    pub(super) kept: broadcast::WeakSender<Kept>,
 }
 
 /// What a handle asks of the driver.
@@ -82,6 +84,15 @@ pub(super) enum Command {
     },
     /// Name the peers to remember.
     KnownPeers { reply: oneshot::Sender<Vec<Multiaddr>> },
+    /// Tell the records that are kept for others.
+    Written {
+        reply: oneshot::Sender<Vec<bytes::Bytes>>,
+    },
+    /// Keep those of an earlier run.
+    Restore {
+        written: Vec<Vec<u8>>,
+        reply: oneshot::Sender<()>,
+    },
     /// Close everything and end.
     Close { reply: oneshot::Sender<()> },
 }
@@ -181,7 +192,8 @@ impl Network {
             .unwrap_or(Err(AnnounceError::Closed))
     }
 
-    /// The public rooms that are known, or those with a tag, in ascending order of their ids.
+    /// The public rooms that are known, or those with a tag: the open ones, and then those to come or called off, each in
+    /// ascending order of their ids.
     pub async fn rooms(&self, tag: Option<RoomTag>) -> Vec<Listing> {
         self.ask(|reply| Command::Rooms { tag, reply })
             .await
@@ -194,6 +206,15 @@ impl Network {
     pub fn watch_rooms(&self) -> broadcast::Receiver<RoomChange> {
         match self.shared.changes.upgrade() {
             Some(changes) => changes.subscribe(),
+            None => broadcast::channel(1).1,
+        }
+    }
+
+    /// What community nodes say from now on to records of ours of rooms to come; ends with the network.
+    #[must_use]
+    pub fn watch_keepers(&self) -> broadcast::Receiver<Kept> {
+        match self.shared.kept.upgrade() {
+            Some(kept) => kept.subscribe(),
             None => broadcast::channel(1).1,
         }
     }
@@ -224,6 +245,18 @@ impl Network {
         self.ask(|reply| Command::KnownPeers { reply })
             .await
             .unwrap_or_default()
+    }
+
+    /// Records of rooms to come that are kept for others, for [`Network::restore`] at the next start.
+    pub async fn written(&self) -> Vec<bytes::Bytes> {
+        self.ask(|reply| Command::Written { reply })
+            .await
+            .unwrap_or_default()
+    }
+
+    /// Keeps what an earlier run has kept, as far as it still counts.
+    pub async fn restore(&self, written: Vec<Vec<u8>>) {
+        self.ask(|reply| Command::Restore { written, reply }).await;
     }
 
     /// Closes the network for all handles, and waits until peers have been told, for half a second at most. A program that

@@ -27,7 +27,7 @@ use tokio::sync::mpsc;
 pub use self::{
     config::{Config, DIAL_TIMEOUT, NetError, TransportChoice},
     dials::DialError,
-    directory::{AnnounceError, OWN_ROOMS, Provider, RoomChange},
+    directory::{AnnounceError, Kept, OWN_ROOMS, Provider, RoomChange},
     handle::Network,
     stats::Stats,
     streams::{Hold, MEDIA_PROTOCOL, OpenError, ROOM_PROTOCOL, STREAMS_PER_CONNECTION, Stream},

@@ -45,6 +45,8 @@ counters! {
     streams_overflow,
     /// Rooms that are listed now.
     rooms,
+    /// Rooms to come that are listed now.
+    plans,
     /// Announcements that told of a room or of something new about it.
     announcements_news,
     /// Announcements that were known already.
@@ -71,6 +73,10 @@ counters! {
     questions_answered,
     /// Questions of others that were one too many.
     questions_refused,
+    /// Records that their hosts gave us to keep, as a community node.
+    records_kept,
+    /// Those that we did not take.
+    records_refused,
 }
 
 impl Counters {

@@ -1,14 +1,18 @@
 //! The list of public rooms in the words of events.
 
-use majlis_protocol::{announcement, link::RoomLink};
+use majlis_protocol::{
+    announcement::{self, Status},
+    link::RoomLink,
+    text::Text,
+};
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::{
-    event::{Event, Listing, Stamped},
+    event::{Cancelled, Event, Listing, Stamped},
     net::RoomChange,
 };
 
-/// Changes in the list of public rooms: [`Event::Listing`] and [`Event::Unlisted`].
+/// Changes in the list of public rooms: [`Event::Listing`], [`Event::Unlisted`] and [`Event::Cancelled`].
 #[derive(Debug)]
 pub struct ListingStream {
     changes: broadcast::Receiver<RoomChange>,
@@ -25,6 +29,11 @@ impl ListingStream {
             match self.changes.recv().await {
                 Ok(RoomChange::Listed(listing)) => {
                     return Some(Stamped::now(Event::Listing(shown(&listing))));
+                }
+                Ok(RoomChange::Cancelled(listing)) => {
+                    if let Some(cancelled) = cancelled(&listing) {
+                        return Some(Stamped::now(Event::Cancelled(cancelled)));
+                    }
                 }
                 Ok(RoomChange::Gone(id)) => return Some(Stamped::now(Event::Unlisted { id })),
                 Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "listings were not read in time"),
@@ -46,8 +55,32 @@ pub(super) fn shown(listing: &announcement::Listing) -> Listing {
         title: announcement.title.to_string(),
         host: genesis.host,
         tags: genesis.tags.iter().map(ToString::to_string).collect(),
-        live: announcement.kind == announcement::Kind::Live,
-        starts: genesis.starts,
+        description: listing.description().to_string(),
+        language: genesis.language.clone(),
+        live: *listing.status() == Status::Live,
+        starts: match listing.status() {
+            Status::Planned(plan) => Some(plan.starts),
+            _ => None,
+        },
         listeners: announcement.listeners,
+        revision: announcement.head,
     }
+}
+
+/// The same of one that was called off; `None` for every other.
+pub(super) fn cancelled(listing: &announcement::Listing) -> Option<Cancelled> {
+    let Status::Cancelled { starts, reason } = listing.status() else {
+        return None;
+    };
+    let (announcement, genesis) = (listing.announcement(), listing.genesis());
+    Some(Cancelled {
+        id: announcement.room,
+        title: announcement.title.to_string(),
+        host: genesis.host,
+        tags: genesis.tags.iter().map(ToString::to_string).collect(),
+        starts: *starts,
+        reason: Some(reason)
+            .filter(|reason| !reason.is_empty())
+            .map(Text::to_string),
+    })
 }

@@ -3,6 +3,7 @@
 //! A [`Node`] is a cheap handle; it opens the home, binds the sockets, greets peers that say hello to one of its rooms
 //! and starts an actor for each room. When the last handle is dropped, on the node and on its rooms, the node closes.
 
+mod ahead;
 mod config;
 mod greeter;
 mod listings;
@@ -24,6 +25,7 @@ use majlis_protocol::{
 use tokio::{sync::mpsc, task::AbortHandle};
 
 pub use self::{
+    ahead::{Keeper, KeeperStream},
     config::{Config, DEFAULT_MAX_CHILDREN},
     listings::ListingStream,
     uplink::{Uplink, UplinkError},
@@ -75,6 +77,8 @@ pub(crate) struct Shared {
     nick: String,
     max_children: usize,
     uplink: Option<Uplink>,
+    /// Whether announcements of others are kept on disk.
+    is_community: bool,
     network: Network,
     plane: Plane,
     rooms: Rooms,
@@ -112,6 +116,9 @@ impl Node {
             .filter_map(|address| address.parse().ok())
             .collect();
         let (network, events) = net::start(net_config).await?;
+        if config.community {
+            network.restore(home.announced()).await;
+        }
         let plane = Plane::new(network.clone());
         let rooms = Rooms::default();
         let greeter = tokio::spawn(greeter::run(events, plane.clone(), rooms.clone())).abort_handle();
@@ -122,6 +129,7 @@ impl Node {
                 nick,
                 max_children: config.places(),
                 uplink: config.uplink,
+                is_community: config.community,
                 network,
                 plane,
                 rooms,
@@ -220,13 +228,15 @@ impl Node {
         self.enter(link.clone(), room::Entry::Join, seat).await
     }
 
-    /// The public rooms that this node has heard of, or those with a tag, in ascending order of their ids.
+    /// The public rooms that this node has heard of, or those with a tag: the open ones, and then those to come, each in
+    /// ascending order of their ids.
     pub async fn listings(&self, tag: Option<&RoomTag>) -> Vec<event::Listing> {
         self.shared
             .network
             .rooms(tag.cloned())
             .await
             .iter()
+            .filter(|listing| listings::cancelled(listing).is_none())
             .map(listings::shown)
             .collect()
     }
@@ -271,7 +281,19 @@ impl Node {
         if let Err(error) = self.shared.home.save_known_peers(&known) {
             tracing::warn!(%error, "the peers met are not remembered");
         }
+        self.save_announced().await;
         self.shared.network.close().await;
+    }
+
+    /// Keeps on disk, as a community node, what it keeps for others: a new run tells of it at once.
+    pub async fn save_announced(&self) {
+        if !self.shared.is_community {
+            return;
+        }
+        let written = self.shared.network.written().await;
+        if let Err(error) = self.shared.home.save_announced(&written) {
+            tracing::warn!(%error, "the announcements of rooms to come are not kept");
+        }
     }
 
     async fn enter(&self, link: RoomLink, entry: room::Entry, seat: Seat) -> Result<RoomHandle, RoomError> {

@@ -42,6 +42,7 @@ use crate::{
     event::{LeftReason, RoleName, Stamped, Stats, shown, shown_or_null},
     home::HomeError,
     node,
+    planning::PlanError,
 };
 
 /// Requests that wait for a room's actor, which takes each in microseconds.
@@ -81,8 +82,8 @@ pub struct Seat {
     /// What times are counted from, such as `join_ms`.
     pub started: Instant,
     /// Takes the room's events as soon as it is looked for, before it is joined. [`RoomHandle::events`] then gives those
-    /// from the time of its call on.
-    pub events: Option<oneshot::Sender<EventStream>>,
+    /// from the time of its call on. Nothing is sent where no room is left in the channel.
+    pub events: Option<mpsc::Sender<EventStream>>,
 }
 
 /// A seat whose files and loudspeakers were found to work. A microphone opens only on the stage.
@@ -93,7 +94,7 @@ pub(crate) struct ReadySeat {
     repeat: bool,
     wait_listeners: u32,
     started: Instant,
-    events: Option<oneshot::Sender<EventStream>>,
+    events: Option<mpsc::Sender<EventStream>>,
 }
 
 /// Why a room was not opened or joined.
@@ -131,6 +132,26 @@ pub enum RoomError {
     /// The room did not let this node in. The reason says whether a retry helps.
     #[error("the room refused: {}; {}", text_of(.0), advice(.0.reason))]
     Refused(Refusal),
+    /// The room is announced and not open yet: [`crate::node::Node::until_open`] waits for it.
+    #[error("the room is not open yet; `majlis rooms` shows when it starts")]
+    NotOpenYet,
+    /// The room was called off before it opened.
+    #[error("{title} was cancelled{why}")]
+    Cancelled {
+        /// What it was called.
+        title: String,
+        /// Why, where its host said so.
+        why: String,
+    },
+    /// The room's time has come and gone.
+    #[error("{title} did not open; ask its host for another time")]
+    NotOpened {
+        /// What it was called.
+        title: String,
+    },
+    /// What is planned of a room cannot be announced or changed.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
     /// The room has ended.
     #[error("the room has ended")]
     Ended,
@@ -470,6 +491,18 @@ impl RoomHandle {
             .await
             .map_err(|_| ActError::Left)?;
         answer.await.map_err(|_| ActError::Left)
+    }
+}
+
+impl RoomError {
+    /// Whether it may be that the room only is not open yet: nobody of it was found.
+    #[must_use]
+    pub fn may_be_early(&self) -> bool {
+        match self {
+            Self::NotOpenYet | Self::Unreachable { .. } => true,
+            Self::Refused(refusal) => refusal.reason == Reason::UnknownRoom,
+            _ => false,
+        }
     }
 }
 

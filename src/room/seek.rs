@@ -13,6 +13,7 @@ use std::{
 use futures::{Stream, StreamExt, stream};
 use libp2p::{Multiaddr, PeerId};
 use majlis_protocol::{
+    announcement::Status,
     link::{Address, RoomLink},
     person::Peer,
     tree::Errand,
@@ -110,7 +111,12 @@ pub(super) async fn find(
         .await
         .into_iter()
         .find(|listing| listing.announcement().room == link.room);
+    let is_to_come = announced
+        .as_ref()
+        .is_some_and(|listing| matches!(listing.status(), Status::Planned(_) | Status::Cancelled { .. }));
+    // Its host was there when it announced it, and has gone since.
     let announced = announced
+        .filter(|_| !is_to_come)
         .map(|listing| listing.announcement().addresses.clone())
         .unwrap_or_default();
     let known: Vec<Address> = link.via.iter().chain(&announced).cloned().collect();
@@ -137,6 +143,7 @@ pub(super) async fn find(
             control,
             errand: Errand::Place,
         },
+        None if is_to_come => Note::NotOpenYet,
         None if names_someone && round.called == 0 => Note::NobodyLeft,
         None => Note::NobodyFound {
             errand: Errand::Place,

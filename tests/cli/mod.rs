@@ -11,6 +11,7 @@ mod leaving;
 mod offline;
 pub(crate) mod program;
 mod rooms;
+mod schedule;
 mod stage;
 mod succession;
 mod tampering;

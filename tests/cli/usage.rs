@@ -3,10 +3,11 @@
 use super::program::run;
 
 /// The commands that exist.
-const COMMANDS: [&str; 10] = [
+const COMMANDS: [&str; 11] = [
     "host",
     "join",
     "rooms",
+    "schedule",
     "node",
     "ctl",
     "log",
@@ -17,8 +18,7 @@ const COMMANDS: [&str; 10] = [
 ];
 
 /// Words of commands and options that are designed but not built: no help may speak of them.
-const NOT_BUILT: [&str; 8] = [
-    "--at",
+const NOT_BUILT: [&str; 7] = [
     "--reopen",
     "react",
     "volume",
@@ -51,7 +51,17 @@ fn what_is_not_built_or_misspelt_exits_2() {
         &["no-such-command"],
         &["host"],
         &["host", "T", "--no-such-option"],
-        &["host", "T", "--at", "2030-01-01T00:00:00Z"],
+        &["host", "T", "--at", "soon"],
+        &[
+            "host",
+            "T",
+            "--at",
+            "2030-01-01T20:00",
+            "--visibility",
+            "unlisted",
+        ],
+        &["schedule", "T"],
+        &["schedule", "cancel"],
         &["host", "T", "--uplink", "fast"],
         &["host", "T", "--uplink", "5"],
         &["host", "--room", "x"],

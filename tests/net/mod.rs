@@ -4,6 +4,7 @@ mod connecting;
 mod dht;
 mod directory;
 mod hostile;
+mod keeping;
 mod rooms;
 mod stock;
 mod streams;

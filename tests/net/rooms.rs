@@ -2,9 +2,11 @@
 use majlis::{clock::unix_seconds, net::RoomChange};
 use majlis_protocol::{
     announcement::{Announcement, Listing},
+    log::{Act, Action, Log},
     person::PersonKey,
     room::{Genesis, RoomId},
     signed::{Signed, Verified},
+    text::Text,
 };
 use tokio::sync::broadcast;
 
@@ -39,6 +41,39 @@ impl Room {
         change(&mut announcement);
         let verified = Verified::sign(announcement, &self.key).expect("valid");
         verified.signed().clone()
+    }
+
+    /// The same as a room that starts an hour from now, with the log of its host.
+    pub(super) fn planned(seed: u8) -> (Self, Log) {
+        let key = PersonKey::from_seed(&[seed; 32]);
+        let mut genesis = Genesis::new(key.person(), "Poems", [seed; 16]);
+        genesis.starts = Some(unix_seconds() + 3_600);
+        let genesis = genesis.sign(&key).expect("valid");
+        let log = Log::new(genesis.clone());
+        (Self { key, genesis }, log)
+    }
+
+    /// What is planned of it, or that it was called off, with the addresses of its host.
+    pub(super) fn record(&self, log: &Log, host: &Node) -> Signed<Announcement> {
+        let mut planned = Announcement::planned(log, unix_seconds()).expect("planned");
+        let addresses = host.network.addresses();
+        planned.addresses = addresses
+            .iter()
+            .map(|address| address.to_string().parse().expect("an address"))
+            .collect();
+        let verified = Verified::sign(planned, &self.key).expect("valid");
+        verified.signed().clone()
+    }
+
+    /// Calls it off in its log.
+    pub(super) fn cancel(&self, log: &mut Log) {
+        let starts = self.genesis.starts.expect("planned");
+        let reason = Text::clean("ill");
+        let act = Act::Cancel { starts, reason };
+        let action = Action::new(log.room(), self.key.person(), log.head(), 0, &act);
+        let action = Verified::sign(action, &self.key).expect("valid");
+        log.append(action.signed().clone(), &self.key, 0)
+            .expect("its host may");
     }
 
     /// Its end, at an entry of the log.

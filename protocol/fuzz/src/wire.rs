@@ -10,7 +10,7 @@ use majlis_protocol::{
     signed::Malformed,
     wire::{
         datagram::{BadDatagram, Builder, Datagram, Item},
-        directory::{self, Answer, Query},
+        directory::{self, Answer, Keeping, Query},
         frame::{Frame, FrameReader},
         message::Message,
     },
@@ -182,6 +182,10 @@ pub fn directory(data: &[u8]) -> bool {
     let Some((first, rest)) = data.split_first() else {
         return false;
     };
+    if let Ok(keeping) = Keeping::decode(rest) {
+        assert_eq!(Keeping::decode(&keeping.encode()), Ok(keeping));
+        return true;
+    }
     let announcements = match first % 3 {
         0 => {
             let Ok(query) = Query::decode(rest) else {

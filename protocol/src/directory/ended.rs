@@ -43,7 +43,9 @@ impl Directory {
     /// its room was listed.
     pub(super) fn remember(&mut self, end: Listing, source: Option<Source>, now: Duration) -> bool {
         let room = end.announcement().room;
-        let was_listed = self.rooms.remove(&room).is_some();
+        let was_planned = self.plans.to_come(&room).is_some();
+        let was_listed = self.rooms.remove(&room).is_some() || was_planned;
+        self.plans.close(&room);
         self.ended.remove(&room);
         self.make_space_to_remember(source.map(|source| source.id));
         self.ended.insert(room, Entry::new(end, source, now));

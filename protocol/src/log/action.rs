@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     domain, limits,
-    log::{permissions::Role, rules::GuestList},
+    log::{permissions::Role, plan::Plan, rules::GuestList},
     person::Person,
     room::{Hands, RoomId, at_most},
     signed::{self, Malformed, Signed, Statement, VERSION},
@@ -72,6 +72,10 @@ pub mod kind {
     pub const GUEST_LIST: u16 = 0x8013;
     /// Says how many people the stage takes.
     pub const SPEAKERS: u16 = 0x8014;
+    /// Plans a room that is not open yet for another time, or describes it anew.
+    pub const SCHEDULE: u16 = 0x8020;
+    /// Calls a room off before it has opened.
+    pub const CANCEL: u16 = 0x8021;
 }
 
 /// A place in a log: the newest entry, and thereby all before it.
@@ -239,6 +243,18 @@ pub enum Act {
     Speakers {
         /// How many, the host included.
         most: u8,
+    },
+    /// Something else is planned of a room that is not open yet.
+    Schedule {
+        /// What, in the place of all that was planned before.
+        plan: Plan,
+    },
+    /// The room is called off before it has opened, and thereby over.
+    Cancel {
+        /// The start that it had, in Unix seconds.
+        starts: u64,
+        /// Why; may be empty.
+        reason: Text,
     },
     /// A kind that this version does not know. Show it; stop at it if it is critical.
     Unknown {
@@ -410,6 +426,17 @@ impl Act {
                 }
                 Self::Speakers { most }
             }
+            kind::SCHEDULE => {
+                let plan: Plan = field(body, "schedule")?;
+                Self::Schedule {
+                    plan: plan.checked()?,
+                }
+            }
+            kind::CANCEL => {
+                let (starts, reason) = field(body, "cancel")?;
+                let reason = checked(reason)?;
+                Self::Cancel { starts, reason }
+            }
             kind => Self::Unknown {
                 kind,
                 body: body.clone(),
@@ -455,6 +482,8 @@ impl Act {
                 reason,
             } => signed::encode(&(subject, lasts_ms, reason)),
             Self::Hands { who } => signed::encode(who),
+            Self::Schedule { plan } => signed::encode(plan),
+            Self::Cancel { starts, reason } => signed::encode(&(starts, reason)),
             Self::Unknown { body, .. } => body.clone(),
         }
     }
@@ -487,6 +516,8 @@ impl Act {
             Self::Unguest { .. } => kind::UNGUEST,
             Self::GuestList { .. } => kind::GUEST_LIST,
             Self::Speakers { .. } => kind::SPEAKERS,
+            Self::Schedule { .. } => kind::SCHEDULE,
+            Self::Cancel { .. } => kind::CANCEL,
             Self::Unknown { kind, .. } => *kind,
         }
     }
@@ -519,6 +550,8 @@ impl Act {
             Self::Unguest { .. } => "unguest",
             Self::GuestList { .. } => "guest-list",
             Self::Speakers { .. } => "speakers",
+            Self::Schedule { .. } => "schedule",
+            Self::Cancel { .. } => "cancel",
             Self::Unknown { .. } => "unknown",
         }
     }
@@ -550,6 +583,8 @@ impl Act {
             | Self::Unlock
             | Self::GuestList { .. }
             | Self::Speakers { .. }
+            | Self::Schedule { .. }
+            | Self::Cancel { .. }
             | Self::Unknown { .. } => None,
         }
     }
@@ -599,7 +634,8 @@ impl Act {
             | Self::Unmute { reason, .. }
             | Self::Kick { reason, .. }
             | Self::Ban { reason, .. }
-            | Self::Unban { reason, .. } => Some(reason).filter(|reason| !reason.is_empty()),
+            | Self::Unban { reason, .. }
+            | Self::Cancel { reason, .. } => Some(reason).filter(|reason| !reason.is_empty()),
             _ => None,
         }
     }
@@ -694,6 +730,16 @@ mod tests {
             Act::Revoke {
                 subject: Person([5; 32]),
                 reason: Text::clean(""),
+            },
+            Act::Schedule {
+                plan: Plan {
+                    starts: 1_900_000_000,
+                    description: Text::clean("قصائد"),
+                },
+            },
+            Act::Cancel {
+                starts: 1_900_000_000,
+                reason: Text::clean("ill"),
             },
             Act::Mute {
                 subject: Person([6; 32]),

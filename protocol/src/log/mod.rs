@@ -12,6 +12,7 @@ mod entry;
 mod file;
 mod measures;
 pub mod permissions;
+mod plan;
 mod rules;
 mod state;
 
@@ -24,6 +25,7 @@ pub use self::{
     file::{Broken, BrokenReason, Line, RecordError, Records, Report, Span, record, records, verify},
     measures::{Exclusion, Mute, Office},
     permissions::Role,
+    plan::{Plan, Planned, Stage as PlanStage},
     rules::{GuestList, LOCK_GRACE_MS, Rules},
     state::{ActionError, Change, State, Stay},
 };

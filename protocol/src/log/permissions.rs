@@ -125,6 +125,8 @@ pub const RULES: &[Rule] = &[
     rule(kind::GUEST_LIST, Role::CoHost, Whom::Room),
     rule(kind::SPEAKERS, Role::Host, Whom::Room),
     rule(kind::SPEAKERS, Role::CoHost, Whom::Room),
+    rule(kind::SCHEDULE, Role::Host, Whom::Room),
+    rule(kind::CANCEL, Role::Host, Whom::Room),
 ];
 
 /// Asks the table.
@@ -224,9 +226,8 @@ mod tests {
         const SELF_AND_BELOW_CO_HOST: &[Target] =
             &[Oneself, Other(Listener), Other(Speaker), Other(Moderator)];
         match (kind, by) {
-            (kind::TITLE | kind::CHAIR | kind::CARRIED, CoHost | Host) | (kind::END | kind::LINE, Host) => {
-                ROOM
-            }
+            (kind::TITLE | kind::CHAIR | kind::CARRIED, CoHost | Host)
+            | (kind::END | kind::LINE | kind::SCHEDULE | kind::CANCEL, Host) => ROOM,
             (kind::EXPOSED, Moderator | CoHost | Host) => ROOM,
             (kind::HANDS | kind::LOCK | kind::UNLOCK, Moderator | CoHost | Host) => ROOM,
             (kind::GUEST_LIST | kind::SPEAKERS, CoHost | Host) => ROOM,

@@ -16,6 +16,7 @@ use crate::{
         entry::Entry,
         measures::{Exclusion, Mute, Office},
         permissions::{self, Role, Target},
+        plan::Planned,
         rules::Rules,
     },
     media::Tag,
@@ -178,6 +179,8 @@ pub struct State {
     /// Those that have run out go with the next entry.
     exclusions: BTreeMap<Person, Exclusion>,
     rules: Rules,
+    /// What was announced ahead, of a room whose genesis names a start.
+    planned: Option<Planned>,
     /// Every tag that a stay ever had, each to its person.
     tags: BTreeMap<Tag, Person>,
     /// Applied actions that have not expired yet, each with its expiry. Those that have are refused for that.
@@ -237,6 +240,7 @@ impl State {
             mutes: BTreeMap::new(),
             exclusions: BTreeMap::new(),
             rules: Rules::new(&genesis.policy),
+            planned: Planned::of(genesis),
             tags: BTreeMap::from([(tag, host)]),
             applied: BTreeMap::new(),
             carriable: BTreeMap::new(),
@@ -392,6 +396,12 @@ impl State {
     #[must_use]
     pub fn rules(&self) -> &Rules {
         &self.rules
+    }
+
+    /// What was announced ahead; `None` for a room that opened as it was made.
+    #[must_use]
+    pub fn planned(&self) -> Option<&Planned> {
+        self.planned.as_ref()
     }
 
     /// Whether a person may raise a hand at this time of the room clock: who is in the audience, and not invited yet.
@@ -711,7 +721,22 @@ impl State {
                 self.line = Some(people.clone());
                 Vec::new()
             }
+            Act::Schedule { plan } => {
+                if let Some(planned) = &mut self.planned {
+                    planned.change(plan, sequence);
+                }
+                Vec::new()
+            }
+            Act::Cancel { .. } => {
+                if let Some(planned) = &mut self.planned {
+                    planned.cancel(sequence);
+                }
+                self.end()
+            }
             Act::Chair { .. } => {
+                if let Some(planned) = &mut self.planned {
+                    planned.open();
+                }
                 self.chair = author;
                 self.chairs.insert(author);
                 vec![Change::Chair {
@@ -782,6 +807,7 @@ impl State {
             | Act::Unguest { .. }
             | Act::GuestList { .. }
             | Act::Speakers { .. } => self.rules.would_change(act),
+            Act::Schedule { .. } | Act::Cancel { .. } => return self.check_plan(act),
             Act::Chair { .. } => self.rank(author).is_some(),
             Act::Carried { .. } => author == self.chair,
             Act::Title { .. }
@@ -793,6 +819,14 @@ impl State {
             | Act::Unknown { .. } => true,
         };
         if fits { Ok(()) } else { Err(Reason::NoSuchSubject) }
+    }
+
+    /// Whether the room is planned and not open yet, and the plan another one.
+    fn check_plan(&self, act: &Act) -> Result<(), Reason> {
+        match &self.planned {
+            Some(planned) => planned.check(act),
+            None => Err(Reason::NotAllowed),
+        }
     }
 
     /// Whether the guest list lets the subject onto the stage. Whoever has an office needs no place on it.

@@ -23,7 +23,7 @@ use core::time::Duration;
 use crate::{
     identity::{Certificate, Profile},
     link::Address,
-    log::{ActionId, Log, NewestBeacon, Role, RoomClock},
+    log::{ActionId, Log, NewestBeacon, Planned, Role, RoomClock},
     neighbour::Neighbour,
     person::{Peer, Person, PersonKey},
     reason::Reason,
@@ -174,7 +174,8 @@ impl Member {
     }
 
     /// The host of a room who opens it again, with the log of before. If members of it are still there, it joins them,
-    /// and takes the chair once it has been there for a while; else it is alone, and takes it at once.
+    /// and takes the chair once it has been there for a while; else it is alone, and takes it at once. So it is in a room
+    /// that was announced ahead and opens now.
     ///
     /// # Errors
     /// [`Malformed`] when the nickname is too long or the room is another person's.
@@ -183,6 +184,15 @@ impl Member {
             return Err(Malformed::Invalid { what: "the host" });
         }
         let room = log.room();
+        if log.state().planned().is_some_and(Planned::is_pending) {
+            // Nobody can be there before it opens.
+            let tree = Tree::root(config.candidate(), config.max_children, now);
+            let mut member = Self::new(config, room, tree, now)?;
+            member.resume_log(log, now);
+            member.announce_joined(true, now);
+            member.take_the_chair(now);
+            return Ok(member);
+        }
         let mut member = Self::join(config, room, Some(log), now)?;
         member.succession.reopen(now);
         Ok(member)

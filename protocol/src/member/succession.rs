@@ -179,7 +179,7 @@ impl Member {
         }
     }
 
-    fn take_the_chair(&mut self, now: Duration) {
+    pub(super) fn take_the_chair(&mut self, now: Duration) {
         if *self.place() == Place::Seeking {
             self.tree.become_root(now);
             self.follow_tree(now);

@@ -5,6 +5,7 @@ mod door;
 mod hands;
 mod hostile;
 mod moderation;
+mod planned;
 mod stage;
 mod succession;
 mod tree;

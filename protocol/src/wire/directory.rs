@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::{
     announcement::Announcement,
     limits,
+    reason::Reason,
     room::{RoomId, RoomTag},
     signed::{Malformed, Signed, decode, encode},
 };
@@ -41,6 +42,32 @@ pub struct Answer {
     pub announcements: Vec<Signed<Announcement>>,
     /// Whether there are rooms behind the last one.
     pub more: bool,
+}
+
+/// What a community node says to a record that a host has given it to keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keeping {
+    /// Why it does not keep it; none when it does, until it expires.
+    pub refused: Option<Reason>,
+}
+
+/// Most bytes of such an answer.
+pub const KEEPING_BYTES: usize = 8;
+
+impl Keeping {
+    /// The bytes of the answer.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        versioned(self)
+    }
+
+    /// Reads an answer.
+    ///
+    /// # Errors
+    /// [`Malformed`] names what is wrong.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        unversioned(bytes, "an answer about keeping", KEEPING_BYTES)
+    }
 }
 
 impl Query {
@@ -86,7 +113,7 @@ impl Answer {
     }
 }
 
-/// An announcement as it is gossiped.
+/// An announcement as it is gossiped, and given to a community node to keep.
 #[must_use]
 pub fn encode_gossip(announcement: &Signed<Announcement>) -> Bytes {
     versioned(announcement)
@@ -152,6 +179,10 @@ mod tests {
         };
         assert_eq!(Answer::decode(&answer.encode()), Ok(answer));
         assert_eq!(decode_gossip(&encode_gossip(&announcement())), Ok(announcement()));
+        for refused in [None, Some(Reason::Full), Some(Reason::Unknown(u16::MAX))] {
+            let keeping = Keeping { refused };
+            assert_eq!(Keeping::decode(&keeping.encode()), Ok(keeping));
+        }
     }
 
     #[test]
@@ -199,6 +230,7 @@ mod tests {
             let _ = Query::decode(&bytes);
             let _ = Answer::decode(&bytes);
             let _ = decode_gossip(&bytes);
+            let _ = Keeping::decode(&bytes);
         }
     }
 }

@@ -7,7 +7,7 @@ use majlis_protocol::{
     announcement::Announcement,
     identity::{Certificate, Profile},
     link::{Address, RoomLink},
-    log::{self, Act, Action, ActionId, Beacon, Entry, Head, Log},
+    log::{self, Act, Action, ActionId, Beacon, Entry, Head, Log, Plan},
     media::Tag,
     person::{Peer, Person, PersonKey},
     reason::Reason,
@@ -16,7 +16,7 @@ use majlis_protocol::{
     text::Text,
     wire::{
         datagram::Builder,
-        directory::{Answer, Query, encode_gossip},
+        directory::{Answer, Keeping, Query, encode_gossip},
         message::{
             Alias, Attach, Attached, Candidate, Entries, Hello, Message, Offer, Outcome, Position, Redirect,
             Refusal, Report as TreeReport, Slot, Verdict, Welcome,
@@ -40,7 +40,7 @@ pub(super) fn of(target: &str) -> Vec<Vec<u8>> {
         "jitter" => scripts(&[&speech(), &gaps()]),
         "flow" => scripts(&[&repaired(), &bridged(), &answered()]),
         "relay" => scripts(&[&heard(), &replayed(), &held()]),
-        "listings" => scripts(&[&listed(), &crowded(), &over()]),
+        "listings" => scripts(&[&listed(), &crowded(), &over(), &planned()]),
         "log_chain" => scripts(&[&titles(), &seats()]),
         "member" => scripts(&[&hosted(), &joined()]),
         other => panic!("{other} has no seeds"),
@@ -353,13 +353,40 @@ fn directory() -> Vec<Vec<u8>> {
         announcements: vec![announcement(), announcement()],
         more: true,
     };
+    let keeping = Keeping {
+        refused: Some(Reason::Full),
+    };
     vec![
         [&[0], &Query::default().encode()[..]].concat(),
         [&[0], &query.encode()[..]].concat(),
         [&[1], &Answer::default().encode()[..]].concat(),
         [&[1], &answer.encode()[..]].concat(),
         [&[2], &encode_gossip(&announcement())[..]].concat(),
+        [&[2], &encode_gossip(&called_off())[..]].concat(),
+        [&[0], &keeping.encode()[..]].concat(),
     ]
+}
+
+/// The log of a room that was announced ahead, changed, and called off.
+fn planned_log() -> Log {
+    let genesis = Genesis {
+        starts: Some(1_900_000_000),
+        ..Genesis::new(person(1), "Poems", [3; 16])
+    };
+    let mut log = Log::new(genesis.sign(&key(1)).unwrap());
+    let (starts, reason) = (1_900_000_060, Text::clean("ill"));
+    let description = Text::clean("moved");
+    let plan = Plan { starts, description };
+    for act in [Act::Schedule { plan }, Act::Cancel { starts, reason }] {
+        let action = Action::new(log.room(), person(1), log.head(), 0, &act);
+        log.append(sign(action, 1), &key(1), 0).unwrap();
+    }
+    log
+}
+
+/// What is told of it.
+fn called_off() -> Signed<Announcement> {
+    sign(Announcement::planned(&planned_log(), 1_899_900_000).unwrap(), 1)
 }
 
 fn log_files() -> Vec<Vec<u8>> {
@@ -380,7 +407,11 @@ fn log_files() -> Vec<Vec<u8>> {
         log::record(applied.entry.signed()),
     ]
     .concat();
-    vec![genesis, whole, zeroes, short]
+    let off = planned_log();
+    let entries = off.entries_after(0, usize::MAX).iter();
+    let planned = std::iter::once(log::record(off.genesis().signed()))
+        .chain(entries.map(|entry| log::record(entry.signed())));
+    vec![genesis, whole, zeroes, short, planned.flatten().collect()]
 }
 
 fn names() -> Vec<Vec<u8>> {
@@ -542,6 +573,26 @@ fn over() -> Vec<u8> {
         &[6, 0, 2, 1, 0, 0, 4, 0, 2],
         &ends,
         &[5, 3, 0],
+    ]
+    .concat()
+}
+
+/// A room is planned, moved and called off, each told of once more; others are planned, and one opens.
+fn planned() -> Vec<u8> {
+    let record = |number, choice, from| [9, number, 0, choice, 0, 0, from, 1, 0, 0];
+    let again = |at| [6, at, 2, 1, 0, 0];
+    [
+        &record(2, 0, 1)[..],
+        &record(2, 64, 2),
+        &again(0),
+        &record(2, 130, 1),
+        &again(0),
+        &again(1),
+        &record(6, 2, 1),
+        &record(10, 66, 2),
+        &record(6, 65, 3),
+        &again(3),
+        &[4, 0, 3, 5, 6, 0, 0, 255, 0, 1, 0, 0, 1, 4, 1, 1, 2],
     ]
     .concat()
 }

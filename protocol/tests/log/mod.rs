@@ -5,6 +5,7 @@ mod file;
 mod moderation;
 mod properties;
 mod roles;
+mod schedule;
 mod succession;
 mod vectors;
 

@@ -1,7 +1,10 @@
 //! The line that an event is worth. Levels and counts are not: the status shows them.
 
 use anstyle::{AnsiColor, Style};
-use majlis::event::{Event, LeftReason, ParentReason, Stats};
+use majlis::{
+    clock,
+    event::{Event, LeftReason, ParentReason, PlanState, Scheduled, Stats},
+};
 use majlis_protocol::person::Person;
 
 use super::{deeds, names::Names};
@@ -81,6 +84,25 @@ pub(super) fn line(event: &Event, names: &Names, scene: Scene) -> Option<String>
             format!("{BOLD}{title}{BOLD:#} is open. Pass on this link:\n\n    {link}\n")
         }
         Event::Listing(listing) => super::listing(&serde_json::to_value(listing).unwrap_or_default()),
+        Event::Cancelled(room) => super::cancelled(&serde_json::to_value(room).unwrap_or_default()),
+        Event::Scheduled(room) => scheduled(room),
+        Event::Kept {
+            peer,
+            address,
+            kept: true,
+            ..
+        } => match address {
+            Some(address) => format!("kept by {address}"),
+            None => format!("kept by {peer}"),
+        },
+        Event::Kept { peer, reason, .. } => {
+            let reason = reason.as_deref().unwrap_or("it does not say why");
+            format!("{LOUD}!{LOUD:#} not kept by {peer}: {reason}")
+        }
+        Event::Waiting { title, starts, .. } => format!(
+            "{BOLD}{title}{BOLD:#} is not open yet: it starts {}. Waiting; Ctrl-C stops.",
+            start(*starts)
+        ),
         Event::Unlisted { id } => format!("{DIM}gone: {id}{DIM:#}"),
         Event::Joined {
             title,
@@ -207,6 +229,42 @@ pub(super) fn span(ms: u64) -> String {
         .find(|(size, _)| seconds >= *size)
         .unwrap_or((1, "s"));
     format!("{} {unit}", seconds.div_ceil(size))
+}
+
+/// What is planned of a room of one's own.
+fn scheduled(room: &Scheduled) -> String {
+    let Scheduled { title, link, .. } = room;
+    let when = time(room.starts);
+    match room.state {
+        PlanState::Cancelled => {
+            let reason = room.reason.as_deref().map(|reason| format!(": {reason}"));
+            format!(
+                "cancelled: {title}, which was to start {when}{}",
+                reason.unwrap_or_default()
+            )
+        }
+        PlanState::Planned => format!(
+            "{BOLD}{title}{BOLD:#} starts {}. Pass on this link:\n\n    {link}\n\nOpen it with `majlis host --room {}`",
+            start(room.starts),
+            room.id
+        ),
+        PlanState::Missed => format!("{title} was to start {when}, and was not opened\n    {}", room.id),
+        PlanState::Ended => format!("{title} started {when}, and is over\n    {}", room.id),
+        _ => format!(
+            "{title} was to start {when}, and has been opened\n    {}",
+            room.id
+        ),
+    }
+}
+
+/// A start in this machine's zone, and how long it is until then. A clock that is wrong shows so at once.
+pub(super) fn start(unix_seconds: u64) -> String {
+    let now = clock::unix_seconds();
+    let when = time(unix_seconds);
+    match unix_seconds.checked_sub(now) {
+        Some(0) | None => format!("any moment: its time was {when}"),
+        Some(left) => format!("in {}, {when}", span(left.saturating_mul(1_000))),
+    }
 }
 
 /// A Unix time in this machine's zone.

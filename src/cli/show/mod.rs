@@ -163,6 +163,17 @@ impl std::fmt::Debug for Show {
     }
 }
 
+/// A room that was called off as a line, from its JSON form.
+pub(crate) fn cancelled(room: &Value) -> String {
+    let reason = room["reason"].as_str().map(|reason| format!(": {reason}"));
+    format!(
+        "cancelled: {}  (was to start {}){}",
+        room["title"].as_str().unwrap_or_default(),
+        lines::time(room["starts"].as_u64().unwrap_or_default()),
+        reason.unwrap_or_default()
+    )
+}
+
 /// A listing as a text of two lines, from its JSON form.
 pub(crate) fn listing(listing: &Value) -> String {
     let text = |name: &str| listing[name].as_str().unwrap_or_default();
@@ -175,7 +186,7 @@ pub(crate) fn listing(listing: &Value) -> String {
         .collect();
     let state = match (listing["live"].as_bool(), listing["starts"].as_u64()) {
         (Some(true), _) => format!("{} listening", listing["listeners"].as_u64().unwrap_or(0)),
-        (_, Some(starts)) => format!("starts {}", lines::time(starts)),
+        (_, Some(starts)) => format!("starts {}", lines::start(starts)),
         _ => "not open".to_owned(),
     };
     format!("{}  ({state}){tags}\n    {}", text("title"), text("link"))

@@ -173,7 +173,7 @@ impl Codec for Frames {
 }
 
 /// Reads one frame of at most `max` bytes; the length is looked at before anything is allocated.
-async fn read_frame<T: AsyncRead + Unpin>(io: &mut T, max: usize) -> io::Result<Vec<u8>> {
+pub(super) async fn read_frame<T: AsyncRead + Unpin>(io: &mut T, max: usize) -> io::Result<Vec<u8>> {
     let mut length = 0_usize;
     for shift in [0, 7, 14] {
         let mut byte = [0];
@@ -191,7 +191,7 @@ async fn read_frame<T: AsyncRead + Unpin>(io: &mut T, max: usize) -> io::Result<
     Err(invalid("a length of more than three bytes"))
 }
 
-async fn write_frame<T: AsyncWrite + Unpin>(io: &mut T, bytes: &[u8]) -> io::Result<()> {
+pub(super) async fn write_frame<T: AsyncWrite + Unpin>(io: &mut T, bytes: &[u8]) -> io::Result<()> {
     let mut rest = bytes.len();
     let mut head = Vec::with_capacity(3);
     while rest >= 0x80 {
@@ -204,7 +204,7 @@ async fn write_frame<T: AsyncWrite + Unpin>(io: &mut T, bytes: &[u8]) -> io::Res
     io.close().await
 }
 
-fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+pub(super) fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 

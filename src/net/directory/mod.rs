@@ -6,6 +6,7 @@
 mod ask;
 mod gossip;
 mod kad;
+mod keep;
 mod lan;
 mod peers;
 mod records;
@@ -20,12 +21,12 @@ use libp2p::{
     swarm::{NetworkBehaviour, dial_opts::DialOpts, dial_opts::PeerCondition},
 };
 use majlis_protocol::{
-    announcement::{Announcement, Listing, ListingError},
+    announcement::{Announcement, Listing, ListingError, Status},
     directory::{Directory, Heard, Network as NetworkPrefix, News, Refusal, Source},
     person::Peer,
     room::{RoomId, RoomTag},
     signed::{Malformed, Signed},
-    wire::directory::{Answer, Query, decode_gossip, encode_gossip},
+    wire::directory::{Answer, Keeping, Query, decode_gossip, encode_gossip},
 };
 use sha2::{Digest, Sha256};
 use tokio::{
@@ -34,7 +35,7 @@ use tokio::{
 };
 
 use self::gossip::{ANNOUNCE_INTERVAL, TAG_INTEREST, Topic};
-pub use self::kad::Provider;
+pub use self::{kad::Provider, keep::Kept};
 use super::{
     addresses::{Scope, ip_of},
     config::{Config, NetError},
@@ -62,6 +63,8 @@ pub enum RoomChange {
     Listed(Box<Listing>),
     /// A room is no longer listed.
     Gone(RoomId),
+    /// A room that was to come was called off.
+    Cancelled(Box<Listing>),
 }
 
 /// Why a room is not announced.
@@ -85,6 +88,7 @@ pub(super) struct Behaviours {
     gossip: gossip::Gossip,
     kad: kad::Kad,
     ask: ask::Ask,
+    keep: keep::Keep,
     mdns4: lan::Mdns,
     mdns6: lan::Mdns,
     upnp: lan::Upnp,
@@ -100,6 +104,10 @@ pub(super) struct Discovery {
     schedule: gossip::Schedule,
     colocation: gossip::Colocation,
     asking: ask::Asking,
+    keepers: keep::Keepers,
+    kept: broadcast::Sender<Kept>,
+    /// Whether records of others are repeated and kept on request.
+    is_community: bool,
     lookups: kad::Lookups,
     peers: peers::Peers,
     changes: broadcast::Sender<RoomChange>,
@@ -119,6 +127,7 @@ impl Behaviours {
             gossip: gossip::build(&config.keypair)?,
             kad: kad::build(local),
             ask: ask::build(),
+            keep: keep::build(config.community),
             mdns4,
             mdns6,
             upnp: lan::build_upnp(config),
@@ -135,6 +144,9 @@ impl Discovery {
             schedule: gossip::Schedule::new(now),
             colocation: gossip::Colocation::default(),
             asking: ask::Asking::default(),
+            keepers: keep::Keepers::default(),
+            kept: broadcast::channel(CHANGES).0,
+            is_community: config.community,
             lookups: kad::Lookups::new(local),
             peers: peers::Peers::new(local, config.bootstrap.clone(), &config.known_peers, now),
             changes: broadcast::channel(CHANGES).0,
@@ -150,18 +162,39 @@ impl Discovery {
         self.changes.downgrade()
     }
 
+    /// Those who ask what community nodes say to our records subscribe here.
+    pub(super) fn kept(&self) -> broadcast::WeakSender<Kept> {
+        self.kept.downgrade()
+    }
+
+    /// Records kept for others, to be kept again at the next start.
+    pub(super) fn written(&self) -> Vec<bytes::Bytes> {
+        self.directory.written()
+    }
+
+    /// Keeps what an earlier run has written down.
+    pub(super) fn restore(&mut self, written: &[Vec<u8>]) {
+        let (wall, now) = (clock::unix_seconds(), self.started.elapsed());
+        for one in written {
+            if let Err(error) = self.directory.restore(one, wall, now) {
+                tracing::debug!(%error, "an announcement that was kept");
+            }
+        }
+    }
+
     /// Addresses of peers to remember for the next start.
     pub(super) fn known_peers(&self) -> Vec<Multiaddr> {
         self.peers.known()
     }
 
-    /// The listed rooms, or those with a tag, which is then followed for a while.
+    /// The rooms that are open, to come or called off, or those with a tag, which is then followed for a while.
     pub(super) fn rooms(&mut self, on: &mut Behaviours, tag: Option<&RoomTag>) -> Vec<Listing> {
         if let Some(tag) = tag {
             self.schedule
                 .follow(&mut on.gossip, tag, Instant::now() + TAG_INTEREST);
         }
-        self.directory.rooms(tag).cloned().collect()
+        let plans = self.directory.plans(tag);
+        self.directory.rooms(tag).chain(plans).cloned().collect()
     }
 
     /// A first connection with a peer is there.
@@ -174,6 +207,7 @@ impl Discovery {
     /// The last connection with a peer is gone.
     pub(super) fn handle_disconnected(&mut self, on: &mut Behaviours, peer: PeerId) {
         self.asking.handle_disconnected(peer);
+        self.keepers.handle_disconnected(peer);
         self.colocation.handle_disconnected(&mut on.gossip, peer);
     }
 
@@ -197,6 +231,11 @@ impl Discovery {
             if dialled {
                 self.peers.handle_proven(peer, address);
             }
+        }
+        if info.protocols.contains(&keep::PROTOCOL) {
+            let address = dialled.then_some(address);
+            let own = self.own.values();
+            self.keepers.handle_keeper(&mut on.keep, peer, address, own);
         }
     }
 
@@ -225,6 +264,7 @@ impl Discovery {
             Event::Gossip(_) => {}
             Event::Kad(event) => self.lookups.handle_event(&mut on.kad, event, now),
             Event::Ask(event) => self.handle_ask(on, event, remote),
+            Event::Keep(event) => self.handle_keep(on, event, remote),
             Event::Mdns4(event) | Event::Mdns6(event) => {
                 if let mdns::Event::Discovered(peers) = event {
                     for (peer, address) in peers {
@@ -244,6 +284,7 @@ impl Discovery {
         }
         if self.schedule.handle_timeout(&mut on.gossip, now) {
             self.publish_all(on);
+            self.repeat(on, now - self.started);
         }
         if self.sweep_at <= now {
             self.sweep_at = now + SWEEP;
@@ -251,6 +292,7 @@ impl Discovery {
         }
         self.lookups.handle_timeout(&mut on.kad, now);
         self.counters.rooms.set(self.directory.len());
+        self.counters.plans.set(self.directory.len_of_plans());
         let dials = self.peers.handle_timeout(alone, now);
         dials.into_iter().flat_map(dial_opts).collect()
     }
@@ -293,8 +335,12 @@ impl Discovery {
         }
         self.directory.announce(listing.clone(), now - self.started);
         publish(&mut on.gossip, &listing);
+        self.keepers.give(&mut on.keep, &listing);
         self.own.insert(room, listing.clone());
-        self.tell(RoomChange::Listed(Box::new(listing)));
+        self.tell(match listing.status() {
+            Status::Cancelled { .. } => RoomChange::Cancelled(Box::new(listing)),
+            _ => RoomChange::Listed(Box::new(listing)),
+        });
         Ok(())
     }
 
@@ -398,6 +444,52 @@ impl Discovery {
         }
     }
 
+    /// A host asks this community node to keep a record, or one answers ours.
+    fn handle_keep(
+        &mut self,
+        on: &mut Behaviours,
+        event: request_response::Event<Signed<Announcement>, Keeping>,
+        remote: impl Fn(&PeerId) -> Option<IpAddr>,
+    ) {
+        match event {
+            request_response::Event::Message { peer, message, .. } => match message {
+                Message::Request { request, channel, .. } => {
+                    let refused = match self.hear(request, source(peer, remote(&peer))) {
+                        Ok(heard) => {
+                            if heard.news != News::Again {
+                                self.spread(on, &heard.room);
+                            }
+                            None
+                        }
+                        Err(refusal) => Some(refusal.reason()),
+                    };
+                    match refused {
+                        None => self.counters.records_kept.increase(),
+                        Some(_) => self.counters.records_refused.increase(),
+                    }
+                    // An error says that the asker has gone.
+                    let _ = on.keep.send_response(channel, Keeping { refused });
+                }
+                Message::Response { request_id, response } => {
+                    if let Some(kept) = self.keepers.handle_answer(peer, request_id, response) {
+                        // An error says that nobody watches.
+                        let _ = self.kept.send(kept);
+                    }
+                }
+            },
+            request_response::Event::OutboundFailure {
+                request_id, error, ..
+            } => {
+                tracing::debug!(%error, "a community node did not say whether it keeps a record");
+                self.keepers.handle_failure(request_id);
+            }
+            request_response::Event::InboundFailure { peer, error, .. } => {
+                tracing::debug!(%peer, %error, "a record was not understood");
+            }
+            request_response::Event::ResponseSent { .. } => {}
+        }
+    }
+
     /// Takes an answer; returns the room behind which there are more.
     fn handle_answer(&mut self, answer: Answer, source: Source) -> Option<RoomId> {
         let last = answer
@@ -421,14 +513,44 @@ impl Discovery {
             .handle_announcement(signed, source, clock::unix_seconds(), now);
         self.counters.count_announcement(&result);
         let heard = result?;
-        if let Some(room) = heard.evicted {
+        let is_cancelled = self.directory.cancelled(&heard.room).is_some();
+        // Of a room that was called off, more is told than that it is gone.
+        if let Some(room) = heard.evicted.filter(|room| !is_cancelled || *room != heard.room) {
             self.tell(RoomChange::Gone(room));
         }
-        let listing = self.directory.get(&heard.room);
-        if let Some(listing) = listing.filter(|_| heard.news != News::Again).cloned() {
-            self.tell(RoomChange::Listed(Box::new(listing)));
+        let change = match heard.news {
+            News::Again => None,
+            News::End => self.directory.cancelled(&heard.room).map(|listing| {
+                let listing = Box::new(listing.clone());
+                RoomChange::Cancelled(listing)
+            }),
+            News::Room | News::Newer => self.directory.get(&heard.room).map(|listing| {
+                let listing = Box::new(listing.clone());
+                RoomChange::Listed(listing)
+            }),
+        };
+        if let Some(change) = change {
+            self.tell(change);
         }
         Ok(heard)
+    }
+
+    /// Tells the neighbours of a record whose host may go before they hear of it.
+    fn spread(&self, on: &mut Behaviours, room: &RoomId) {
+        let listing = self.directory.get(room);
+        if let Some(listing) = listing.or_else(|| self.directory.cancelled(room)) {
+            publish(&mut on.gossip, listing);
+        }
+    }
+
+    /// As a community node, tells again of rooms to come whose hosts may be away.
+    fn repeat(&mut self, on: &mut Behaviours, now: Duration) {
+        if !self.is_community {
+            return;
+        }
+        for listing in self.directory.repeat(now) {
+            publish(&mut on.gossip, &listing);
+        }
     }
 
     fn publish_all(&mut self, on: &mut Behaviours) {

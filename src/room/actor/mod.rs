@@ -85,6 +85,8 @@ pub(super) enum Note {
     NobodyFound { errand: Errand, why: String },
     /// All who could be called have refused.
     NobodyLeft,
+    /// Nobody was reached, and the room is announced for later.
+    NotOpenYet,
     /// A message came.
     Message { link: Neighbour, message: Box<Message> },
     /// A message of a later version came, which may be skipped.
@@ -138,7 +140,7 @@ pub(crate) async fn start(mut setup: Setup) -> Result<RoomHandle, RoomError> {
     let (events, source) = events::Source::channel();
     if let Some(early) = setup.seat.events.take() {
         // Who wanted them may be gone.
-        let _ = early.send(source.stream());
+        let _ = early.try_send(source.stream());
     }
     let (requests, receiver) = mpsc::channel(REQUESTS);
     let (ready, is_ready) = oneshot::channel();
@@ -318,6 +320,13 @@ impl Actor {
                 self.input(MemberInput::NobodyFound { errand });
             }
             Note::NobodyLeft => self.input(MemberInput::NobodyLeft),
+            Note::NotOpenYet if self.ready.is_some() => {
+                self.fail(RoomError::NotOpenYet);
+                self.input(MemberInput::Leave);
+            }
+            Note::NotOpenYet => self.input(MemberInput::NobodyFound {
+                errand: Errand::Place,
+            }),
             Note::Message { link, message } => self.input(MemberInput::Message {
                 link,
                 message: *message,
