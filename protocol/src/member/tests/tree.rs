@@ -707,3 +707,32 @@ fn a_member_that_falls_asleep_while_it_looks_for_a_place_looks_on_when_it_wakes(
     assert_eq!(world.left(1), None);
     world.holds_together();
 }
+
+#[test]
+fn who_brings_places_is_let_in_where_leaves_have_taken_all_and_a_leaf_moves_below_it() {
+    let mut world = grown(0, 4);
+    let leaves: Vec<usize> = (2..6).map(|seed| world.grow(seed, 0)).collect();
+    assert_eq!(world.children(0), leaves);
+    let relay = world.grow(6, 4);
+    assert_eq!(world.children(0).len(), 5, "an emergency place");
+    world.pass(10 * SECOND);
+    assert_eq!(world.children(0).len(), 4);
+    assert_eq!(world.children(relay).len(), 1);
+    world.holds_together();
+}
+
+#[test]
+fn a_leaf_leaves_the_last_half_of_the_places_to_relays_while_there_is_room_below() {
+    let mut world = grown(3, 4);
+    assert_eq!(world.children(0).len(), 3);
+    let leaves: Vec<usize> = (5..10).map(|seed| world.grow(seed, 0)).collect();
+    assert_eq!(world.children(0).len(), 3, "one place is kept");
+    assert!(
+        leaves
+            .iter()
+            .all(|leaf| world.members[*leaf].place().depth() == 2)
+    );
+    let relay = world.grow(10, 4);
+    assert!(world.children(0).contains(&relay));
+    world.holds_together();
+}

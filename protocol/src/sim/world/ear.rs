@@ -1,8 +1,9 @@
 //! A listener: which frames came in time to be played, and how long those that were missing took to be mended.
 //!
-//! The audience's buffer plays a stream so long after the earliest that it could arrive on the listener's own path as
-//! the listener's flow asks for, which depends on how far its standby is. A frame that is there by then is in time;
-//! whether it came within half a second of being captured is counted apart.
+//! The audience's buffer plays a stream so long after the earliest push of the last ten seconds as the listener's flow
+//! asks for, which depends on how far its standby is. The real buffer ([`crate::jitter`]) also waits longer after frames
+//! that were late; this one never does. A frame that is there by then is in time; whether it came within half a second
+//! of being captured is counted apart.
 
 use alloc::vec::Vec;
 
@@ -15,6 +16,9 @@ use crate::media::{Packet, Tag};
 
 /// What counts as soon.
 const SOON: u64 = 500_000_000;
+
+/// Half the time over which the earliest arrival is looked for, as the jitter buffer does.
+const HALF_WINDOW: u64 = 5_000_000_000;
 
 /// How long before a listener's end frames are no longer expected: they may still be on their way.
 const MARGIN: u64 = 1_000_000_000;
@@ -64,8 +68,10 @@ struct Stream {
     epoch: u32,
     /// The sequence that follows the highest that came.
     next: u32,
-    /// The shortest way that a frame took.
-    fastest: u64,
+    /// The shortest way that a pushed frame took, in this half of the window and in the one before.
+    fastest: [u64; 2],
+    /// Which half this is.
+    half: u64,
     /// Frames that others overtook, and when that was noticed.
     missing: Vec<(u32, u64)>,
 }
@@ -82,8 +88,9 @@ impl Ear {
         }
     }
 
-    /// Plays a packet, with so many nanoseconds of delay behind the earliest arrival.
-    pub(super) fn hear(&mut self, packet: &Packet, delay: u64, desk: &mut Desk<'_>) {
+    /// Plays a packet, with so many nanoseconds of delay behind the earliest arrival. One that was `repaired` says
+    /// nothing of how long the way is.
+    pub(super) fn hear(&mut self, packet: &Packet, repaired: bool, delay: u64, desk: &mut Desk<'_>) {
         let Some(first) = talk::captured(packet) else {
             return;
         };
@@ -93,8 +100,10 @@ impl Ear {
             let stream = self.stream(header.tag, header.epoch, header.sequence);
             stream.note(header.sequence + frame, now, desk.tally);
             let took = now.saturating_sub(captured);
-            stream.fastest = stream.fastest.min(took);
-            let in_time = took <= stream.fastest + delay;
+            if !repaired {
+                stream.note_push(took, now);
+            }
+            let in_time = took <= stream.earliest().saturating_add(delay);
             if captured < self.from || captured >= until {
                 continue;
             }
@@ -137,7 +146,8 @@ impl Ear {
             tag,
             epoch,
             next: sequence,
-            fastest: u64::MAX,
+            fastest: [u64::MAX; 2],
+            half: 0,
             missing: Vec::new(),
         };
         let at = match self.streams.iter().position(|known| known.tag == tag) {
@@ -170,6 +180,22 @@ impl Ear {
 }
 
 impl Stream {
+    fn note_push(&mut self, took: u64, now: u64) {
+        let half = now / HALF_WINDOW;
+        match half - self.half {
+            0 => {}
+            1 => self.fastest = [u64::MAX, self.fastest[0]],
+            _ => self.fastest = [u64::MAX; 2],
+        }
+        self.half = half;
+        self.fastest[0] = self.fastest[0].min(took);
+    }
+
+    /// The shortest way of late; endless while none is known, when whatever comes is played.
+    fn earliest(&self) -> u64 {
+        self.fastest[0].min(self.fastest[1])
+    }
+
     fn note(&mut self, sequence: u32, now: u64, tally: &mut Tally) {
         if sequence >= self.next {
             let skipped = (self.next..sequence).rev().take(MOST_MISSING as usize);

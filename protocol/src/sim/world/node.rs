@@ -447,7 +447,7 @@ impl Life {
             wishes
                 .heard
                 .iter()
-                .for_each(|packet| ear.hear(packet, delay, desk));
+                .for_each(|(packet, repaired)| ear.hear(packet, *repaired, delay, desk));
         }
         wishes.heard.clear();
         self.wire.send_items(&mut wishes.items, desk);

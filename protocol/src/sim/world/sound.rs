@@ -27,8 +27,8 @@ pub(super) struct Sound {
 /// What it wants done, in order.
 #[derive(Debug, Default)]
 pub(super) struct Wishes {
-    /// Sound to be played.
-    pub(super) heard: Vec<Packet>,
+    /// Sound to be played, and whether it was pulled.
+    pub(super) heard: Vec<(Packet, bool)>,
     /// Items to be sent.
     pub(super) items: Vec<(u32, Bytes)>,
     /// What the member is to know.
@@ -124,7 +124,7 @@ impl Sound {
             Ok(genuine) => {
                 if let Ok(delivery) = self.flow.commit(genuine, now) {
                     wishes.forward(&delivery);
-                    wishes.heard.push(delivery.packet);
+                    wishes.heard.push((delivery.packet, delivery.repaired));
                 }
             }
             Err(forged) => {
