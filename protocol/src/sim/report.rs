@@ -17,7 +17,7 @@ const DEEPEST: usize = 64;
 /// The figures of one run. The same scenario gives the same ones.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
-    /// Listeners that came.
+    /// Listeners that came, the honest ones, as in all that follows.
     pub listeners: u64,
     /// Those that never had a place.
     pub without_place: u64,
@@ -59,8 +59,10 @@ pub struct Report {
     pub packets: u64,
     /// Datagrams that found their sender's uplink full.
     pub dropped: u64,
-    /// Neighbours that were cut off for what they did. Nobody here is hostile: each is a fault of the machines.
+    /// Honest neighbours that the honest cut off for what they did: each is a fault of the machines.
     pub misbehaved: u64,
+    /// Villains that the honest cut off.
+    pub caught: u64,
     /// Commands that were refused.
     pub refused: u64,
     /// Things that happened to members.
@@ -196,6 +198,7 @@ impl Report {
             packets: tally.packets,
             dropped: tally.dropped,
             misbehaved: tally.misbehaved,
+            caught: tally.caught,
             refused: tally.refused,
             events: tally.events,
             timeline: timeline(&tally, &heard),
@@ -262,8 +265,8 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "faults              {} neighbours cut off, {} commands refused",
-            self.misbehaved, self.refused
+            "faults              {} honest neighbours cut off, {} commands refused; {} times a villain was cut off",
+            self.misbehaved, self.refused, self.caught
         )?;
         write!(f, "events              {}", self.events)
     }

@@ -28,6 +28,7 @@ mod talk;
 pub(super) mod tally;
 #[cfg(test)]
 mod tests;
+mod villain;
 mod wire;
 
 use crowd::Crowd;
@@ -266,7 +267,11 @@ impl World {
 
     fn report(mut self) -> Report {
         let on_stage = self.shared.scenario().on_stage();
-        let records: Vec<Record> = (on_stage..self.script.members)
+        let honest: Vec<u32> = (on_stage..self.script.members)
+            .filter(|number| space::deed(self.shared.scenario(), *number).is_none())
+            .collect();
+        let records: Vec<Record> = honest
+            .into_iter()
             .map(|number| self.at(number, |node, desk| node.final_record(desk)))
             .collect();
         let tallies = self.shards.iter().map(Shard::tally);

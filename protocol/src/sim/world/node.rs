@@ -16,6 +16,7 @@ use super::{
     space,
     talk::{Speaking, Talk},
     tally::{News, Note},
+    villain::{Act, Villain},
     wire::Wire,
 };
 use crate::{
@@ -65,8 +66,9 @@ struct Life {
     talk: Option<Talk>,
     /// Whether it talks when it has the stage.
     speaks: bool,
-    /// `None` for those on the stage, who are no audience.
+    /// `None` for those on the stage and for villains, who are no audience.
     ear: Option<Ear>,
+    villain: Option<Box<Villain>>,
     /// The newest entry that the member has applied.
     head: u32,
     dues: Dues,
@@ -82,6 +84,7 @@ struct Dues {
     member: u64,
     talk: u64,
     search: u64,
+    rename: u64,
 }
 
 impl Default for Dues {
@@ -90,6 +93,7 @@ impl Default for Dues {
             member: u64::MAX,
             talk: u64::MAX,
             search: u64::MAX,
+            rename: u64::MAX,
         }
     }
 }
@@ -170,9 +174,26 @@ impl Node {
 
     /// A deadline has come.
     pub(super) fn handle_timeout(&mut self, desk: &mut Desk<'_>) {
-        if let Some(life) = &mut self.life {
-            life.handle_timeout(desk);
+        let Some(life) = &mut self.life else { return };
+        life.handle_timeout(desk);
+        match life.villainy(desk) {
+            Some(Act::ComeAnew) => self.come_anew(desk),
+            _ => self.after(desk),
         }
+    }
+
+    /// The member vanishes without a word and is back at once.
+    fn come_anew(&mut self, desk: &mut Desk<'_>) {
+        let Some(mut before) = self.life.take() else {
+            return;
+        };
+        before.wire.crash(desk);
+        let mut life = Box::new(Life::new(desk));
+        life.wire = before.wire.after();
+        life.searches = before.searches.after();
+        life.record = before.record;
+        life.perform(desk);
+        self.life = Some(life);
         self.after(desk);
     }
 
@@ -251,8 +272,16 @@ impl Life {
             talk: None,
             speaks: number != 0 || scenario.stage.host_speaks && scenario.stage.speakers > 0,
             ear: None,
+            villain: space::deed(scenario, number).map(|deed| Box::new(Villain::new(deed))),
             head: 0,
-            dues: Dues::default(),
+            dues: Dues {
+                rename: if number == 0 && !scenario.stage.renames.is_zero() {
+                    desk.now + nanos(scenario.stage.renames)
+                } else {
+                    u64::MAX
+                },
+                ..Dues::default()
+            },
             commands: 0,
             record: Record {
                 came: Some(desk.now),
@@ -263,9 +292,15 @@ impl Life {
     }
 
     fn due(&self) -> u64 {
-        let Dues { member, talk, search } = self.dues;
+        let Dues {
+            member,
+            talk,
+            search,
+            rename,
+        } = self.dues;
         let sound = self.sound.due().map_or(u64::MAX, nanos);
-        member.min(talk).min(search).min(sound)
+        let villain = self.villain.as_ref().map_or(u64::MAX, |villain| villain.due());
+        member.min(talk).min(search).min(rename).min(sound).min(villain)
     }
 
     fn hears_until(&self, until: u64, desk: &mut Desk<'_>) -> Option<Heard> {
@@ -343,6 +378,11 @@ impl Life {
         if self.dues.talk <= desk.now {
             self.speak(desk);
         }
+        if self.dues.rename <= desk.now {
+            self.dues.rename = desk.now + nanos(desk.shared.scenario().stage.renames);
+            self.command(Command::Title(format!("Minute by minute, {}", desk.now)), desk);
+            self.perform(desk);
+        }
         if self.dues.search <= desk.now {
             let failed = self.searches.handle_timeout(desk);
             self.dues.search = self.searches.due().unwrap_or(u64::MAX);
@@ -352,6 +392,33 @@ impl Life {
         }
         if self.dues.member <= desk.now {
             self.input(Input::Timeout, desk);
+        }
+    }
+
+    /// Does what a villain does of itself; what only the node can do is returned.
+    fn villainy(&mut self, desk: &mut Desk<'_>) -> Option<Act> {
+        let villain = self
+            .villain
+            .as_mut()
+            .filter(|villain| villain.due() <= desk.now)?;
+        let act = villain.act(desk)?;
+        let parent = self.member.place().parent();
+        match act {
+            Act::Pull(pull) => {
+                let links = parent.into_iter().chain(self.member.tree().standby());
+                let mut items: Vec<(u32, Bytes)> = links
+                    .map(|link| (super::wire_number(link), pull.clone()))
+                    .collect();
+                self.wire.send_items(&mut items, desk);
+                None
+            }
+            Act::Hear(message) => {
+                if let Some(link) = parent {
+                    self.input(Input::Message { link, message }, desk);
+                }
+                None
+            }
+            Act::ComeAnew => Some(Act::ComeAnew),
         }
     }
 
@@ -422,6 +489,15 @@ impl Life {
     }
 
     fn send(&mut self, to: Neighbour, message: &Message, desk: &mut Desk<'_>) {
+        let spoiled = match &self.villain {
+            Some(villain) => villain.spoil(message, desk),
+            None => None,
+        };
+        let message = match (&self.villain, &spoiled) {
+            (Some(_), None) => return,
+            (_, Some(spoiled)) => spoiled,
+            (None, None) => message,
+        };
         let frame = message.encode().expect("a member's messages fit a frame");
         self.wire.send_frame(super::wire_number(to), frame, desk);
     }
@@ -449,6 +525,10 @@ impl Life {
                 .iter()
                 .for_each(|(packet, repaired)| ear.hear(packet, *repaired, delay, desk));
         }
+        if let Some(villain) = &mut self.villain {
+            wishes.heard.iter().for_each(|(packet, _)| villain.hear(packet));
+            villain.spoil_items(&mut wishes.items);
+        }
         wishes.heard.clear();
         self.wire.send_items(&mut wishes.items, desk);
         wishes.items.clear();
@@ -463,7 +543,9 @@ impl Life {
         match event {
             Told::Joined { .. } => {
                 self.record.joined = Some(desk.now);
-                if desk.me >= desk.shared.scenario().on_stage() {
+                if let Some(villain) = &mut self.villain {
+                    villain.note_joined(desk.now);
+                } else if desk.me >= desk.shared.scenario().on_stage() {
                     let warm_up = nanos(desk.shared.scenario().warm_up);
                     self.ear = Some(Ear::new(desk.now, warm_up));
                 }
@@ -479,7 +561,11 @@ impl Life {
                 subject,
                 ..
             } if *subject == Some(self.key.person()) => self.command(Command::Accept, desk),
-            Told::Misbehaved { .. } => desk.tally.misbehaved += 1,
+            Told::Misbehaved { peer, .. } if self.villain.is_none() => {
+                let is_villain = space::deed(desk.shared.scenario(), space::number(*peer)).is_some();
+                desk.tally.caught += u64::from(is_villain);
+                desk.tally.misbehaved += u64::from(!is_villain);
+            }
             Told::Left(Left::Interrupted) => debug_assert!(self.is_leaving, "nobody leaves unasked"),
             _ => {}
         }

@@ -26,8 +26,10 @@ pub(in crate::sim) struct Tally {
     pub(in crate::sim) host_packets: u64,
     /// Datagrams that did not fit before an uplink.
     pub(in crate::sim) dropped: u64,
-    /// Neighbours cut off for what they did. Nobody here is hostile: each is a fault of ours.
+    /// Honest neighbours cut off by honest ones for what they did: each is a fault of ours.
     pub(in crate::sim) misbehaved: u64,
+    /// Villains cut off by the honest.
+    pub(in crate::sim) caught: u64,
     /// Commands that the chair or the member refused.
     pub(in crate::sim) refused: u64,
     /// Times from capture to arrival.
@@ -75,6 +77,7 @@ impl Tally {
             host_packets: 0,
             dropped: 0,
             misbehaved: 0,
+            caught: 0,
             refused: 0,
             delays: Times::new(),
             repairs: Times::new(),
@@ -120,6 +123,7 @@ impl Tally {
         self.host_packets += other.host_packets;
         self.dropped += other.dropped;
         self.misbehaved += other.misbehaved;
+        self.caught += other.caught;
         self.refused += other.refused;
         add(&mut self.delays.counts, &other.delays.counts);
         add(&mut self.repairs.counts, &other.repairs.counts);

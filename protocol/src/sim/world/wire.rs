@@ -62,6 +62,14 @@ impl Wire {
         }
     }
 
+    /// No links, and none with a number that one of these had.
+    pub(super) fn after(&self) -> Self {
+        Self {
+            next: self.next,
+            ..Self::new(self.bits)
+        }
+    }
+
     /// A number for a link to be.
     pub(super) fn number(&mut self) -> u32 {
         self.next += 1;
