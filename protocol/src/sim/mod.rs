@@ -15,7 +15,7 @@ mod report;
 mod scenario;
 mod world;
 
-pub use report::{Figures, Moment, Report};
+pub use report::{Figures, HeldUp, Moment, Report};
 pub use scenario::{
     Churn, Deed, Door, How, Kill, Latency, Partition, Scenario, ScenarioError, Stage, Uplink, Victim, Villain,
 };

@@ -6,7 +6,7 @@ use core::{fmt, time::Duration};
 use super::{
     Scenario,
     world::{
-        Heard, Record,
+        Cause, Causes, Heard, Record,
         tally::{SLOT, Tally},
     },
 };
@@ -35,6 +35,8 @@ pub struct Report {
     pub in_time: u64,
     /// Those that came within 500 ms of being captured.
     pub soon: u64,
+    /// What held up the frames that were not in time, or not soon; what never came is the rest.
+    pub held_up: Vec<HeldUp>,
     /// Frames that were not in time, for each listener.
     pub lost: Figures,
     /// Time from capture to arrival, in milliseconds.
@@ -82,6 +84,17 @@ pub struct Figures {
     pub p99: u64,
     /// All are at most this.
     pub max: u64,
+}
+
+/// Frames that one thing held up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeldUp {
+    /// What did.
+    pub by: &'static str,
+    /// Those of them that came too late to be played.
+    pub late: u64,
+    /// Those of them that came more than 500 ms after being captured.
+    pub slow: u64,
 }
 
 /// A tenth of a second.
@@ -184,6 +197,7 @@ impl Report {
             delivered: heard.iter().map(|heard| u64::from(heard.counts.delivered)).sum(),
             in_time: heard.iter().map(|heard| u64::from(heard.counts.in_time)).sum(),
             soon: heard.iter().map(|heard| u64::from(heard.counts.soon)).sum(),
+            held_up: held_up(&tally.causes),
             lost: Figures::of(lost.collect()),
             delay: Figures::of_histogram(tally.delays.counts()),
             repair: Figures::of_histogram(tally.repairs.counts()),
@@ -234,6 +248,19 @@ impl fmt::Display for Report {
             of_expected(self.in_time),
             of_expected(self.soon)
         )?;
+        for held_up in self
+            .held_up
+            .iter()
+            .filter(|held_up| held_up.late + held_up.slow > 0)
+        {
+            writeln!(
+                f,
+                "  {:<17} {:.4} % late to be played, {:.4} % later than 500 ms",
+                held_up.by,
+                of_expected(held_up.late),
+                of_expected(held_up.slow)
+            )?;
+        }
         writeln!(f, "lost per listener   {} frames", self.lost)?;
         writeln!(f, "capture to arrival  {} ms", self.delay)?;
         writeln!(
@@ -276,6 +303,25 @@ impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "p50 {}, p99 {}, max {}", self.p50, self.p99, self.max)
     }
+}
+
+/// Late frames by what held them up, in words.
+fn held_up(causes: &Causes) -> Vec<HeldUp> {
+    let word = |cause| match cause {
+        Cause::New => "just come in",
+        Cause::Orphaned => "parent gone",
+        Cause::Above => "parent gone above",
+        Cause::LostOften => "lost on two links",
+        Cause::Lost => "lost on a link",
+        Cause::Far => "long way",
+    };
+    Cause::ALL
+        .map(|cause| HeldUp {
+            by: word(cause),
+            late: causes.late[cause as usize],
+            slow: causes.slow[cause as usize],
+        })
+        .into()
 }
 
 /// How many of these, in order, lie from a time to another.

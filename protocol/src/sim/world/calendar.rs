@@ -8,6 +8,8 @@ use alloc::{collections::BTreeMap, vec::Vec};
 
 use bytes::Bytes;
 
+use super::mark::Mark;
+
 /// Steps that have a place of their own; events beyond wait in a tree. With a step of 2 ms these are 4 s, which holds
 /// everything but the slowest timers.
 const NEAR: u64 = 2_048;
@@ -33,8 +35,8 @@ pub(super) struct Event {
 pub(super) enum What {
     /// One of the member's own deadlines is near: look at it in this step.
     Wake,
-    /// A datagram item came.
-    Item(Bytes),
+    /// A datagram item came, and what held it up.
+    Item(Bytes, Mark),
     /// A control frame came.
     Frame(Bytes),
     /// A link's other end closed it, or has been silent for too long.

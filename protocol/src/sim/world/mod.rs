@@ -19,6 +19,7 @@ use crate::{member::Command, neighbour::Neighbour, room::Genesis, tree::Place};
 mod calendar;
 mod crowd;
 mod ear;
+mod mark;
 mod node;
 mod search;
 mod shard;
@@ -32,7 +33,7 @@ mod villain;
 mod wire;
 
 use crowd::Crowd;
-pub(super) use ear::Heard;
+pub(super) use ear::{Cause, Causes, Heard};
 pub(super) use node::Record;
 use shard::nanos;
 pub use shard::{Shard, Shared};

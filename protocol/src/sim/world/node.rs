@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::{
     calendar::{Event, What},
     ear::{Ear, Heard},
+    mark::Mark,
     search::{self, Searches},
     shard::{Desk, IDLE, nanos},
     sound::Sound,
@@ -17,7 +18,7 @@ use super::{
     talk::{Speaking, Talk},
     tally::{News, Note},
     villain::{Act, Villain},
-    wire::Wire,
+    wire::{Sent, Wire},
 };
 use crate::{
     member::{Command, CommandId, Config, Event as Told, Input, Left, Member, Output, Route, Side},
@@ -162,7 +163,7 @@ impl Node {
         };
         match what {
             What::Wake => {}
-            What::Item(item) => life.handle_item(link, item, desk),
+            What::Item(item, mark) => life.handle_item(link, (item, mark), desk),
             What::Frame(frame) => life.handle_frame(link, &frame, desk),
             What::Down => life.handle_down(link, desk),
             What::Knock { search } => life.handle_knock(from, search, desk),
@@ -308,7 +309,7 @@ impl Life {
         ear.finish(until, desk.shared.count_until(), desk.tally)
     }
 
-    fn handle_item(&mut self, link: u32, item: Bytes, desk: &mut Desk<'_>) {
+    fn handle_item(&mut self, link: u32, item: (Bytes, Mark), desk: &mut Desk<'_>) {
         // On a link that is closed the media machine takes nothing.
         self.sound.handle_item(link, item, desk.time(), desk.wishes);
         self.grant_wishes(desk);
@@ -406,8 +407,12 @@ impl Life {
         match act {
             Act::Pull(pull) => {
                 let links = parent.into_iter().chain(self.member.tree().standby());
-                let mut items: Vec<(u32, Bytes)> = links
-                    .map(|link| (super::wire_number(link), pull.clone()))
+                let mut items: Vec<Sent> = links
+                    .map(|link| Sent {
+                        to: super::wire_number(link),
+                        item: pull.clone(),
+                        mark: Mark::default(),
+                    })
                     .collect();
                 self.wire.send_items(&mut items, desk);
                 None
@@ -520,13 +525,10 @@ impl Life {
         let mut wishes = core::mem::take(desk.wishes);
         if let Some(ear) = &mut self.ear {
             let delay = self.sound.delay();
-            wishes
-                .heard
-                .iter()
-                .for_each(|(packet, repaired)| ear.hear(packet, *repaired, delay, desk));
+            wishes.heard.iter().for_each(|heard| ear.hear(heard, delay, desk));
         }
         if let Some(villain) = &mut self.villain {
-            wishes.heard.iter().for_each(|(packet, _)| villain.hear(packet));
+            wishes.heard.iter().for_each(|heard| villain.hear(&heard.packet));
             villain.spoil_items(&mut wishes.items);
         }
         wishes.heard.clear();

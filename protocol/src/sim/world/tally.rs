@@ -2,6 +2,8 @@
 
 use alloc::{vec, vec::Vec};
 
+use super::ear::Causes;
+
 /// Nanoseconds of one point of the timeline.
 pub(in crate::sim) const SLOT: u64 = 100_000_000;
 
@@ -36,6 +38,8 @@ pub(in crate::sim) struct Tally {
     pub(in crate::sim) delays: Times,
     /// Times from being noticed missing to arrival.
     pub(in crate::sim) repairs: Times,
+    /// Frames of all listeners that were late.
+    pub(in crate::sim) causes: Causes,
     /// When each frame was captured.
     pub(in crate::sim) spoken: Vec<u64>,
     /// Frames in time, all listeners together, by when they were captured.
@@ -81,6 +85,7 @@ impl Tally {
             refused: 0,
             delays: Times::new(),
             repairs: Times::new(),
+            causes: Causes::default(),
             spoken: Vec::new(),
             in_time: Vec::new(),
             notes: Vec::new(),
@@ -127,6 +132,7 @@ impl Tally {
         self.refused += other.refused;
         add(&mut self.delays.counts, &other.delays.counts);
         add(&mut self.repairs.counts, &other.repairs.counts);
+        self.causes.absorb(&other.causes);
         self.spoken.extend_from_slice(&other.spoken);
         add(&mut self.in_time, &other.in_time);
     }

@@ -7,7 +7,7 @@ use alloc::{collections::VecDeque, vec, vec::Vec};
 
 use bytes::{Bytes, BytesMut};
 
-use super::{shard::Desk, space};
+use super::{shard::Desk, space, wire::Sent};
 use crate::{
     limits,
     media::{Packet, Tag},
@@ -87,20 +87,20 @@ impl Villain {
     }
 
     /// Spoils datagram items on their way out.
-    pub(super) fn spoil_items(&mut self, items: &mut Vec<(u32, Bytes)>) {
+    pub(super) fn spoil_items(&mut self, items: &mut Vec<Sent>) {
         match self.deed {
-            Deed::Withholds => items.retain(|(_, item)| !is_media(item)),
-            Deed::Drops => items.retain(|(_, item)| {
-                self.count += u64::from(is_media(item));
-                !is_media(item) || self.count % DROPPED != 0
+            Deed::Withholds => items.retain(|sent| !is_media(&sent.item)),
+            Deed::Drops => items.retain(|sent| {
+                self.count += u64::from(is_media(&sent.item));
+                !is_media(&sent.item) || self.count % DROPPED != 0
             }),
             Deed::Alters => {
-                let media = items.iter_mut().filter(|(_, item)| is_media(item));
-                media.for_each(|(_, item)| *item = altered(item));
+                let media = items.iter_mut().filter(|sent| is_media(&sent.item));
+                media.for_each(|sent| sent.item = altered(&sent.item));
             }
             Deed::Replays => {
-                let media = items.iter_mut().filter(|(_, item)| is_media(item));
-                media.for_each(|(_, item)| self.replay(item));
+                let media = items.iter_mut().filter(|sent| is_media(&sent.item));
+                media.for_each(|sent| self.replay(&mut sent.item));
             }
             _ => {}
         }
