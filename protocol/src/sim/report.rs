@@ -23,6 +23,8 @@ pub struct Report {
     pub without_place: u64,
     /// Those that gave up: they found no way in, or back. Their frames count as lost until the end.
     pub gave_up: u64,
+    /// Those that for a while had a villain for their parent and nobody honest for their standby.
+    pub cornered: u64,
     /// Members that the scenario killed.
     pub killed: u64,
     /// Frames that were captured and counted, all speakers together.
@@ -191,6 +193,7 @@ impl Report {
             listeners: count(|record| record.came.is_some()),
             without_place: count(|record| record.came.is_some() && record.joined.is_none()),
             gave_up: count(|record| record.gave_up),
+            cornered: count(|record| record.cornered),
             killed: totals.killed,
             frames: between(&tally.spoken, warm_up, nanos(scenario.duration)),
             expected: heard.iter().map(expected).sum(),
@@ -292,8 +295,8 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "faults              {} honest neighbours cut off, {} commands refused; {} times a villain was cut off",
-            self.misbehaved, self.refused, self.caught
+            "faults              {} honest neighbours cut off, {} commands refused; {} times a villain was, {} listeners between villains",
+            self.misbehaved, self.refused, self.caught, self.cornered
         )?;
         write!(f, "events              {}", self.events)
     }

@@ -256,6 +256,11 @@ impl World {
             let depth = member.place().depth() as usize;
             totals.count_depth(depth, is_counted);
         }
+        if !self.shared.scenario().villains.is_empty() {
+            for number in self.shared.scenario().on_stage()..self.script.members {
+                self.at(number, |node, desk| node.look_around(desk));
+            }
+        }
     }
 
     fn at<R>(&mut self, number: u32, work: impl FnOnce(&mut node::Node, &mut shard::Desk<'_>) -> R) -> R {

@@ -50,6 +50,8 @@ pub(in crate::sim) struct Record {
     pub(in crate::sim) joined: Option<u64>,
     /// Whether it ended by itself: it found no way in, or back.
     pub(in crate::sim) gave_up: bool,
+    /// Whether, once the warm-up is over, it had a villain for its parent and nobody honest for its standby.
+    pub(in crate::sim) cornered: bool,
     /// Parents after the first, once the warm-up is over.
     pub(in crate::sim) moves: u32,
     /// What it heard, once it has ended.
@@ -210,6 +212,13 @@ impl Node {
     /// The member, while it is there.
     pub(super) fn member(&self) -> Option<&Member> {
         self.life.as_ref().map(|life| &life.member)
+    }
+
+    /// Notes whether the member has anybody honest to turn to.
+    pub(super) fn look_around(&mut self, desk: &Desk<'_>) {
+        if let Some(life) = &mut self.life {
+            life.look_around(desk);
+        }
     }
 
     /// The record as it is at the end of the world.
@@ -517,7 +526,22 @@ impl Life {
             self.sound.set_rtt(link, 2 * Duration::from_nanos(delay));
         }
         self.sound.handle_route(route, desk.time(), desk.wishes);
+        self.look_around(desk);
         self.grant_wishes(desk);
+    }
+
+    fn look_around(&mut self, desk: &Desk<'_>) {
+        let scenario = desk.shared.scenario();
+        if scenario.villains.is_empty() || !desk.is_counted() {
+            return;
+        }
+        let is_villain = |link| {
+            let peer = self.wire.peer(super::wire_number(link));
+            peer.is_some_and(|peer| space::deed(scenario, peer).is_some())
+        };
+        let parent = self.member.place().parent();
+        let standby = self.member.tree().standby();
+        self.record.cornered |= parent.is_some_and(is_villain) && standby.is_none_or(is_villain);
     }
 
     /// Does what the media machine says.

@@ -98,6 +98,12 @@ impl Wire {
         Some(self.links[place].delay)
     }
 
+    /// Who is at the other end of a link.
+    pub(super) fn peer(&self, number: u32) -> Option<u32> {
+        let place = self.place(number).ok()?;
+        Some(self.links[place].peer)
+    }
+
     /// Whether this end of a link is open.
     pub(super) fn has(&self, number: u32) -> bool {
         self.place(number).is_ok()
