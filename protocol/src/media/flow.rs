@@ -527,6 +527,7 @@ impl Flow {
         };
         if !matches!(feed, Feed::Own | Feed::Source) {
             let frames = packet.frame_count().saturating_add(arrival.lost);
+            self.strain.note_missed(missed);
             self.note_quality(frames, missed.saturating_add(arrival.lost), now);
         }
         if let (Feed::Parent, Some(parent)) = (feed, &mut self.parent) {
