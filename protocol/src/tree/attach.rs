@@ -114,7 +114,7 @@ impl Tree {
             Wish::Orphan | Wish::Told | Wish::Stage => true,
             // Whoever brings places is let in where all are taken: a leaf goes there in its stead.
             Wish::Join => attach.redirects >= MAX_REDIRECTS || attach.capacity > 1,
-            Wish::Better => self.may_displace(attach, now),
+            Wish::Better => false,
         };
         if self.children.has_room(link, attach.slot, false) {
             let below = self.below_for_leaf(link, attach, now);
@@ -122,6 +122,10 @@ impl Tree {
                 return self.give_place(link, attach, now);
             }
             return self.name_others(link, attach, below);
+        }
+        if let Some(leaf) = self.leaf_to_displace(link, attach, now) {
+            self.give_place(link, attach, now);
+            return self.displace(leaf, (link, attach.wish), now);
         }
         let candidates = match attach.slot {
             Slot::Child if attach.redirects < MAX_REDIRECTS => self.others_to_ask(link, peer, now),
@@ -133,7 +137,7 @@ impl Tree {
             && self.children.has_room(link, attach.slot, true)
         {
             self.give_place(link, attach, now);
-            return self.make_room(link, attach, now);
+            return self.make_room(now);
         }
         self.name_others(link, attach, candidates);
     }
@@ -204,8 +208,8 @@ impl Tree {
             self.moving.start_over();
             return self.start_moving(candidates, why, now);
         }
-        // A parent that was left meanwhile may still say so.
-        if self.moving.former() != Some(link) {
+        // A parent that was left meanwhile may still say so, and it may be the standby by now.
+        if self.moving.former() != Some(link) && !self.standby.is_at(link) {
             self.cut(link, "an unexpected redirect");
         }
     }
@@ -328,7 +332,11 @@ impl Tree {
         let is_ample = 2 * self.children.free() > self.children.capacity();
         match self.peer(link) {
             Some(peer) if is_leaf && may_go && !is_ample && self.children.slot(link).is_none() => {
-                self.children.candidates((link, peer), now)
+                if self.children.may_have_room_below() {
+                    self.others_to_ask(link, peer, now)
+                } else {
+                    Vec::new()
+                }
             }
             _ => Vec::new(),
         }

@@ -184,6 +184,11 @@ impl Children {
         self.of(Slot::Child).count()
     }
 
+    /// Since when a neighbour has its place.
+    pub(super) fn since(&self, link: Neighbour) -> Option<Duration> {
+        self.links.get(&link).map(|child| child.since)
+    }
+
     /// Since when the oldest of them takes it.
     pub(super) fn oldest_since(&self) -> Option<Duration> {
         self.of(Slot::Child).map(|(_, child)| child.since).min()
@@ -348,6 +353,14 @@ impl Children {
         self.reserve(&named, now);
         self.note_sent(who, &named, now);
         named
+    }
+
+    /// Whether a child may have free places below it: it says so, or has just come with places of its own.
+    pub(super) fn may_have_room_below(&self) -> bool {
+        self.of(Slot::Child).any(|(_, child)| match &child.report {
+            Some(report) => report.free > 0,
+            None => child.capacity > 0,
+        })
     }
 
     fn was_sent(&self, who: Peer, to: Peer, now: Duration) -> bool {
@@ -565,6 +578,16 @@ mod tests {
                 .all(|candidate| offers.iter().any(|offer| offer.candidate == *candidate)),
             "{offers:?}"
         );
+    }
+
+    #[test]
+    fn a_child_that_has_just_come_with_places_may_have_room_below_and_one_that_is_full_has_none() {
+        let mut children = full(1);
+        assert!(children.may_have_room_below());
+        claims(&mut children, 0, 0, 0..0);
+        assert!(!children.may_have_room_below());
+        children.admit(Neighbour(1), Slot::Child, 0, Duration::ZERO);
+        assert!(!children.may_have_room_below(), "a leaf");
     }
 
     #[test]

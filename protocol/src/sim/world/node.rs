@@ -548,8 +548,10 @@ impl Life {
     fn grant_wishes(&mut self, desk: &mut Desk<'_>) {
         let mut wishes = core::mem::take(desk.wishes);
         if let Some(ear) = &mut self.ear {
-            let delay = self.sound.delay();
-            wishes.heard.iter().for_each(|heard| ear.hear(heard, delay, desk));
+            if !wishes.heard.is_empty() {
+                let delay = self.sound.delay();
+                wishes.heard.iter().for_each(|heard| ear.hear(heard, delay, desk));
+            }
         }
         if let Some(villain) = &mut self.villain {
             wishes.heard.iter().for_each(|heard| villain.hear(&heard.packet));

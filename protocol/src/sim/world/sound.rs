@@ -148,7 +148,6 @@ impl Sound {
     }
 
     fn judge(&mut self, from: Neighbour, packet: Bytes, mark: Mark, now: Duration, wishes: &mut Wishes) {
-        let plight = self.note_plight(now);
         let candidate = match self.flow.check(from, packet, now) {
             Ok(Check::Verify(candidate)) => candidate,
             Ok(Check::Held) => return wishes.signals.push(Input::SoundAhead),
@@ -157,7 +156,7 @@ impl Sound {
         match candidate.verify() {
             Ok(genuine) => {
                 if let Ok(delivery) = self.flow.commit(genuine, now) {
-                    self.take(delivery, mark, plight, now, wishes);
+                    self.take(delivery, mark, now, wishes);
                 }
             }
             Err(forged) => {
@@ -176,9 +175,10 @@ impl Sound {
     }
 
     /// Passes on what was delivered, and notes what held it up.
-    fn take(&mut self, delivery: Delivery, before: Mark, plight: Plight, now: Duration, wishes: &mut Wishes) {
+    fn take(&mut self, delivery: Delivery, before: Mark, now: Duration, wishes: &mut Wishes) {
+        let is_fed = !delivery.repaired || self.note_plight(now) == Plight::Fed;
         let orphaned = self.orphaned.is_some_and(|at| now < at + SETTLING);
-        let bridged = orphaned || (delivery.repaired && plight != Plight::Fed);
+        let bridged = orphaned || !is_fed;
         let mark = Mark {
             losses: before.losses + u8::from(delivery.repaired && !bridged),
             bridged: before.bridged || bridged,
