@@ -428,6 +428,7 @@ impl Life {
             }
             Act::Hear(message) => {
                 if let Some(link) = parent {
+                    let message = *message;
                     self.input(Input::Message { link, message }, desk);
                 }
                 None
@@ -547,11 +548,11 @@ impl Life {
     /// Does what the media machine says.
     fn grant_wishes(&mut self, desk: &mut Desk<'_>) {
         let mut wishes = core::mem::take(desk.wishes);
-        if let Some(ear) = &mut self.ear {
-            if !wishes.heard.is_empty() {
-                let delay = self.sound.delay();
-                wishes.heard.iter().for_each(|heard| ear.hear(heard, delay, desk));
-            }
+        if let Some(ear) = &mut self.ear
+            && !wishes.heard.is_empty()
+        {
+            let delay = self.sound.delay();
+            wishes.heard.iter().for_each(|heard| ear.hear(heard, delay, desk));
         }
         if let Some(villain) = &mut self.villain {
             wishes.heard.iter().for_each(|heard| villain.hear(&heard.packet));

@@ -3,7 +3,7 @@
 //! Everything a villain does it does on its own links and with its own key: it drops, alters, repeats and claims, and asks
 //! for more than it needs. It cannot sign for others.
 
-use alloc::{collections::VecDeque, vec, vec::Vec};
+use alloc::{boxed::Box, collections::VecDeque, vec, vec::Vec};
 
 use bytes::{Bytes, BytesMut};
 
@@ -55,7 +55,7 @@ pub(super) enum Act {
     /// Crashes and comes anew.
     ComeAnew,
     /// Does as if its parent had said this.
-    Hear(Message),
+    Hear(Box<Message>),
 }
 
 impl Villain {
@@ -92,7 +92,7 @@ impl Villain {
             Deed::Withholds => items.retain(|sent| !is_media(&sent.item)),
             Deed::Drops => items.retain(|sent| {
                 self.count += u64::from(is_media(&sent.item));
-                !is_media(&sent.item) || self.count % DROPPED != 0
+                !is_media(&sent.item) || !self.count.is_multiple_of(DROPPED)
             }),
             Deed::Alters => {
                 let media = items.iter_mut().filter(|sent| is_media(&sent.item));
@@ -140,7 +140,8 @@ impl Villain {
                 self.due = desk.now + LOOPS;
                 let candidates = vec![space::candidate(desk.shared.scenario().seed, desk.me ^ 1)];
                 let leaving = false;
-                Some(Act::Hear(Message::Redirect(Redirect { candidates, leaving })))
+                let redirect = Message::Redirect(Redirect { candidates, leaving });
+                Some(Act::Hear(Box::new(redirect)))
             }
             _ => None,
         }
