@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use majlis_protocol::sim::{
-    Churn, Door, How, Kill, Latency, Partition, Scenario, Stage, Uplink, Victim,
+    Churn, Deed, Door, How, Kill, Latency, Partition, Scenario, Stage, Uplink, Victim, Villain,
     link::{self, Loss},
 };
 use serde::{Deserialize, Deserializer, de::Error};
@@ -30,6 +30,7 @@ struct File {
     uplink: Vec<UplinkTable>,
     kill: Vec<KillTable>,
     partition: Vec<PartitionTable>,
+    villain: Vec<VillainTable>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -41,6 +42,7 @@ struct StageTable {
     pause: Option<Span>,
     frames: Option<u8>,
     frame_bytes: Option<usize>,
+    renames: Option<Span>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -86,6 +88,28 @@ struct PartitionTable {
     from: Span,
     to: Span,
     share: f64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct VillainTable {
+    share: f64,
+    kind: DeedName,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum DeedName {
+    Withholds,
+    Drops,
+    Alters,
+    Replays,
+    LiesAboutPath,
+    LiesAboutPlaces,
+    Pulls,
+    Floods,
+    Loops,
+    HidesLog,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -142,6 +166,7 @@ pub(crate) fn parse(text: &str) -> anyhow::Result<Scenario> {
         churn: file.churn.over(default.churn),
         kills: file.kill.iter().map(KillTable::kill).collect(),
         partitions: file.partition.iter().map(PartitionTable::partition).collect(),
+        villains: file.villain.iter().map(VillainTable::villain).collect(),
     };
     scenario.validate()?;
     Ok(scenario)
@@ -178,6 +203,7 @@ impl StageTable {
             pause: span(self.pause, default.pause),
             frames: self.frames.unwrap_or(default.frames),
             frame_bytes: self.frame_bytes.unwrap_or(default.frame_bytes),
+            renames: span(self.renames, default.renames),
         }
     }
 }
@@ -240,6 +266,27 @@ impl PartitionTable {
         Partition {
             during: self.from.0..self.to.0,
             share: self.share,
+        }
+    }
+}
+
+impl VillainTable {
+    fn villain(&self) -> Villain {
+        let deed = match self.kind {
+            DeedName::Withholds => Deed::Withholds,
+            DeedName::Drops => Deed::Drops,
+            DeedName::Alters => Deed::Alters,
+            DeedName::Replays => Deed::Replays,
+            DeedName::LiesAboutPath => Deed::LiesAboutPath,
+            DeedName::LiesAboutPlaces => Deed::LiesAboutPlaces,
+            DeedName::Pulls => Deed::Pulls,
+            DeedName::Floods => Deed::Floods,
+            DeedName::Loops => Deed::Loops,
+            DeedName::HidesLog => Deed::HidesLog,
+        };
+        Villain {
+            share: self.share,
+            deed,
         }
     }
 }

@@ -48,7 +48,7 @@ mod telling;
 mod tests;
 mod watching;
 
-pub use io::{Signal, Transmit, TransmitKind, Wake};
+pub use io::{Plight, Signal, Transmit, TransmitKind, Wake};
 
 /// How long a former parent may still push: make before break. What it sent before it learned of the change has come
 /// by then.
@@ -165,6 +165,18 @@ impl Flow {
     #[must_use]
     pub fn standby(&self) -> Option<Neighbour> {
         self.standby.as_ref().map(|standby| standby.link)
+    }
+
+    /// Whether the parent brings what it should.
+    #[must_use]
+    pub fn plight(&self) -> Plight {
+        if self.parent.as_ref().is_none_or(|parent| parent.suspected) {
+            Plight::Orphaned
+        } else if self.streams.values().any(Stream::is_overdue) {
+            Plight::Starved
+        } else {
+            Plight::Fed
+        }
     }
 
     /// Takes a packet that came from a neighbour through every check that costs less than its signature, as
@@ -515,6 +527,7 @@ impl Flow {
         };
         if !matches!(feed, Feed::Own | Feed::Source) {
             let frames = packet.frame_count().saturating_add(arrival.lost);
+            self.strain.note_missed(missed);
             self.note_quality(frames, missed.saturating_add(arrival.lost), now);
         }
         if let (Feed::Parent, Some(parent)) = (feed, &mut self.parent) {

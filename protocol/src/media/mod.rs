@@ -28,7 +28,7 @@ use core::fmt;
 pub use budget::{BURST, FRAMES_PER_SECOND};
 pub use counters::Counters;
 pub use draft::{Draft, Own};
-pub use flow::{Flow, Signal, Transmit, TransmitKind, Wake};
+pub use flow::{Flow, Plight, Signal, Transmit, TransmitKind, Wake};
 pub use hold::{HELD_FOR, HELD_PACKETS};
 pub use packet::{BadPacket, FRAME_TIME, Frame, Header, OVERHEAD, Packet};
 pub use relay::{FORGED_BOUND, Relay};

@@ -33,6 +33,9 @@ pub(super) struct Strain {
     pushed: u32,
     /// Packets that each child was sent again.
     again: BTreeMap<Neighbour, u32>,
+    /// Frames that did not come to us by the first push, in this window and the one before: children miss them too, by no
+    /// fault of our line.
+    missed: [u32; 2],
     /// Until when nothing is told.
     rests_until: Duration,
 }
@@ -49,6 +52,7 @@ impl Strain {
         if is_over {
             self.since = now;
             self.pushed = 0;
+            self.missed = [0, self.missed[0]];
             self.again.clear();
         }
         self.pushed = self.pushed.saturating_add(1);
@@ -62,13 +66,19 @@ impl Strain {
         *again = again.saturating_add(packets);
     }
 
+    /// So many frames came to us late.
+    pub(super) fn note_missed(&mut self, frames: u32) {
+        self.missed[0] = self.missed[0].saturating_add(frames);
+    }
+
     /// A child is gone.
     pub(super) fn forget(&mut self, child: Neighbour) {
         self.again.remove(&child);
     }
 
     fn is_strained(&self, children: usize) -> bool {
-        let loses = |again: &&u32| again.saturating_mul(LOSING) >= self.pushed;
+        let missed = self.missed[0].saturating_add(self.missed[1]);
+        let loses = |again: &&u32| again.saturating_sub(missed).saturating_mul(LOSING) >= self.pushed;
         let losing = self.again.values().filter(loses).count();
         self.pushed >= ENOUGH && losing >= SEVERAL && 2 * losing >= children
     }
@@ -105,6 +115,18 @@ mod tests {
         assert_eq!(told_after(&[2], 1, 0..60), None, "one child");
         assert_eq!(told_after(&[2, 2, 2], 8, 0..60), None, "three of eight");
         assert_eq!(told_after(&[20; 8], 8, 0..60), None, "a bad network");
+    }
+
+    #[test]
+    fn what_came_late_to_ourselves_is_no_strain() {
+        let mut strain = Strain::default();
+        for packet in 0..60 * 50 {
+            if packet % 400 < 40 {
+                strain.note_missed(1);
+                (0..4).for_each(|child| strain.note_again(Neighbour(child), 1));
+            }
+            assert!(!strain.note_push(4, Duration::from_millis(20) * packet));
+        }
     }
 
     #[test]

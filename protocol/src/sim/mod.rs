@@ -15,8 +15,8 @@ mod report;
 mod scenario;
 mod world;
 
-pub use report::{Figures, Moment, Report};
+pub use report::{Figures, HeldUp, Moment, Report};
 pub use scenario::{
-    Churn, Door, How, Kill, Latency, Partition, Scenario, ScenarioError, Stage, Uplink, Victim,
+    Churn, Deed, Door, How, Kill, Latency, Partition, Scenario, ScenarioError, Stage, Uplink, Victim, Villain,
 };
 pub use world::{Shard, Shared, World};

@@ -6,7 +6,7 @@ use core::{fmt, time::Duration};
 use super::{
     Scenario,
     world::{
-        Heard, Record,
+        Cause, Causes, Heard, Record,
         tally::{SLOT, Tally},
     },
 };
@@ -17,12 +17,14 @@ const DEEPEST: usize = 64;
 /// The figures of one run. The same scenario gives the same ones.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
-    /// Listeners that came.
+    /// Listeners that came, the honest ones, as in all that follows.
     pub listeners: u64,
     /// Those that never had a place.
     pub without_place: u64,
     /// Those that gave up: they found no way in, or back. Their frames count as lost until the end.
     pub gave_up: u64,
+    /// Those that for a while had a villain for their parent and nobody honest for their standby.
+    pub cornered: u64,
     /// Members that the scenario killed.
     pub killed: u64,
     /// Frames that were captured and counted, all speakers together.
@@ -35,6 +37,8 @@ pub struct Report {
     pub in_time: u64,
     /// Those that came within 500 ms of being captured.
     pub soon: u64,
+    /// What held up the frames that were not in time, or not soon; what never came is the rest.
+    pub held_up: Vec<HeldUp>,
     /// Frames that were not in time, for each listener.
     pub lost: Figures,
     /// Time from capture to arrival, in milliseconds.
@@ -59,8 +63,10 @@ pub struct Report {
     pub packets: u64,
     /// Datagrams that found their sender's uplink full.
     pub dropped: u64,
-    /// Neighbours that were cut off for what they did. Nobody here is hostile: each is a fault of the machines.
+    /// Honest neighbours that the honest cut off for what they did: each is a fault of the machines.
     pub misbehaved: u64,
+    /// Villains that the honest cut off.
+    pub caught: u64,
     /// Commands that were refused.
     pub refused: u64,
     /// Things that happened to members.
@@ -80,6 +86,17 @@ pub struct Figures {
     pub p99: u64,
     /// All are at most this.
     pub max: u64,
+}
+
+/// Frames that one thing held up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeldUp {
+    /// What did.
+    pub by: &'static str,
+    /// Those of them that came too late to be played.
+    pub late: u64,
+    /// Those of them that came more than 500 ms after being captured.
+    pub slow: u64,
 }
 
 /// A tenth of a second.
@@ -176,12 +193,14 @@ impl Report {
             listeners: count(|record| record.came.is_some()),
             without_place: count(|record| record.came.is_some() && record.joined.is_none()),
             gave_up: count(|record| record.gave_up),
+            cornered: count(|record| record.cornered),
             killed: totals.killed,
             frames: between(&tally.spoken, warm_up, nanos(scenario.duration)),
             expected: heard.iter().map(expected).sum(),
             delivered: heard.iter().map(|heard| u64::from(heard.counts.delivered)).sum(),
             in_time: heard.iter().map(|heard| u64::from(heard.counts.in_time)).sum(),
             soon: heard.iter().map(|heard| u64::from(heard.counts.soon)).sum(),
+            held_up: held_up(&tally.causes),
             lost: Figures::of(lost.collect()),
             delay: Figures::of_histogram(tally.delays.counts()),
             repair: Figures::of_histogram(tally.repairs.counts()),
@@ -196,6 +215,7 @@ impl Report {
             packets: tally.packets,
             dropped: tally.dropped,
             misbehaved: tally.misbehaved,
+            caught: tally.caught,
             refused: tally.refused,
             events: tally.events,
             timeline: timeline(&tally, &heard),
@@ -231,6 +251,19 @@ impl fmt::Display for Report {
             of_expected(self.in_time),
             of_expected(self.soon)
         )?;
+        for held_up in self
+            .held_up
+            .iter()
+            .filter(|held_up| held_up.late + held_up.slow > 0)
+        {
+            writeln!(
+                f,
+                "  {:<17} {:.4} % late to be played, {:.4} % later than 500 ms",
+                held_up.by,
+                of_expected(held_up.late),
+                of_expected(held_up.slow)
+            )?;
+        }
         writeln!(f, "lost per listener   {} frames", self.lost)?;
         writeln!(f, "capture to arrival  {} ms", self.delay)?;
         writeln!(
@@ -262,8 +295,8 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "faults              {} neighbours cut off, {} commands refused",
-            self.misbehaved, self.refused
+            "faults              {} honest neighbours cut off, {} commands refused; {} times a villain was, {} listeners between villains",
+            self.misbehaved, self.refused, self.caught, self.cornered
         )?;
         write!(f, "events              {}", self.events)
     }
@@ -273,6 +306,25 @@ impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "p50 {}, p99 {}, max {}", self.p50, self.p99, self.max)
     }
+}
+
+/// Late frames by what held them up, in words.
+fn held_up(causes: &Causes) -> Vec<HeldUp> {
+    let word = |cause| match cause {
+        Cause::New => "just come in",
+        Cause::Orphaned => "parent gone",
+        Cause::Above => "parent gone above",
+        Cause::LostOften => "lost on two links",
+        Cause::Lost => "lost on a link",
+        Cause::Far => "long way",
+    };
+    Cause::ALL
+        .map(|cause| HeldUp {
+            by: word(cause),
+            late: causes.late[cause as usize],
+            slow: causes.slow[cause as usize],
+        })
+        .into()
 }
 
 /// How many of these, in order, lie from a time to another.

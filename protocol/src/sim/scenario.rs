@@ -47,6 +47,8 @@ pub struct Scenario {
     pub kills: Vec<Kill>,
     /// When the network is parted.
     pub partitions: Vec<Partition>,
+    /// Who breaks the rules.
+    pub villains: Vec<Villain>,
 }
 
 /// What a share of the members can send.
@@ -94,6 +96,8 @@ pub struct Stage {
     pub frames: u8,
     /// Bytes of a frame, at least 8.
     pub frame_bytes: usize,
+    /// How often the host renames the room, so that the log grows; zero for never.
+    pub renames: Duration,
 }
 
 /// Whom newcomers ask for a place first.
@@ -162,6 +166,40 @@ pub struct Partition {
     pub share: f64,
 }
 
+/// Listeners that break the rules. They are no audience: what they hear is not counted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Villain {
+    /// Share of the listeners.
+    pub share: f64,
+    /// What they do.
+    pub deed: Deed,
+}
+
+/// What a villain does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
+    /// It passes no sound on, stays connected and says that all is well.
+    Withholds,
+    /// It drops every tenth packet.
+    Drops,
+    /// It alters the sound in every packet.
+    Alters,
+    /// It sends old packets in the place of new ones.
+    Replays,
+    /// It says that it stands right below the root.
+    LiesAboutPath,
+    /// It says that its subtree is large and has places without end, at members whom nobody knows.
+    LiesAboutPlaces,
+    /// It pulls everything from its parent and its standby, all the time.
+    Pulls,
+    /// It takes a place, vanishes, and comes for another one, again and again.
+    Floods,
+    /// Two that turn to each other again and again, and hide by lies about their paths that it makes a loop.
+    Loops,
+    /// It passes on neither log entries nor beacons.
+    HidesLog,
+}
+
 /// A scenario that cannot be run. Correct the field and try again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the scenario's {field} is not valid: {expected}")]
@@ -191,6 +229,7 @@ impl Default for Scenario {
             churn: Churn::default(),
             kills: Vec::new(),
             partitions: Vec::new(),
+            villains: Vec::new(),
         }
     }
 }
@@ -218,6 +257,7 @@ impl Default for Stage {
             pause: Duration::from_millis(500),
             frames: 1,
             frame_bytes: 80,
+            renames: Duration::ZERO,
         }
     }
 }
@@ -292,6 +332,11 @@ impl Scenario {
                 "churn",
                 rate(self.churn.departures) && rate(self.churn.arrivals) && share(self.churn.crashes),
                 "shares",
+            ),
+            (
+                "villains",
+                self.villains.iter().all(|villain| share(villain.share)),
+                "a share from 0 to 1",
             ),
             (
                 "partitions",

@@ -112,12 +112,20 @@ impl Tree {
         }
         let urgent = match attach.wish {
             Wish::Orphan | Wish::Told | Wish::Stage => true,
-            Wish::Join => attach.redirects >= MAX_REDIRECTS,
-            Wish::Better => self.may_displace(attach, now),
+            // Whoever brings places is let in where all are taken: a leaf goes there in its stead.
+            Wish::Join => attach.redirects >= MAX_REDIRECTS || attach.capacity > 1,
+            Wish::Better => false,
         };
-        let has_place = self.children.has_room(link, attach.slot, false);
-        if has_place {
-            return self.give_place(link, attach, now);
+        if self.children.has_room(link, attach.slot, false) {
+            let below = self.below_for_leaf(link, attach, now);
+            if below.is_empty() {
+                return self.give_place(link, attach, now);
+            }
+            return self.name_others(link, attach, below);
+        }
+        if let Some(leaf) = self.leaf_to_displace(link, attach, now) {
+            self.give_place(link, attach, now);
+            return self.displace(leaf, (link, attach.wish), now);
         }
         let candidates = match attach.slot {
             Slot::Child if attach.redirects < MAX_REDIRECTS => self.others_to_ask(link, peer, now),
@@ -129,8 +137,13 @@ impl Tree {
             && self.children.has_room(link, attach.slot, true)
         {
             self.give_place(link, attach, now);
-            return self.make_room(link, attach, now);
+            return self.make_room(now);
         }
+        self.name_others(link, attach, candidates);
+    }
+
+    /// Gives no place: names others to ask, if there are any and it is a place anywhere that is wished for.
+    fn name_others(&mut self, link: Neighbour, attach: &Attach, candidates: Vec<Candidate>) {
         let answer = if candidates.is_empty() || attach.wish == Wish::Better {
             Message::AttachRefused(refusal(Reason::Full, "no place is left here"))
         } else {
@@ -195,8 +208,8 @@ impl Tree {
             self.moving.start_over();
             return self.start_moving(candidates, why, now);
         }
-        // A parent that was left meanwhile may still say so.
-        if self.moving.former() != Some(link) {
+        // A parent that was left meanwhile may still say so, and it may be the standby by now.
+        if self.moving.former() != Some(link) && !self.standby.is_at(link) {
             self.cut(link, "an unexpected redirect");
         }
     }
@@ -304,6 +317,28 @@ impl Tree {
             self.outputs.extend(had.map(|slot| news(slot, false)));
             self.outputs.push_back(news(attach.slot, true));
             self.note_change(now);
+        }
+    }
+
+    /// Whom a leaf may ask instead though there is a place: the last half of the places is kept for those who bring
+    /// places themselves, as long as there are others below. A tree whose leaves hang low is less deep.
+    fn below_for_leaf(&mut self, link: Neighbour, attach: &Attach, now: Duration) -> Vec<Candidate> {
+        let is_leaf = attach.slot == Slot::Child && attach.capacity == 0;
+        let may_go = match attach.wish {
+            Wish::Join => attach.redirects < MAX_REDIRECTS,
+            Wish::Better => true,
+            Wish::Orphan | Wish::Told | Wish::Stage => false,
+        };
+        let is_ample = 2 * self.children.free() > self.children.capacity();
+        match self.peer(link) {
+            Some(peer) if is_leaf && may_go && !is_ample && self.children.slot(link).is_none() => {
+                if self.children.may_have_room_below() {
+                    self.others_to_ask(link, peer, now)
+                } else {
+                    Vec::new()
+                }
+            }
+            _ => Vec::new(),
         }
     }
 

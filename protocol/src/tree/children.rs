@@ -26,6 +26,20 @@ const RESERVATIONS: usize = 512;
 /// crowd to the same one; and one alone may be gone.
 const RELAYS_NAMED: usize = 2;
 
+/// Offers of one child that come before those of others: one that lies must not speak for all. Fewer makes the tree
+/// deeper, as the nearest free places mostly are below few children.
+const OFFERS_FIRST: usize = 2;
+
+/// How long whoever was sent to others and asks again is not sent to the same. Where it was sent there was no place, or
+/// nobody: a report may be out of date, or a lie. Longer, and places that became free meanwhile are kept from it.
+const VAIN_FOR: Duration = Duration::from_secs(30);
+
+/// Most others to whom one asker was sent that are remembered: a report's offers and the children of a usual member.
+const MOST_SENT: usize = 32;
+
+/// Most askers of whom that is remembered.
+const ASKERS: usize = 256;
+
 /// Standby children for each place. A standby costs a few digests a second where a child costs fifty packets, and every
 /// member below needs one of the few elders that its parent names; with fewer, some find none.
 pub(super) const STANDBYS_A_PLACE: usize = 4;
@@ -67,6 +81,14 @@ pub(super) struct Children {
     /// The same when nothing strains the line.
     most: usize,
     reservations: BTreeMap<Peer, Reserved>,
+    sent: BTreeMap<Peer, Sent>,
+}
+
+/// Whom an asker was sent to.
+#[derive(Debug)]
+struct Sent {
+    to: Vec<Peer>,
+    until: Duration,
 }
 
 /// Quarters of places set aside, in this half of [`RESERVED_FOR`] and in the one before.
@@ -107,6 +129,7 @@ impl Children {
             capacity,
             most: capacity,
             reservations: BTreeMap::new(),
+            sent: BTreeMap::new(),
         }
     }
 
@@ -159,6 +182,11 @@ impl Children {
     /// How many take sound.
     pub(super) fn len(&self) -> usize {
         self.of(Slot::Child).count()
+    }
+
+    /// Since when a neighbour has its place.
+    pub(super) fn since(&self, link: Neighbour) -> Option<Duration> {
+        self.links.get(&link).map(|child| child.since)
     }
 
     /// Since when the oldest of them takes it.
@@ -223,62 +251,78 @@ impl Children {
         let free = reports()
             .flatten()
             .fold(own_free, |sum, report| sum.saturating_add(report.free));
-        let below = reports()
-            .flatten()
-            .flat_map(|report| &report.offers)
-            .map(|offer| Offer {
-                depth: offer.depth.saturating_add(1),
-                ..offer.clone()
-            });
+        let below = reports().flatten().flat_map(|report| {
+            let offers = report.offers.iter().enumerate();
+            offers.map(|(place, offer)| (place >= OFFERS_FIRST, offer.depth.saturating_add(1), offer))
+        });
+        let mut below: Vec<(bool, u8, &Offer)> = below.collect();
+        below.sort_by_key(|(is_more, depth, offer)| {
+            (
+                *is_more,
+                *depth,
+                core::cmp::Reverse(offer.free),
+                offer.candidate.peer,
+            )
+        });
+        let below = below.into_iter().map(|(_, depth, offer)| Offer {
+            depth,
+            ..offer.clone()
+        });
         let own = (self.free() > 0).then(|| Offer {
             candidate: me.clone(),
             free: u16::try_from(self.free()).unwrap_or(u16::MAX),
             depth: 0,
         });
-        let mut offers: Vec<Offer> = own.into_iter().chain(below).collect();
-        offers.sort_by_key(|offer| (offer.depth, core::cmp::Reverse(offer.free), offer.candidate.peer));
-        offers.truncate(limits::CANDIDATES);
         Report {
             members,
             free,
-            offers,
+            offers: own.into_iter().chain(below).take(limits::CANDIDATES).collect(),
         }
     }
 
     /// Whom to name to someone who finds no place here: those who offered one and were not named to too many others
-    /// just now, nearest first. Neither `who` asks nor anybody below it is among them.
+    /// just now, nearest first. Neither `who` asks nor anybody below it is among them, nor whom it was sent to before.
     ///
     /// Nor are those who were told to go themselves: two that are sent to each other would make a loop.
     pub(super) fn candidates(&mut self, (link, who): (Neighbour, Peer), now: Duration) -> Vec<Candidate> {
         let half = half_at(now);
         self.reservations
             .retain(|_, reserved| reserved.at(half).quarters() > 0);
-        let mut offers: Vec<(u8, core::cmp::Reverse<u32>, Peer, &Candidate)> = self
+        let left = |offer: &Offer| {
+            (u32::from(offer.free) * 4).saturating_sub(self.reserved(offer.candidate.peer, half))
+        };
+        let is_open = |offer: &&Offer| {
+            let peer = offer.candidate.peer;
+            peer != who && left(offer) > 0 && !self.was_sent(who, peer, now)
+        };
+        let mut offers: Vec<(bool, u32, &Offer)> = self
             .of(Slot::Child)
             .filter(|(child, state)| *child != link && !state.is_going(now))
             .filter_map(|(_, child)| child.report.as_ref())
-            .flat_map(|report| &report.offers)
-            .filter(|offer| offer.candidate.peer != who)
-            .map(|offer| {
-                let peer = offer.candidate.peer;
-                let left = (u32::from(offer.free) * 4).saturating_sub(self.reserved(peer, half));
-                (offer.depth, core::cmp::Reverse(left), peer, &offer.candidate)
-            })
-            .filter(|(_, left, _, _)| left.0 > 0)
+            .flat_map(|report| report.offers.iter().filter(is_open).enumerate())
+            .map(|(place, offer)| (place >= OFFERS_FIRST, left(offer), offer))
             .collect();
-        offers.sort_unstable_by_key(|(depth, left, peer, _)| (*depth, *left, *peer));
+        offers.sort_unstable_by_key(|(is_more, left, offer)| {
+            (
+                *is_more,
+                offer.depth,
+                core::cmp::Reverse(*left),
+                offer.candidate.peer,
+            )
+        });
         let mut named: Vec<Candidate> = Vec::new();
-        for (_, _, _, candidate) in offers {
+        for (_, _, Offer { candidate, .. }) in offers {
             if named.len() < limits::CANDIDATES && !named.contains(candidate) {
                 named.push(candidate.clone());
             }
         }
         self.reserve(&named, now);
+        self.note_sent(who, &named, now);
         named
     }
 
     /// Children that may know of places below them, for someone who was named fewer than could be: those first to which
-    /// the fewest were sent of late, for all that is left below them.
+    /// the fewest were sent of late, for all that is left below them, and to whom this one was not.
     pub(super) fn relays(
         &mut self,
         (link, who): (Neighbour, Peer),
@@ -286,25 +330,66 @@ impl Children {
         now: Duration,
     ) -> Vec<Candidate> {
         let half = half_at(now);
-        let mut relays: Vec<(bool, u32, u64, Candidate)> = self
+        let mut relays: Vec<(bool, bool, u32, u64, Candidate)> = self
             .of(Slot::Child)
             .filter(|(child, state)| *child != link && state.capacity > 0 && !state.is_going(now))
             .filter_map(|(child, state)| {
                 let relay = candidate(child)?;
                 let free = state.report.as_ref().map(|report| report.free);
                 let load = self.reserved(relay.peer, half) / free.unwrap_or(1).max(1);
-                Some((free == Some(0), load, affinity(who, relay.peer), relay))
+                let in_vain = self.was_sent(who, relay.peer, now);
+                Some((in_vain, free == Some(0), load, affinity(who, relay.peer), relay))
             })
-            .filter(|(_, _, _, relay)| relay.peer != who)
+            .filter(|(_, _, _, _, relay)| relay.peer != who)
             .collect();
-        relays.sort_unstable_by_key(|(is_full, load, affinity, _)| (*is_full, *load, *affinity));
+        relays.sort_unstable_by_key(|(in_vain, is_full, load, affinity, _)| {
+            (*in_vain, *is_full, *load, *affinity)
+        });
         let named: Vec<Candidate> = relays
             .into_iter()
             .take(RELAYS_NAMED)
-            .map(|(_, _, _, relay)| relay)
+            .map(|(_, _, _, _, relay)| relay)
             .collect();
         self.reserve(&named, now);
+        self.note_sent(who, &named, now);
         named
+    }
+
+    /// Whether a child may have free places below it: it says so, or has just come with places of its own.
+    pub(super) fn may_have_room_below(&self) -> bool {
+        self.of(Slot::Child).any(|(_, child)| match &child.report {
+            Some(report) => report.free > 0,
+            None => child.capacity > 0,
+        })
+    }
+
+    fn was_sent(&self, who: Peer, to: Peer, now: Duration) -> bool {
+        let sent = self.sent.get(&who).filter(|sent| now < sent.until);
+        sent.is_some_and(|sent| sent.to.contains(&to))
+    }
+
+    /// Remembers whom an asker is sent to, so that it is sent elsewhere if it comes back.
+    fn note_sent(&mut self, who: Peer, named: &[Candidate], now: Duration) {
+        if named.is_empty() {
+            return;
+        }
+        if self.sent.len() >= ASKERS {
+            self.sent.retain(|_, sent| now < sent.until);
+        }
+        if self.sent.len() < ASKERS || self.sent.contains_key(&who) {
+            let fresh = Sent {
+                to: Vec::new(),
+                until: now,
+            };
+            let sent = self.sent.entry(who).or_insert(fresh);
+            if sent.until <= now {
+                sent.to.clear();
+            }
+            let named = named.iter().map(|candidate| candidate.peer);
+            sent.to
+                .extend(named.take(MOST_SENT.saturating_sub(sent.to.len())));
+            sent.until = now + VAIN_FOR;
+        }
     }
 
     /// Quarters of places that are set aside at a member: who is named among four takes a quarter of each.
@@ -440,12 +525,12 @@ mod tests {
             offers,
         };
         children.get_mut(Neighbour(0)).expect("a child").report = Some(report);
-        let asker = (Neighbour(7), Peer([7; 32]));
-        for _ in 0..2 {
-            assert_eq!(children.candidates(asker, Duration::ZERO), [candidate(1)]);
+        let asker = |seed: u8| (Neighbour(seed.into()), Peer([seed; 32]));
+        for seed in [7, 8] {
+            assert_eq!(children.candidates(asker(seed), Duration::ZERO), [candidate(1)]);
         }
-        assert_eq!(children.candidates(asker, Duration::ZERO), []);
-        assert_eq!(children.candidates(asker, RESERVED_FOR), [candidate(1)]);
+        assert_eq!(children.candidates(asker(9), Duration::ZERO), []);
+        assert_eq!(children.candidates(asker(9), RESERVED_FOR), [candidate(1)]);
         let later = RESERVED_FOR * 3;
         assert_eq!(
             children.candidates((Neighbour(7), Peer([1; 32])), later),
@@ -456,6 +541,72 @@ mod tests {
             children.candidates((Neighbour(0), Peer([7; 32])), later),
             [],
             "not below itself"
+        );
+    }
+
+    fn claims(children: &mut Children, link: u64, free: u16, peers: core::ops::Range<u8>) {
+        let offers = peers.map(|seed| Offer {
+            candidate: candidate(seed),
+            free,
+            depth: 0,
+        });
+        let report = Report {
+            members: 1,
+            free: free.into(),
+            offers: offers.collect(),
+        };
+        children.get_mut(Neighbour(link)).expect("a child").report = Some(report);
+    }
+
+    #[test]
+    fn one_child_that_offers_without_end_does_not_speak_for_all() {
+        let mut children = full(3);
+        claims(&mut children, 0, u16::MAX, 10..14);
+        claims(&mut children, 1, 1, 20..21);
+        claims(&mut children, 2, 1, 30..31);
+        let honest = [candidate(20), candidate(30)];
+        let asker = (Neighbour(7), Peer([7; 32]));
+        let named = children.candidates(asker, Duration::ZERO);
+        assert!(
+            honest.iter().all(|candidate| named.contains(candidate)),
+            "{named:?}"
+        );
+        let offers = children.report(&candidate(9)).offers;
+        assert!(
+            honest
+                .iter()
+                .all(|candidate| offers.iter().any(|offer| offer.candidate == *candidate)),
+            "{offers:?}"
+        );
+    }
+
+    #[test]
+    fn a_child_that_has_just_come_with_places_may_have_room_below_and_one_that_is_full_has_none() {
+        let mut children = full(1);
+        assert!(children.may_have_room_below());
+        claims(&mut children, 0, 0, 0..0);
+        assert!(!children.may_have_room_below());
+        children.admit(Neighbour(1), Slot::Child, 0, Duration::ZERO);
+        assert!(!children.may_have_room_below(), "a leaf");
+    }
+
+    #[test]
+    fn who_was_sent_somewhere_in_vain_is_sent_elsewhere_and_others_are_not_kept_from_it() {
+        let mut children = full(2);
+        claims(&mut children, 0, u16::MAX, 10..14);
+        let asker = (Neighbour(7), Peer([7; 32]));
+        let relay = |link: Neighbour| Some(candidate(100 + link.0 as u8));
+        assert_eq!(children.candidates(asker, Duration::ZERO).len(), 4);
+        assert_eq!(children.candidates(asker, RESERVED_FOR), []);
+        let relays = children.relays(asker, relay, RESERVED_FOR);
+        assert_eq!(relays.len(), 2, "its children know better");
+        let other = (Neighbour(8), Peer([8; 32]));
+        assert_eq!(children.candidates(other, RESERVED_FOR).len(), 4);
+        let later = RESERVED_FOR + VAIN_FOR;
+        assert_eq!(
+            children.candidates(asker, later).len(),
+            4,
+            "it may be true by now"
         );
     }
 }

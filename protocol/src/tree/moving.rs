@@ -346,29 +346,45 @@ impl Tree {
     }
 
     /// Whoever took an emergency place has it for a while; then others than the newest may go.
-    pub(super) fn make_room(&mut self, link: Neighbour, attach: &Attach, now: Duration) {
-        if self.children.excess() == 0 {
-            return;
-        }
-        if attach.wish == Wish::Better {
-            self.moving.displaced = Some(now);
-            let newcomer = self.links.get(&link).map(|linked| linked.candidate.clone());
-            if let (Some(leaf), Some(newcomer)) = (self.leaf(link), newcomer) {
-                self.send_elsewhere(leaf, alloc::vec![newcomer], false, now);
-            }
-        }
-        if self.moving.shed.is_none() {
+    pub(super) fn make_room(&mut self, now: Duration) {
+        if self.children.excess() > 0 && self.moving.shed.is_none() {
             self.moving.shed = Some(now + SHED_AFTER);
         }
     }
 
-    /// Whether a member that has proven itself may take a leaf's place here.
-    pub(super) fn may_displace(&self, attach: &Attach, now: Duration) -> bool {
-        let rested = self.moving.displaced.is_none_or(|at| now >= at + DISPLACE_PAUSE);
-        attach.slot == Slot::Child
-            && attach.capacity > 1
-            && rested
-            && self.leaf(Neighbour(u64::MAX)).is_some()
+    /// The child without children whose place a member may take that brings places, in an emergency place until it has
+    /// gone. One that has proven itself takes that of any, but not more often than [`DISPLACE_PAUSE`]; one that comes in
+    /// takes only that of another newcomer: most who leave early leave in the first half minute.
+    pub(super) fn leaf_to_displace(
+        &self,
+        link: Neighbour,
+        attach: &Attach,
+        now: Duration,
+    ) -> Option<Neighbour> {
+        let brings_places = attach.slot == Slot::Child && attach.capacity > 1;
+        let leaf = self
+            .leaf(link)
+            .filter(|_| brings_places && self.children.has_room(link, Slot::Child, true))?;
+        let may_displace = match attach.wish {
+            Wish::Better => self.moving.displaced.is_none_or(|at| now >= at + DISPLACE_PAUSE),
+            Wish::Join => self
+                .children
+                .since(leaf)
+                .is_some_and(|since| now < since + PROVEN_AFTER),
+            Wish::Orphan | Wish::Told | Wish::Stage => false,
+        };
+        may_displace.then_some(leaf)
+    }
+
+    /// Sends a leaf to a newcomer that has taken its place.
+    pub(super) fn displace(&mut self, leaf: Neighbour, (newcomer, wish): (Neighbour, Wish), now: Duration) {
+        if wish == Wish::Better {
+            self.moving.displaced = Some(now);
+        }
+        if let Some(newcomer) = self.links.get(&newcomer).map(|linked| linked.candidate.clone()) {
+            self.send_elsewhere(leaf, alloc::vec![newcomer], false, now);
+        }
+        self.make_room(now);
     }
 
     /// A member that leaves has no children any more.

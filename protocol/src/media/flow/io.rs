@@ -30,6 +30,17 @@ pub enum TransmitKind {
     Answer,
 }
 
+/// How a member's sound comes down to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plight {
+    /// By its parent, as far as is known.
+    Fed,
+    /// Its parent is alive and does not bring what it should.
+    Starved,
+    /// It has no parent, or one that has fallen silent.
+    Orphaned,
+}
+
 /// What a flow tells the room's member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {

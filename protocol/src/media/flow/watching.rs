@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::{Flow, Receiver, Role, Signal, Wake};
+use super::{Flow, Plight, Receiver, Role, Signal, Wake};
 use crate::{
     media::{
         stream::{LAG, Stream},
@@ -192,8 +192,7 @@ impl Flow {
 
     /// Whether the standby is to bring what the parent does not.
     pub(super) fn is_alarming(&self) -> bool {
-        let is_gone = || self.parent.as_ref().is_none_or(|parent| parent.suspected);
-        self.standby.is_some() && (is_gone() || self.streams.values().any(Stream::is_overdue))
+        self.standby.is_some() && self.plight() != Plight::Fed
     }
 
     /// Whether the alarm asks the standby now, first or again.

@@ -37,7 +37,7 @@ impl World {
     pub(super) fn settled(&mut self, at: usize, seed: u8) -> Neighbour {
         let link = self.stranger(at, seed);
         self.say(at, link, Message::Hello(hello(seed, |_| ())));
-        self.say(at, link, Message::Attach(Attach::join(0)));
+        self.say(at, link, Message::Attach(Attach::join(1)));
         link
     }
 

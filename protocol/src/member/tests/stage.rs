@@ -218,7 +218,7 @@ fn a_flood_of_hands_from_one_link_leaves_the_way_up_to_others() {
     let mut world = deep();
     let link = world.stranger(1, 9);
     world.say(1, link, Message::Hello(hello(9, |_| ())));
-    world.say(1, link, Message::Attach(Attach::join(0)));
+    world.say(1, link, Message::Attach(Attach::join(1)));
     let clock = u64::try_from(world.now.as_millis()).expect("small");
     for n in 0..30 {
         world.say(1, link, Message::Note(hand(9, clock + n, n % 2 == 0)));

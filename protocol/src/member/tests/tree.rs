@@ -457,6 +457,8 @@ fn a_relay_that_has_proven_itself_takes_the_place_of_a_leaf() {
     for seed in 2..=4 {
         world.grow(seed, 0);
     }
+    // They are no newcomers any more, whose places are anybody's who brings some.
+    world.pass(31 * SECOND);
     // One relay at the host, below it another, below that one a listener.
     let first = world.grow(5, 1);
     let second = world.grow(6, 4);
@@ -705,5 +707,74 @@ fn a_member_that_falls_asleep_while_it_looks_for_a_place_looks_on_when_it_wakes(
     world.wake(1, links);
     world.pass(5 * SECOND);
     assert_eq!(world.left(1), None);
+    world.holds_together();
+}
+
+#[test]
+fn who_brings_places_is_let_in_where_leaves_have_taken_all_and_a_leaf_moves_below_it() {
+    let mut world = grown(0, 4);
+    let leaves: Vec<usize> = (2..6).map(|seed| world.grow(seed, 0)).collect();
+    assert_eq!(world.children(0), leaves);
+    let relay = world.grow(6, 4);
+    world.pass(10 * SECOND);
+    assert_eq!(world.children(0).len(), 4);
+    assert_eq!(world.children(relay).len(), 1);
+    world.holds_together();
+}
+
+#[test]
+fn a_leaf_leaves_the_last_half_of_the_places_to_relays_while_there_is_room_below() {
+    let mut world = grown(3, 4);
+    assert_eq!(world.children(0).len(), 3);
+    let leaves: Vec<usize> = (5..10).map(|seed| world.grow(seed, 0)).collect();
+    assert_eq!(world.children(0).len(), 3, "one place is kept");
+    assert!(
+        leaves
+            .iter()
+            .all(|leaf| world.members[*leaf].place().depth() == 2)
+    );
+    let relay = world.grow(10, 4);
+    assert!(world.children(0).contains(&relay));
+    world.holds_together();
+}
+
+#[test]
+fn a_newcomer_that_brings_places_takes_that_of_a_leaf_that_has_just_come_and_of_no_other() {
+    let mut world = grown(0, 4);
+    let leaves: Vec<usize> = (2..6).map(|seed| world.grow(seed, 0)).collect();
+    let relays = [6, 7].map(|seed| world.grow(seed, 4));
+    world.pass(10 * SECOND);
+    assert!(
+        relays.iter().all(|relay| world.children(0).contains(relay)),
+        "though there is room below the first of them"
+    );
+    assert_eq!(world.children(0).len(), 4);
+    assert!(
+        leaves
+            .iter()
+            .all(|leaf| world.members[*leaf].place().depth() <= 2)
+    );
+    world.pass(30 * SECOND);
+    let late = world.grow(8, 4);
+    assert_eq!(world.members[late].place().depth(), 2);
+    world.holds_together();
+}
+
+#[test]
+fn a_standby_that_was_the_parent_and_sends_it_elsewhere_late_stays_the_standby() {
+    let mut world = grown(20, 4);
+    let child = world
+        .alive()
+        .find(|at| world.members[*at].standby().is_some())
+        .expect("a child with a standby");
+    let standby = world.members[child].standby();
+    let link = world.members[child].tree().standby().expect("a standby");
+    let message = Message::Redirect(Redirect {
+        candidates: vec![],
+        leaving: false,
+    });
+    world.members[child].handle(Input::Message { link, message }, world.now);
+    world.run();
+    assert_eq!(world.members[child].standby(), standby);
     world.holds_together();
 }

@@ -8,6 +8,8 @@ use alloc::{collections::BTreeMap, vec::Vec};
 
 use bytes::Bytes;
 
+use super::mark::Mark;
+
 /// Steps that have a place of their own; events beyond wait in a tree. With a step of 2 ms these are 4 s, which holds
 /// everything but the slowest timers.
 const NEAR: u64 = 2_048;
@@ -33,8 +35,8 @@ pub(super) struct Event {
 pub(super) enum What {
     /// One of the member's own deadlines is near: look at it in this step.
     Wake,
-    /// A datagram item came.
-    Item(Bytes),
+    /// A datagram item came, and what held it up.
+    Item(Bytes, Mark),
     /// A control frame came.
     Frame(Bytes),
     /// A link's other end closed it, or has been silent for too long.
@@ -85,7 +87,8 @@ impl Calendar {
         }
     }
 
-    /// Takes out the next step's events, in order.
+    /// Takes out the next step's events, in order. Their memory goes with them: kept for the step a round ahead, each of
+    /// thousands of steps would hold as much as the fullest ever needed.
     pub(super) fn take(&mut self) -> Vec<Event> {
         let mut events = core::mem::take(&mut self.near[place(self.next)]);
         if let Some(far) = self.far.remove(&self.next) {
@@ -94,17 +97,6 @@ impl Calendar {
         self.next += 1;
         events.sort_unstable_by_key(Event::key);
         events
-    }
-
-    /// Takes back the memory of a step that is over.
-    pub(super) fn give_back(&mut self, mut events: Vec<Event>) {
-        events.clear();
-        // It serves the step that is a whole round ahead; nothing is there yet but what came meanwhile.
-        let place = &mut self.near[place(self.next + NEAR - 1)];
-        if place.capacity() < events.capacity() {
-            events.append(place);
-            *place = events;
-        }
     }
 }
 
@@ -148,7 +140,6 @@ mod tests {
         let first = calendar.take();
         let keys: Vec<_> = first.iter().map(Event::key).collect();
         assert_eq!(keys, [(1, 9, 0, 0), (2, 3, 1, 5), (2, 7, 9, 0), (2, 7, 9, 1)]);
-        calendar.give_back(first);
         assert!(calendar.take().is_empty());
         assert_eq!(calendar.take().len(), 1);
         let later: usize = (3..NEAR + 5).map(|_| calendar.take().len()).sum();

@@ -1,23 +1,31 @@
 //! A listener: which frames came in time to be played, and how long those that were missing took to be mended.
 //!
-//! The audience's buffer plays a stream so long after the earliest that it could arrive on the listener's own path as
-//! the listener's flow asks for, which depends on how far its standby is. A frame that is there by then is in time;
-//! whether it came within half a second of being captured is counted apart.
+//! The audience's buffer plays a stream so long after the earliest push of the last ten seconds as the listener's flow
+//! asks for, which depends on how far its standby is. The real buffer ([`crate::jitter`]) also waits longer after frames
+//! that were late; this one never does. A frame that is there by then is in time; whether it came within half a second
+//! of being captured is counted apart. Each frame that was late for either is put down to what held it up.
 
 use alloc::vec::Vec;
 
 use super::{
     shard::Desk,
+    sound,
     talk::{self, FRAME},
     tally::Tally,
 };
-use crate::media::{Packet, Tag};
+use crate::media::Tag;
 
 /// What counts as soon.
 const SOON: u64 = 500_000_000;
 
+/// Half the time over which the earliest arrival is looked for, as the jitter buffer does.
+const HALF_WINDOW: u64 = 5_000_000_000;
+
 /// How long before a listener's end frames are no longer expected: they may still be on their way.
 const MARGIN: u64 = 1_000_000_000;
+
+/// How long a listener counts as a newcomer: its standby, and its place among the others, are still to be found.
+const NEW: u64 = 3_000_000_000;
 
 /// Frames whose outcome is remembered apart, so that those within the margin can be taken back: 1.28 s.
 const TAIL: usize = 64;
@@ -30,7 +38,11 @@ const MOST_MISSING: u32 = 512;
 pub(super) struct Ear {
     /// Frames captured before this do not count.
     from: u64,
+    /// Until when it is new.
+    new_until: u64,
     streams: Vec<Stream>,
+    /// Frames that came late for something, in no order.
+    late: Vec<Late>,
     total: Counts,
     tail: [Counts; TAIL],
     /// The newest frame's time in frames, which names its place in the tail.
@@ -46,6 +58,41 @@ pub(in crate::sim) struct Counts {
     pub(in crate::sim) in_time: u32,
     /// Came within half a second of being captured.
     pub(in crate::sim) soon: u32,
+}
+
+/// Why a frame was late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::sim) enum Cause {
+    /// The listener had its first place just before.
+    New,
+    /// Its own parent had fallen silent or was gone.
+    Orphaned,
+    /// The parent of somebody above it was.
+    Above,
+    /// Lost on two links or more, and pulled on each.
+    LostOften,
+    /// Lost on one link, and pulled.
+    Lost,
+    /// Nothing held it up: the way is that long.
+    Far,
+}
+
+/// A frame that came late.
+#[derive(Debug, Clone, Copy)]
+struct Late {
+    captured: u64,
+    cause: Cause,
+    in_time: bool,
+    soon: bool,
+}
+
+/// Frames by what held them up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::sim) struct Causes {
+    /// Those that came too late to be played, in the order of [`Cause`].
+    pub(in crate::sim) late: [u64; Cause::ALL.len()],
+    /// Those that came more than half a second after being captured.
+    pub(in crate::sim) slow: [u64; Cause::ALL.len()],
 }
 
 /// What a listener heard in the end.
@@ -64,8 +111,10 @@ struct Stream {
     epoch: u32,
     /// The sequence that follows the highest that came.
     next: u32,
-    /// The shortest way that a frame took.
-    fastest: u64,
+    /// The shortest way that a pushed frame took, in this half of the window and in the one before.
+    fastest: [u64; 2],
+    /// Which half this is.
+    half: u64,
     /// Frames that others overtook, and when that was noticed.
     missing: Vec<(u32, u64)>,
 }
@@ -75,15 +124,19 @@ impl Ear {
     pub(super) fn new(now: u64, warm_up: u64) -> Self {
         Self {
             from: now.max(warm_up).next_multiple_of(FRAME),
+            new_until: now + NEW,
             streams: Vec::new(),
+            late: Vec::new(),
             total: Counts::default(),
             tail: [Counts::default(); TAIL],
             tail_at: 0,
         }
     }
 
-    /// Plays a packet, with so many nanoseconds of delay behind the earliest arrival.
-    pub(super) fn hear(&mut self, packet: &Packet, delay: u64, desk: &mut Desk<'_>) {
+    /// Plays a packet, with so many nanoseconds of delay behind the earliest arrival. One that was repaired says nothing
+    /// of how long the way is.
+    pub(super) fn hear(&mut self, heard: &sound::Heard, delay: u64, desk: &mut Desk<'_>) {
+        let packet = &heard.packet;
         let Some(first) = talk::captured(packet) else {
             return;
         };
@@ -93,8 +146,10 @@ impl Ear {
             let stream = self.stream(header.tag, header.epoch, header.sequence);
             stream.note(header.sequence + frame, now, desk.tally);
             let took = now.saturating_sub(captured);
-            stream.fastest = stream.fastest.min(took);
-            let in_time = took <= stream.fastest + delay;
+            if !heard.repaired {
+                stream.note_push(took, now);
+            }
+            let in_time = took <= stream.earliest().saturating_add(delay);
             if captured < self.from || captured >= until {
                 continue;
             }
@@ -104,6 +159,14 @@ impl Ear {
                 soon: (took <= SOON).into(),
             };
             self.count(captured, counts);
+            if counts.in_time * counts.soon == 0 {
+                self.late.push(Late {
+                    captured,
+                    cause: self.cause(captured, heard),
+                    in_time,
+                    soon: took <= SOON,
+                });
+            }
             desk.tally.delays.add(took);
             desk.tally.count_in_time(captured, in_time);
         }
@@ -125,6 +188,10 @@ impl Ear {
             counts.take(late);
             tally.forget_in_time(frame * FRAME, late.in_time);
         }
+        for late in self.late.iter().filter(|late| late.captured < until) {
+            tally.causes.late[late.cause as usize] += u64::from(!late.in_time);
+            tally.causes.slow[late.cause as usize] += u64::from(!late.soon);
+        }
         (until > self.from).then_some(Heard {
             from: self.from,
             until,
@@ -132,12 +199,24 @@ impl Ear {
         })
     }
 
+    fn cause(&self, captured: u64, heard: &sound::Heard) -> Cause {
+        match heard.mark.losses {
+            _ if captured < self.new_until => Cause::New,
+            _ if heard.orphaned => Cause::Orphaned,
+            _ if heard.mark.bridged => Cause::Above,
+            0 => Cause::Far,
+            1 => Cause::Lost,
+            _ => Cause::LostOften,
+        }
+    }
+
     fn stream(&mut self, tag: Tag, epoch: u32, sequence: u32) -> &mut Stream {
         let fresh = Stream {
             tag,
             epoch,
             next: sequence,
-            fastest: u64::MAX,
+            fastest: [u64::MAX; 2],
+            half: 0,
             missing: Vec::new(),
         };
         let at = match self.streams.iter().position(|known| known.tag == tag) {
@@ -170,6 +249,22 @@ impl Ear {
 }
 
 impl Stream {
+    fn note_push(&mut self, took: u64, now: u64) {
+        let half = now / HALF_WINDOW;
+        match half - self.half {
+            0 => {}
+            1 => self.fastest = [u64::MAX, self.fastest[0]],
+            _ => self.fastest = [u64::MAX; 2],
+        }
+        self.half = half;
+        self.fastest[0] = self.fastest[0].min(took);
+    }
+
+    /// The shortest way of late; endless while none is known, when whatever comes is played.
+    fn earliest(&self) -> u64 {
+        self.fastest[0].min(self.fastest[1])
+    }
+
     fn note(&mut self, sequence: u32, now: u64, tally: &mut Tally) {
         if sequence >= self.next {
             let skipped = (self.next..sequence).rev().take(MOST_MISSING as usize);
@@ -183,6 +278,29 @@ impl Stream {
             let (_, noticed) = self.missing.swap_remove(at);
             tally.repairs.add(now - noticed);
         }
+    }
+}
+
+impl Cause {
+    /// All of them, in order.
+    pub(in crate::sim) const ALL: [Self; 6] = [
+        Self::New,
+        Self::Orphaned,
+        Self::Above,
+        Self::LostOften,
+        Self::Lost,
+        Self::Far,
+    ];
+}
+
+impl Causes {
+    /// Adds what another shard counted.
+    pub(in crate::sim) fn absorb(&mut self, other: &Self) {
+        let add = |into: &mut [u64], from: &[u64]| {
+            into.iter_mut().zip(from).for_each(|(into, from)| *into += from);
+        };
+        add(&mut self.late, &other.late);
+        add(&mut self.slow, &other.slow);
     }
 }
 

@@ -19,6 +19,7 @@ use crate::{member::Command, neighbour::Neighbour, room::Genesis, tree::Place};
 mod calendar;
 mod crowd;
 mod ear;
+mod mark;
 mod node;
 mod search;
 mod shard;
@@ -28,10 +29,11 @@ mod talk;
 pub(super) mod tally;
 #[cfg(test)]
 mod tests;
+mod villain;
 mod wire;
 
 use crowd::Crowd;
-pub(super) use ear::Heard;
+pub(super) use ear::{Cause, Causes, Heard};
 pub(super) use node::Record;
 use shard::nanos;
 pub use shard::{Shard, Shared};
@@ -254,6 +256,11 @@ impl World {
             let depth = member.place().depth() as usize;
             totals.count_depth(depth, is_counted);
         }
+        if !self.shared.scenario().villains.is_empty() {
+            for number in self.shared.scenario().on_stage()..self.script.members {
+                self.at(number, |node, desk| node.look_around(desk));
+            }
+        }
     }
 
     fn at<R>(&mut self, number: u32, work: impl FnOnce(&mut node::Node, &mut shard::Desk<'_>) -> R) -> R {
@@ -266,7 +273,11 @@ impl World {
 
     fn report(mut self) -> Report {
         let on_stage = self.shared.scenario().on_stage();
-        let records: Vec<Record> = (on_stage..self.script.members)
+        let honest: Vec<u32> = (on_stage..self.script.members)
+            .filter(|number| space::deed(self.shared.scenario(), *number).is_none())
+            .collect();
+        let records: Vec<Record> = honest
+            .into_iter()
             .map(|number| self.at(number, |node, desk| node.final_record(desk)))
             .collect();
         let tallies = self.shards.iter().map(Shard::tally);

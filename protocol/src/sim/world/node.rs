@@ -10,13 +10,15 @@ use bytes::Bytes;
 use super::{
     calendar::{Event, What},
     ear::{Ear, Heard},
+    mark::Mark,
     search::{self, Searches},
     shard::{Desk, IDLE, nanos},
     sound::Sound,
     space,
     talk::{Speaking, Talk},
     tally::{News, Note},
-    wire::Wire,
+    villain::{Act, Villain},
+    wire::{Sent, Wire},
 };
 use crate::{
     member::{Command, CommandId, Config, Event as Told, Input, Left, Member, Output, Route, Side},
@@ -48,6 +50,8 @@ pub(in crate::sim) struct Record {
     pub(in crate::sim) joined: Option<u64>,
     /// Whether it ended by itself: it found no way in, or back.
     pub(in crate::sim) gave_up: bool,
+    /// Whether, once the warm-up is over, it had a villain for its parent and nobody honest for its standby.
+    pub(in crate::sim) cornered: bool,
     /// Parents after the first, once the warm-up is over.
     pub(in crate::sim) moves: u32,
     /// What it heard, once it has ended.
@@ -65,8 +69,9 @@ struct Life {
     talk: Option<Talk>,
     /// Whether it talks when it has the stage.
     speaks: bool,
-    /// `None` for those on the stage, who are no audience.
+    /// `None` for those on the stage and for villains, who are no audience.
     ear: Option<Ear>,
+    villain: Option<Box<Villain>>,
     /// The newest entry that the member has applied.
     head: u32,
     dues: Dues,
@@ -82,6 +87,7 @@ struct Dues {
     member: u64,
     talk: u64,
     search: u64,
+    rename: u64,
 }
 
 impl Default for Dues {
@@ -90,6 +96,7 @@ impl Default for Dues {
             member: u64::MAX,
             talk: u64::MAX,
             search: u64::MAX,
+            rename: u64::MAX,
         }
     }
 }
@@ -158,7 +165,7 @@ impl Node {
         };
         match what {
             What::Wake => {}
-            What::Item(item) => life.handle_item(link, item, desk),
+            What::Item(item, mark) => life.handle_item(link, (item, mark), desk),
             What::Frame(frame) => life.handle_frame(link, &frame, desk),
             What::Down => life.handle_down(link, desk),
             What::Knock { search } => life.handle_knock(from, search, desk),
@@ -170,9 +177,26 @@ impl Node {
 
     /// A deadline has come.
     pub(super) fn handle_timeout(&mut self, desk: &mut Desk<'_>) {
-        if let Some(life) = &mut self.life {
-            life.handle_timeout(desk);
+        let Some(life) = &mut self.life else { return };
+        life.handle_timeout(desk);
+        match life.villainy(desk) {
+            Some(Act::ComeAnew) => self.come_anew(desk),
+            _ => self.after(desk),
         }
+    }
+
+    /// The member vanishes without a word and is back at once.
+    fn come_anew(&mut self, desk: &mut Desk<'_>) {
+        let Some(mut before) = self.life.take() else {
+            return;
+        };
+        before.wire.crash(desk);
+        let mut life = Box::new(Life::new(desk));
+        life.wire = before.wire.after();
+        life.searches = before.searches.after();
+        life.record = before.record;
+        life.perform(desk);
+        self.life = Some(life);
         self.after(desk);
     }
 
@@ -188,6 +212,13 @@ impl Node {
     /// The member, while it is there.
     pub(super) fn member(&self) -> Option<&Member> {
         self.life.as_ref().map(|life| &life.member)
+    }
+
+    /// Notes whether the member has anybody honest to turn to.
+    pub(super) fn look_around(&mut self, desk: &Desk<'_>) {
+        if let Some(life) = &mut self.life {
+            life.look_around(desk);
+        }
     }
 
     /// The record as it is at the end of the world.
@@ -251,8 +282,16 @@ impl Life {
             talk: None,
             speaks: number != 0 || scenario.stage.host_speaks && scenario.stage.speakers > 0,
             ear: None,
+            villain: space::deed(scenario, number).map(|deed| Box::new(Villain::new(deed))),
             head: 0,
-            dues: Dues::default(),
+            dues: Dues {
+                rename: if number == 0 && !scenario.stage.renames.is_zero() {
+                    desk.now + nanos(scenario.stage.renames)
+                } else {
+                    u64::MAX
+                },
+                ..Dues::default()
+            },
             commands: 0,
             record: Record {
                 came: Some(desk.now),
@@ -263,9 +302,15 @@ impl Life {
     }
 
     fn due(&self) -> u64 {
-        let Dues { member, talk, search } = self.dues;
+        let Dues {
+            member,
+            talk,
+            search,
+            rename,
+        } = self.dues;
         let sound = self.sound.due().map_or(u64::MAX, nanos);
-        member.min(talk).min(search).min(sound)
+        let villain = self.villain.as_ref().map_or(u64::MAX, |villain| villain.due());
+        member.min(talk).min(search).min(rename).min(sound).min(villain)
     }
 
     fn hears_until(&self, until: u64, desk: &mut Desk<'_>) -> Option<Heard> {
@@ -273,7 +318,7 @@ impl Life {
         ear.finish(until, desk.shared.count_until(), desk.tally)
     }
 
-    fn handle_item(&mut self, link: u32, item: Bytes, desk: &mut Desk<'_>) {
+    fn handle_item(&mut self, link: u32, item: (Bytes, Mark), desk: &mut Desk<'_>) {
         // On a link that is closed the media machine takes nothing.
         self.sound.handle_item(link, item, desk.time(), desk.wishes);
         self.grant_wishes(desk);
@@ -343,6 +388,11 @@ impl Life {
         if self.dues.talk <= desk.now {
             self.speak(desk);
         }
+        if self.dues.rename <= desk.now {
+            self.dues.rename = desk.now + nanos(desk.shared.scenario().stage.renames);
+            self.command(Command::Title(format!("Minute by minute, {}", desk.now)), desk);
+            self.perform(desk);
+        }
         if self.dues.search <= desk.now {
             let failed = self.searches.handle_timeout(desk);
             self.dues.search = self.searches.due().unwrap_or(u64::MAX);
@@ -352,6 +402,38 @@ impl Life {
         }
         if self.dues.member <= desk.now {
             self.input(Input::Timeout, desk);
+        }
+    }
+
+    /// Does what a villain does of itself; what only the node can do is returned.
+    fn villainy(&mut self, desk: &mut Desk<'_>) -> Option<Act> {
+        let villain = self
+            .villain
+            .as_mut()
+            .filter(|villain| villain.due() <= desk.now)?;
+        let act = villain.act(desk)?;
+        let parent = self.member.place().parent();
+        match act {
+            Act::Pull(pull) => {
+                let links = parent.into_iter().chain(self.member.tree().standby());
+                let mut items: Vec<Sent> = links
+                    .map(|link| Sent {
+                        to: super::wire_number(link),
+                        item: pull.clone(),
+                        mark: Mark::default(),
+                    })
+                    .collect();
+                self.wire.send_items(&mut items, desk);
+                None
+            }
+            Act::Hear(message) => {
+                if let Some(link) = parent {
+                    let message = *message;
+                    self.input(Input::Message { link, message }, desk);
+                }
+                None
+            }
+            Act::ComeAnew => Some(Act::ComeAnew),
         }
     }
 
@@ -422,6 +504,15 @@ impl Life {
     }
 
     fn send(&mut self, to: Neighbour, message: &Message, desk: &mut Desk<'_>) {
+        let spoiled = match &self.villain {
+            Some(villain) => villain.spoil(message, desk),
+            None => None,
+        };
+        let message = match (&self.villain, &spoiled) {
+            (Some(_), None) => return,
+            (_, Some(spoiled)) => spoiled,
+            (None, None) => message,
+        };
         let frame = message.encode().expect("a member's messages fit a frame");
         self.wire.send_frame(super::wire_number(to), frame, desk);
     }
@@ -436,18 +527,36 @@ impl Life {
             self.sound.set_rtt(link, 2 * Duration::from_nanos(delay));
         }
         self.sound.handle_route(route, desk.time(), desk.wishes);
+        self.look_around(desk);
         self.grant_wishes(desk);
+    }
+
+    fn look_around(&mut self, desk: &Desk<'_>) {
+        let scenario = desk.shared.scenario();
+        if scenario.villains.is_empty() || !desk.is_counted() {
+            return;
+        }
+        let is_villain = |link| {
+            let peer = self.wire.peer(super::wire_number(link));
+            peer.is_some_and(|peer| space::deed(scenario, peer).is_some())
+        };
+        let parent = self.member.place().parent();
+        let standby = self.member.tree().standby();
+        self.record.cornered |= parent.is_some_and(is_villain) && standby.is_none_or(is_villain);
     }
 
     /// Does what the media machine says.
     fn grant_wishes(&mut self, desk: &mut Desk<'_>) {
         let mut wishes = core::mem::take(desk.wishes);
-        if let Some(ear) = &mut self.ear {
+        if let Some(ear) = &mut self.ear
+            && !wishes.heard.is_empty()
+        {
             let delay = self.sound.delay();
-            wishes
-                .heard
-                .iter()
-                .for_each(|packet| ear.hear(packet, delay, desk));
+            wishes.heard.iter().for_each(|heard| ear.hear(heard, delay, desk));
+        }
+        if let Some(villain) = &mut self.villain {
+            wishes.heard.iter().for_each(|heard| villain.hear(&heard.packet));
+            villain.spoil_items(&mut wishes.items);
         }
         wishes.heard.clear();
         self.wire.send_items(&mut wishes.items, desk);
@@ -463,7 +572,9 @@ impl Life {
         match event {
             Told::Joined { .. } => {
                 self.record.joined = Some(desk.now);
-                if desk.me >= desk.shared.scenario().on_stage() {
+                if let Some(villain) = &mut self.villain {
+                    villain.note_joined(desk.now);
+                } else if desk.me >= desk.shared.scenario().on_stage() {
                     let warm_up = nanos(desk.shared.scenario().warm_up);
                     self.ear = Some(Ear::new(desk.now, warm_up));
                 }
@@ -479,7 +590,11 @@ impl Life {
                 subject,
                 ..
             } if *subject == Some(self.key.person()) => self.command(Command::Accept, desk),
-            Told::Misbehaved { .. } => desk.tally.misbehaved += 1,
+            Told::Misbehaved { peer, .. } if self.villain.is_none() => {
+                let is_villain = space::deed(desk.shared.scenario(), space::number(*peer)).is_some();
+                desk.tally.caught += u64::from(is_villain);
+                desk.tally.misbehaved += u64::from(!is_villain);
+            }
             Told::Left(Left::Interrupted) => debug_assert!(self.is_leaving, "nobody leaves unasked"),
             _ => {}
         }

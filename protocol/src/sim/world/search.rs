@@ -49,6 +49,14 @@ enum Directory {
 }
 
 impl Searches {
+    /// None, and none with a number that one of these had.
+    pub(super) fn after(&self) -> Self {
+        Self {
+            under_way: Vec::new(),
+            next: self.next,
+        }
+    }
+
     pub(super) fn due(&self) -> Option<u64> {
         self.under_way.iter().filter_map(Search::due).min()
     }
@@ -148,11 +156,14 @@ impl Search {
     }
 
     fn dial(&mut self, peer: u32, desk: &mut Desk<'_>) {
-        if peer == desk.me || !desk.shared.knows(peer) {
+        if peer == desk.me {
+            return;
+        }
+        self.dialled.push((peer, desk.now + HANDSHAKE_TIMEOUT));
+        if !desk.shared.knows(peer) {
             return;
         }
         let at = desk.now + desk.shared.delay(desk.me, peer) + first_packet_lost(desk);
-        self.dialled.push((peer, desk.now + HANDSHAKE_TIMEOUT));
         if desk.shared.parted(desk.me, peer, desk.now).is_none() {
             desk.post(peer, at, 0, What::Knock { search: self.id });
         }

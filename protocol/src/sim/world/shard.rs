@@ -171,8 +171,7 @@ impl Shard {
     /// Runs one step: everything that happens to the members here before [`Shared`] says it ends. Shards of one world
     /// may do this at the same time.
     pub fn step(&mut self, shared: &Shared) {
-        let mut events = self.calendar.take();
-        let mut coming = events.drain(..).peekable();
+        let mut coming = self.calendar.take().into_iter().peekable();
         while let Some(first) = coming.peek() {
             let number = first.to;
             let (node, mut desk) = self.at(number, first.at, shared);
@@ -196,8 +195,6 @@ impl Shard {
             }
             node.arm(&mut desk);
         }
-        drop(coming);
-        self.calendar.give_back(events);
     }
 
     /// A member, and its desk at a time.

@@ -6,13 +6,15 @@ use core::time::Duration;
 use crate::{
     link::Address,
     person::{Peer, PersonKey},
-    sim::{Scenario, draws::SplitMix64},
+    sim::{Deed, Scenario, draws::SplitMix64},
+    wire::message::Candidate,
 };
 
 /// Separate streams of draws for separate properties, so that a change of one leaves the others as they were.
 const PLACES: u64 = 0x706c_6163;
 const KEYS: u64 = 0x6b65_7973;
 const GROUPS: u64 = 0x6772_6f75;
+const DEEDS: u64 = 0x6465_6564;
 
 /// Bytes of a peer that hold its number; the others are drawn.
 const NUMBER: core::ops::Range<usize> = 28..32;
@@ -97,12 +99,27 @@ impl Body {
 
     /// What others are told to dial.
     pub(super) fn addresses(&self, number: u32) -> Vec<Address> {
-        let [_, a, b, c] = number.to_be_bytes();
-        let address = format!("/ip4/10.{a}.{b}.{c}/udp/4001/quic-v1")
-            .parse()
-            .expect("a short text that begins with a slash is an address");
-        if self.reachable { vec![address] } else { Vec::new() }
+        if self.reachable {
+            vec![address(number)]
+        } else {
+            Vec::new()
+        }
     }
+}
+
+/// A member as others name it, whether or not it can be dialled, or is there at all.
+pub(super) fn candidate(seed: u64, number: u32) -> Candidate {
+    Candidate {
+        peer: peer(seed, number),
+        addresses: vec![address(number)],
+    }
+}
+
+fn address(number: u32) -> Address {
+    let [_, a, b, c] = number.to_be_bytes();
+    format!("/ip4/10.{a}.{b}.{c}/udp/4001/quic-v1")
+        .parse()
+        .expect("a short text that begins with a slash is an address")
 }
 
 /// A member's person.
@@ -131,6 +148,19 @@ pub(super) fn is_apart(scenario: &Scenario, partition: usize, number: u32) -> bo
     let seed = scenario.seed ^ GROUPS ^ partition as u64;
     let share = scenario.partitions.get(partition).map_or(0.0, |cut| cut.share);
     number != 0 && SplitMix64::of(seed, u64::from(number)).chance(share)
+}
+
+/// What a listener does against the rules; `None` for the honest. Two whose numbers differ in the last bit are alike.
+pub(super) fn deed(scenario: &Scenario, number: u32) -> Option<Deed> {
+    if number < scenario.on_stage() || scenario.villains.is_empty() {
+        return None;
+    }
+    let mut rest = SplitMix64::of(scenario.seed ^ DEEDS, u64::from(number / 2)).unit();
+    let villain = scenario.villains.iter().find(|villain| {
+        rest -= villain.share;
+        rest < 0.0
+    });
+    villain.map(|villain| villain.deed)
 }
 
 fn micros(time: Duration) -> u32 {

@@ -2,6 +2,8 @@
 
 use alloc::{vec, vec::Vec};
 
+use super::ear::Causes;
+
 /// Nanoseconds of one point of the timeline.
 pub(in crate::sim) const SLOT: u64 = 100_000_000;
 
@@ -26,14 +28,18 @@ pub(in crate::sim) struct Tally {
     pub(in crate::sim) host_packets: u64,
     /// Datagrams that did not fit before an uplink.
     pub(in crate::sim) dropped: u64,
-    /// Neighbours cut off for what they did. Nobody here is hostile: each is a fault of ours.
+    /// Honest neighbours cut off by honest ones for what they did: each is a fault of ours.
     pub(in crate::sim) misbehaved: u64,
+    /// Villains cut off by the honest.
+    pub(in crate::sim) caught: u64,
     /// Commands that the chair or the member refused.
     pub(in crate::sim) refused: u64,
     /// Times from capture to arrival.
     pub(in crate::sim) delays: Times,
     /// Times from being noticed missing to arrival.
     pub(in crate::sim) repairs: Times,
+    /// Frames of all listeners that were late.
+    pub(in crate::sim) causes: Causes,
     /// When each frame was captured.
     pub(in crate::sim) spoken: Vec<u64>,
     /// Frames in time, all listeners together, by when they were captured.
@@ -75,9 +81,11 @@ impl Tally {
             host_packets: 0,
             dropped: 0,
             misbehaved: 0,
+            caught: 0,
             refused: 0,
             delays: Times::new(),
             repairs: Times::new(),
+            causes: Causes::default(),
             spoken: Vec::new(),
             in_time: Vec::new(),
             notes: Vec::new(),
@@ -120,9 +128,11 @@ impl Tally {
         self.host_packets += other.host_packets;
         self.dropped += other.dropped;
         self.misbehaved += other.misbehaved;
+        self.caught += other.caught;
         self.refused += other.refused;
         add(&mut self.delays.counts, &other.delays.counts);
         add(&mut self.repairs.counts, &other.repairs.counts);
+        self.causes.absorb(&other.causes);
         self.spoken.extend_from_slice(&other.spoken);
         add(&mut self.in_time, &other.in_time);
     }

@@ -1,5 +1,7 @@
 //! Small worlds, judged by their reports.
 
+mod villains;
+
 use alloc::vec;
 use core::time::Duration;
 

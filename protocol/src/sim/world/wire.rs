@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::{
     calendar::What,
+    mark::Mark,
     shard::{Desk, IDLE},
     space::AROUND,
 };
@@ -22,6 +23,16 @@ const ALIAS: u64 = 2;
 
 /// Bytes before an item: its length.
 const LENGTH: u64 = 2;
+
+/// A datagram item on its way out.
+#[derive(Debug)]
+pub(super) struct Sent {
+    /// On which link.
+    pub(super) to: u32,
+    pub(super) item: Bytes,
+    /// What held it up so far, if it is sound.
+    pub(super) mark: Mark,
+}
 
 /// The links of one member, and what they share.
 #[derive(Debug)]
@@ -62,6 +73,14 @@ impl Wire {
         }
     }
 
+    /// No links, and none with a number that one of these had.
+    pub(super) fn after(&self) -> Self {
+        Self {
+            next: self.next,
+            ..Self::new(self.bits)
+        }
+    }
+
     /// A number for a link to be.
     pub(super) fn number(&mut self) -> u32 {
         self.next += 1;
@@ -77,6 +96,12 @@ impl Wire {
     pub(super) fn delay(&self, number: u32) -> Option<u64> {
         let place = self.place(number).ok()?;
         Some(self.links[place].delay)
+    }
+
+    /// Who is at the other end of a link.
+    pub(super) fn peer(&self, number: u32) -> Option<u32> {
+        let place = self.place(number).ok()?;
+        Some(self.links[place].peer)
     }
 
     /// Whether this end of a link is open.
@@ -136,12 +161,11 @@ impl Wire {
     }
 
     /// Sends datagram items, in order. What is ready together for one neighbour leaves together, and is lost together.
-    pub(super) fn send_items(&mut self, mut items: &mut [(u32, Bytes)], desk: &mut Desk<'_>) {
-        while let Some((number, _)) = items.first() {
-            let number = *number;
+    pub(super) fn send_items(&mut self, mut items: &mut [Sent], desk: &mut Desk<'_>) {
+        while let Some(&Sent { to: number, .. }) = items.first() {
             let (mut bytes, mut count) = (ALIAS, 0);
-            for (_, item) in items.iter().take_while(|(to, _)| *to == number) {
-                let size = LENGTH + item.len() as u64;
+            for sent in items.iter().take_while(|sent| sent.to == number) {
+                let size = LENGTH + sent.item.len() as u64;
                 if count > 0 && bytes + size > limits::DATAGRAM as u64 {
                     break;
                 }
@@ -154,7 +178,7 @@ impl Wire {
         }
     }
 
-    fn send_datagram(&mut self, number: u32, items: &mut [(u32, Bytes)], bytes: u64, desk: &mut Desk<'_>) {
+    fn send_datagram(&mut self, number: u32, items: &mut [Sent], bytes: u64, desk: &mut Desk<'_>) {
         let Ok(place) = self.place(number) else { return };
         let waiting = self.waiting(desk.now);
         if waiting + bytes > QUEUE {
@@ -163,7 +187,9 @@ impl Wire {
         }
         if desk.is_counted() {
             let me = desk.me;
-            items.iter().for_each(|(_, item)| desk.tally.count_sent(me, item));
+            items
+                .iter()
+                .for_each(|sent| desk.tally.count_sent(me, &sent.item));
         }
         let departs = self.depart(bytes + AROUND, desk.now);
         let end = &mut self.links[place];
@@ -173,8 +199,8 @@ impl Wire {
         }
         let at = end.newest.max(departs + end.delay + desk.jitter());
         end.newest = at;
-        for (_, item) in items {
-            desk.post(end.peer, at, end.remote, What::Item(core::mem::take(item)));
+        for Sent { item, mark, .. } in items {
+            desk.post(end.peer, at, end.remote, What::Item(core::mem::take(item), *mark));
         }
     }
 
