@@ -201,6 +201,18 @@ pub enum Event {
         /// Whether it is up.
         raised: bool,
     },
+    /// Someone wrote a line in the room's chat.
+    Chat {
+        /// Who.
+        #[serde(serialize_with = "shown")]
+        key: Person,
+        /// What that person is called.
+        nick: String,
+        /// The tag to show with it.
+        tag: String,
+        /// The line, cleaned.
+        text: String,
+    },
     /// The room is called something else.
     Title {
         /// What.

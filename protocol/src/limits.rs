@@ -41,6 +41,15 @@ pub const HANDS: usize = 64;
 /// Most bytes of the queue of hands: 64 of 108 bytes, and 80 around them.
 pub const HAND_LIST: usize = 8_192;
 
+/// Most bytes of a line in the chat: two sentences, also in scripts that take three bytes a character.
+pub const CHAT: usize = 400;
+
+/// Least time between two lines of one person in the chat, in milliseconds: nobody writes faster.
+pub const CHAT_APART_MS: u64 = 1_000;
+
+/// Longest slow mode, in seconds: an hour. Who is to write less may not write.
+pub const SLOW_MODE_S: u16 = 3_600;
+
 /// Most people on a guest list. Each costs every member some 50 bytes.
 pub const GUESTS: usize = 4_096;
 

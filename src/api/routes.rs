@@ -16,13 +16,13 @@ use axum::{
 use majlis_protocol::{
     log::{GuestList, Role},
     person::Person,
-    room::{Hands, RoomId, RoomTag},
+    room::{Chat, Hands, RoomId, RoomTag},
 };
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::{Semaphore, watch};
 
-use super::{Act, ForGuests, HandPolicy, Mic, Office, events, guard, keys};
+use super::{Act, ChatFor, ForGuests, HandPolicy, Mic, Office, events, guard, keys};
 use crate::{
     home::ApiAccess,
     node::Node,
@@ -135,9 +135,11 @@ async fn act(
     let Json(act) = act.map_err(malformed)?;
     let action = action(&room, act).await?;
     let is_hand = matches!(action, RoomAction::Hand { .. });
+    let is_entry = !matches!(action, RoomAction::Say(_));
     match room.act(action).await {
         Ok(place) if is_hand => Ok(Json(json!({ "place": place })).into_response()),
-        Ok(seq) => Ok(Json(json!({ "seq": seq })).into_response()),
+        Ok(seq) if is_entry => Ok(Json(json!({ "seq": seq })).into_response()),
+        Ok(_) => Ok(Json(json!({})).into_response()),
         Err(error) => Err(refusal(StatusCode::CONFLICT, error)),
     }
 }
@@ -214,6 +216,13 @@ async fn action(room: &RoomHandle, act: Act) -> Result<RoomAction, Refused> {
         }),
         Act::Speakers { most } => RoomAction::Speakers(most),
         Act::Hand { raised } => RoomAction::Hand { raised },
+        Act::Chat { text } => RoomAction::Say(text),
+        Act::ChatPolicy { who } => RoomAction::Chat(match who {
+            ChatFor::Anyone => Chat::Anyone,
+            ChatFor::Stage => Chat::Stage,
+            ChatFor::Nobody => Chat::Nobody,
+        }),
+        Act::SlowMode { seconds } => RoomAction::SlowMode(seconds),
         Act::Hands { who } => RoomAction::Hands(match who {
             HandPolicy::Anyone => Hands::Anyone,
             HandPolicy::Nobody => Hands::Nobody,

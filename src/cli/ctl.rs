@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use majlis::api::{Act, Client, ForGuests, HandPolicy, Mic, Office};
-use majlis_protocol::room::RoomId;
+use majlis::api::{Act, ChatFor, Client, ForGuests, HandPolicy, Mic, Office};
+use majlis_protocol::{limits::SLOW_MODE_S, room::RoomId};
 use serde_json::{Value, json};
 
 use super::{
@@ -23,6 +23,8 @@ const CENTURY: u64 = 36_500 * 86_400;
   majlis ctl hand                         ask for the word; `majlis ctl hand down` takes it back
   majlis ctl hands                        who asks for it, in order; `majlis ctl invite 1` invites the first
   majlis ctl mic on
+  majlis ctl chat \"welcome, all\"         a line that everyone in the room reads
+  majlis ctl policy slow-mode 30s         one line of each person in 30 s
   majlis ctl grant salma#x7f2k3ab moderator
   majlis ctl ban noise#q3m8t2vk --for 2h --reason \"noise, three times\"
   majlis ctl lock                         nobody new comes in; who was here before may come back
@@ -60,6 +62,12 @@ enum CtlAction {
     },
     /// Show who has raised a hand, in the order in which all see them; `ctl invite 1` invites the first
     Hands,
+    /// Write a line that everyone in the room reads
+    #[command(visible_alias = "say")]
+    Chat {
+        /// The line
+        text: String,
+    },
     /// Let in nobody who was not in the room before
     Lock,
     /// Let in everyone again
@@ -169,6 +177,28 @@ enum PolicyAction {
         /// Who
         who: MayRaise,
     },
+    /// Who may write in the chat; hosts, co-hosts and moderators always may
+    Chat {
+        /// Who
+        who: MayWrite,
+    },
+    /// How far apart the lines of one person must lie in the chat, but those of hosts, co-hosts and moderators
+    SlowMode {
+        /// How far: 30s or 5m, at most 1h; `off` for no slow mode
+        #[arg(value_parser = slow_mode)]
+        apart: u16,
+    },
+}
+
+/// Who may write in the chat.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum MayWrite {
+    /// Everyone
+    Anyone,
+    /// The people on the stage
+    Stage,
+    /// Nobody else
+    Nobody,
 }
 
 /// Who may raise a hand.
@@ -235,6 +265,11 @@ pub(crate) async fn run(args: CtlArgs, flags: &NodeFlags) -> anyhow::Result<()> 
             let done = json!({ "room": room, "action": "hand", "raised": raised, "place": place });
             return Ok(face.result("done", &done, &text)?);
         }
+        CtlAction::Chat { text } => {
+            client.post(&format!("{path}/act"), &Act::Chat { text }).await?;
+            let done = json!({ "room": room, "action": "chat" });
+            return Ok(face.result("done", &done, "said")?);
+        }
         CtlAction::Mic { switch } => {
             let on = switch == Switch::On;
             let answer = client.post(&format!("{path}/mic"), &Mic { on }).await?;
@@ -273,6 +308,14 @@ pub(crate) async fn run(args: CtlArgs, flags: &NodeFlags) -> anyhow::Result<()> 
                 MayRaise::Nobody => HandPolicy::Nobody,
             },
         },
+        CtlAction::Policy(PolicyAction::Chat { who }) => Act::ChatPolicy {
+            who: match who {
+                MayWrite::Anyone => ChatFor::Anyone,
+                MayWrite::Stage => ChatFor::Stage,
+                MayWrite::Nobody => ChatFor::Nobody,
+            },
+        },
+        CtlAction::Policy(PolicyAction::SlowMode { apart }) => Act::SlowMode { seconds: apart },
         CtlAction::Invite { key } => Act::Invite { key },
         CtlAction::Accept => Act::Accept,
         CtlAction::Decline => Act::Decline,
@@ -333,6 +376,17 @@ async fn room(client: &Client, named: Option<RoomId>) -> anyhow::Result<String> 
     }
 }
 
+/// The seconds of a slow mode as people type it.
+fn slow_mode(text: &str) -> Result<u16, String> {
+    if text == "off" {
+        return Ok(0);
+    }
+    let seconds = u16::try_from(span(text)?.as_secs()).ok();
+    seconds
+        .filter(|seconds| *seconds <= SLOW_MODE_S)
+        .ok_or_else(|| "a slow mode has at most 1h".to_owned())
+}
+
 /// A time as people type it: a number and a unit, at least a second and below a century.
 fn span(text: &str) -> Result<Duration, String> {
     let usage = || format!("'{text}' is not a time: write 90s, 10m, 2h or 7d");
@@ -354,6 +408,15 @@ fn span(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slow_mode_is_a_time_of_at_most_an_hour_or_off() {
+        assert_eq!((slow_mode("off"), slow_mode("30s")), (Ok(0), Ok(30)));
+        assert_eq!(slow_mode("1h"), Ok(3_600));
+        for text in ["61m", "1d", "30", "0s"] {
+            assert!(slow_mode(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn a_time_is_a_number_with_its_unit() {

@@ -263,6 +263,10 @@ pub struct RulesInfo {
     pub guests: Vec<Person>,
     /// How many people the stage takes.
     pub speakers: u8,
+    /// Who may write in the chat: `anyone`, `stage` or `nobody`. Those who keep order always may.
+    pub chat: &'static str,
+    /// How many seconds the lines of one person must lie apart in the chat; 0 for no slow mode.
+    pub slow_mode_s: u16,
 }
 
 fn all_shown<S: serde::Serializer>(people: &[Person], serializer: S) -> Result<S::Ok, S::Error> {

@@ -77,6 +77,8 @@ fn what_is_not_built_or_misspelt_exits_2() {
         &["ctl", "hand", "sideways"],
         &["ctl", "guests", "x"],
         &["ctl", "policy", "speakers", "none"],
+        &["ctl", "chat"],
+        &["ctl", "policy", "slow-mode", "2h"],
         &["ctl", "mic", "maybe"],
         &["ctl", "--room", "x", "info"],
         &["rooms", "--wait", "long"],
@@ -138,6 +140,7 @@ fn every_action_of_ctl_is_built() {
         "kick",
         "ban",
         "unban",
+        "chat",
     ];
     let text = help(&["ctl"]);
     for action in actions {

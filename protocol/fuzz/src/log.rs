@@ -4,9 +4,9 @@ use std::sync::OnceLock;
 
 use majlis_protocol::{
     limits,
-    log::{self, Act, Action, Entry, Log, Role},
+    log::{self, Act, Action, Entry, GuestList, Log, Role},
     person::PersonKey,
-    room::{Genesis, RoomId},
+    room::{Chat, Genesis, Hands, RoomId},
     signed::{Signed, Verified},
     text::Text,
 };
@@ -180,9 +180,36 @@ pub fn act(script: &mut Script<'_>, log: &Log, author: &PersonKey) -> Act {
             subject: key(1 + script.below(4)).person(),
         },
         10 if script.below(8) == 0 => Act::End,
+        10 => policy(script),
         _ => Act::Unknown {
             kind: script.u16() & 0x7fff,
             body: script.bytes(4),
+        },
+    }
+}
+
+/// An act about what the room lets people do.
+fn policy(script: &mut Script<'_>) -> Act {
+    let subject = key(1 + script.below(40)).person();
+    match script.below(9) {
+        0 => Act::Hands {
+            who: [Hands::Anyone, Hands::Nobody][usize::from(script.below(2))],
+        },
+        1 => Act::Lock,
+        2 => Act::Unlock,
+        3 => Act::Guest { subject },
+        4 => Act::Unguest { subject },
+        5 => Act::GuestList {
+            list: [GuestList::Off, GuestList::Enter, GuestList::Speak][usize::from(script.below(3))],
+        },
+        6 => Act::Speakers {
+            most: 1 + script.below(32),
+        },
+        7 => Act::Chat {
+            who: [Chat::Anyone, Chat::Stage, Chat::Nobody][usize::from(script.below(3))],
+        },
+        _ => Act::SlowMode {
+            seconds: script.u16().min(limits::SLOW_MODE_S),
         },
     }
 }

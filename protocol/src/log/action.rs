@@ -14,7 +14,7 @@ use crate::{
     domain, limits,
     log::{permissions::Role, rules::GuestList},
     person::Person,
-    room::{Hands, RoomId, at_most},
+    room::{Chat, Hands, RoomId, at_most},
     signed::{self, Malformed, Signed, Statement, VERSION},
     text::Text,
 };
@@ -72,6 +72,10 @@ pub mod kind {
     pub const GUEST_LIST: u16 = 0x8013;
     /// Says how many people the stage takes.
     pub const SPEAKERS: u16 = 0x8014;
+    /// Says who may write in the chat.
+    pub const CHAT: u16 = 0x8015;
+    /// Says how far apart the lines of one person must lie in the chat.
+    pub const SLOW_MODE: u16 = 0x8016;
 }
 
 /// A place in a log: the newest entry, and thereby all before it.
@@ -236,6 +240,16 @@ pub enum Act {
     Speakers {
         /// How many, the host included.
         most: u8,
+    },
+    /// Who may write in the chat from now on.
+    Chat {
+        /// Who.
+        who: Chat,
+    },
+    /// How far apart the lines of one person must lie in the chat from now on.
+    SlowMode {
+        /// In seconds, at most [`limits::SLOW_MODE_S`]; 0 for no farther than ever.
+        seconds: u16,
     },
     /// A kind that this version does not know. Show it; stop at it if it is critical.
     Unknown {
@@ -405,6 +419,18 @@ impl Act {
                 }
                 Self::Speakers { most }
             }
+            kind::CHAT => Self::Chat {
+                who: field(body, "chat")?,
+            },
+            kind::SLOW_MODE => {
+                let seconds: u16 = field(body, "slow mode")?;
+                if seconds > limits::SLOW_MODE_S {
+                    return Err(Malformed::Invalid {
+                        what: "a slow mode beyond an hour",
+                    });
+                }
+                Self::SlowMode { seconds }
+            }
             kind => Self::Unknown {
                 kind,
                 body: body.clone(),
@@ -437,6 +463,8 @@ impl Act {
             Self::Guest { subject } | Self::Unguest { subject } => signed::encode(subject),
             Self::GuestList { list } => signed::encode(list),
             Self::Speakers { most } => signed::encode(most),
+            Self::Chat { who } => signed::encode(who),
+            Self::SlowMode { seconds } => signed::encode(seconds),
             Self::Grant { subject, role } => signed::encode(&(subject, number(*role))),
             Self::Revoke { subject, reason }
             | Self::Mute { subject, reason }
@@ -481,6 +509,8 @@ impl Act {
             Self::Unguest { .. } => kind::UNGUEST,
             Self::GuestList { .. } => kind::GUEST_LIST,
             Self::Speakers { .. } => kind::SPEAKERS,
+            Self::Chat { .. } => kind::CHAT,
+            Self::SlowMode { .. } => kind::SLOW_MODE,
             Self::Unknown { kind, .. } => *kind,
         }
     }
@@ -513,6 +543,8 @@ impl Act {
             Self::Unguest { .. } => "unguest",
             Self::GuestList { .. } => "guest-list",
             Self::Speakers { .. } => "speakers",
+            Self::Chat { .. } => "chat",
+            Self::SlowMode { .. } => "slow-mode",
             Self::Unknown { .. } => "unknown",
         }
     }
@@ -544,6 +576,8 @@ impl Act {
             | Self::Unlock
             | Self::GuestList { .. }
             | Self::Speakers { .. }
+            | Self::Chat { .. }
+            | Self::SlowMode { .. }
             | Self::Unknown { .. } => None,
         }
     }
@@ -719,6 +753,8 @@ mod tests {
                 list: GuestList::Speak,
             },
             Act::Speakers { most: 32 },
+            Act::Chat { who: Chat::Stage },
+            Act::SlowMode { seconds: 3_600 },
             Act::Unknown {
                 kind: 0x0040,
                 body: Bytes::from_static(b"later"),
@@ -797,8 +833,14 @@ mod tests {
                 }
             );
         }
+        assert_eq!(
+            refused(kind::SLOW_MODE, &signed::encode(&3_601_u16)),
+            Malformed::Invalid {
+                what: "a slow mode beyond an hour"
+            }
+        );
         let bare = [kind::END, kind::LOCK, kind::UNLOCK];
-        for kind in (kind::TITLE..=kind::SPEAKERS).filter(|kind| !bare.contains(kind)) {
+        for kind in (kind::TITLE..=kind::SLOW_MODE).filter(|kind| !bare.contains(kind)) {
             assert!(
                 Act::decode(kind, &Bytes::new()).is_err(),
                 "{kind:#x} without a body"

@@ -125,6 +125,12 @@ pub const RULES: &[Rule] = &[
     rule(kind::GUEST_LIST, Role::CoHost, Whom::Room),
     rule(kind::SPEAKERS, Role::Host, Whom::Room),
     rule(kind::SPEAKERS, Role::CoHost, Whom::Room),
+    rule(kind::CHAT, Role::Host, Whom::Room),
+    rule(kind::CHAT, Role::CoHost, Whom::Room),
+    rule(kind::CHAT, Role::Moderator, Whom::Room),
+    rule(kind::SLOW_MODE, Role::Host, Whom::Room),
+    rule(kind::SLOW_MODE, Role::CoHost, Whom::Room),
+    rule(kind::SLOW_MODE, Role::Moderator, Whom::Room),
 ];
 
 /// Asks the table.
@@ -228,7 +234,10 @@ mod tests {
                 ROOM
             }
             (kind::EXPOSED, Moderator | CoHost | Host) => ROOM,
-            (kind::HANDS | kind::LOCK | kind::UNLOCK, Moderator | CoHost | Host) => ROOM,
+            (
+                kind::HANDS | kind::LOCK | kind::UNLOCK | kind::CHAT | kind::SLOW_MODE,
+                Moderator | CoHost | Host,
+            ) => ROOM,
             (kind::GUEST_LIST | kind::SPEAKERS, CoHost | Host) => ROOM,
             (kind::GUEST | kind::UNGUEST, Host) => BELOW_HOST,
             (kind::GUEST | kind::UNGUEST, CoHost) => BELOW_CO_HOST,

@@ -9,7 +9,7 @@ use crate::{
     log::action::Act,
     person::Person,
     reason::Reason,
-    room::{Hands, Policy},
+    room::{Chat, Hands, Policy},
 };
 
 /// How long after a lock the chair may still sign passes, in milliseconds of room clock: for those who came in the
@@ -36,6 +36,8 @@ pub struct Rules {
     guests: BTreeSet<Person>,
     guest_list: GuestList,
     speakers: u8,
+    chat: Chat,
+    slow_mode_s: u16,
 }
 
 impl Rules {
@@ -46,6 +48,8 @@ impl Rules {
             guests: BTreeSet::new(),
             guest_list: GuestList::Off,
             speakers: limits::STAGE as u8,
+            chat: policy.chat,
+            slow_mode_s: 0,
         }
     }
 
@@ -77,6 +81,18 @@ impl Rules {
     #[must_use]
     pub fn speakers(&self) -> u8 {
         self.speakers
+    }
+
+    /// Who may write in the chat.
+    #[must_use]
+    pub fn chat(&self) -> Chat {
+        self.chat
+    }
+
+    /// How far apart the lines of one person must lie in the chat, in seconds; 0 for no slow mode.
+    #[must_use]
+    pub fn slow_mode_s(&self) -> u16 {
+        self.slow_mode_s
     }
 
     /// Whether hands may be raised.
@@ -127,6 +143,8 @@ impl Rules {
             Act::Unguest { subject } => self.guests.contains(subject),
             Act::GuestList { list } => *list != self.guest_list,
             Act::Speakers { most } => *most != self.speakers,
+            Act::Chat { who } => *who != self.chat,
+            Act::SlowMode { seconds } => *seconds != self.slow_mode_s,
             _ => false,
         }
     }
@@ -140,6 +158,8 @@ impl Rules {
             Act::Unguest { subject } => _ = self.guests.remove(subject),
             Act::GuestList { list } => self.guest_list = *list,
             Act::Speakers { most } => self.speakers = *most,
+            Act::Chat { who } => self.chat = *who,
+            Act::SlowMode { seconds } => self.slow_mode_s = *seconds,
             _ => {}
         }
     }

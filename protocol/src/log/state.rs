@@ -21,7 +21,7 @@ use crate::{
     media::Tag,
     person::Person,
     reason::Reason,
-    room::{Genesis, RoomId},
+    room::{Chat, Genesis, RoomId},
     signed::{Malformed, Signed, Verified},
     text::Text,
 };
@@ -398,6 +398,31 @@ impl State {
         self.rules.check_hand()
     }
 
+    /// Whether a person may write in the chat at this time of the room clock, and how far its lines must lie apart, in
+    /// milliseconds. Those who keep order are not slowed down.
+    ///
+    /// # Errors
+    /// [`Reason`] that the person is told.
+    pub fn check_chat(&self, person: Person, clock_ms: u64) -> Result<u64, Reason> {
+        if self.ended {
+            return Err(Reason::Ended);
+        }
+        if let Some(exclusion) = self.exclusion(person, clock_ms) {
+            return Err(exclusion.told());
+        }
+        if self.role(person) >= Role::Moderator {
+            return Ok(limits::CHAT_APART_MS);
+        }
+        let may = match self.rules.chat() {
+            Chat::Anyone => true,
+            Chat::Stage => self.stage.contains_key(&person),
+            Chat::Nobody => false,
+        };
+        let slow_ms = u64::from(self.rules.slow_mode_s()) * 1_000;
+        may.then_some(slow_ms.max(limits::CHAT_APART_MS))
+            .ok_or(Reason::NotAllowed)
+    }
+
     /// Whether a person may come in who shows a pass of this time, or none. Whom the log names may: the host, those with
     /// an office, on the stage or invited to it.
     ///
@@ -717,7 +742,9 @@ impl State {
             | Act::Guest { .. }
             | Act::Unguest { .. }
             | Act::GuestList { .. }
-            | Act::Speakers { .. } => {
+            | Act::Speakers { .. }
+            | Act::Chat { .. }
+            | Act::SlowMode { .. } => {
                 self.rules.apply(act, entry.clock);
                 vec![Change::Rules]
             }
@@ -765,7 +792,9 @@ impl State {
             | Act::Guest { .. }
             | Act::Unguest { .. }
             | Act::GuestList { .. }
-            | Act::Speakers { .. } => self.rules.would_change(act),
+            | Act::Speakers { .. }
+            | Act::Chat { .. }
+            | Act::SlowMode { .. } => self.rules.would_change(act),
             Act::Chair => self.rank(author).is_some(),
             Act::Carried { .. } => author == self.chair,
             Act::Title { .. }

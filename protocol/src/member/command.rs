@@ -8,7 +8,7 @@ use crate::{
     neighbour::Neighbour,
     person::Person,
     reason::Reason,
-    room::Hands,
+    room::{Chat, Hands},
     signed::Verified,
     text::Text,
     wire::message::{Message, Outcome, Refusal, Verdict},
@@ -70,6 +70,13 @@ pub enum Command {
     GuestList(GuestList),
     /// Say how many people the stage takes, 1 to 32. For hosts and co-hosts.
     Speakers(u8),
+    /// Write a line in the chat: 1 to 400 bytes after cleaning. It is done once the chair has passed it on to everyone.
+    Say(String),
+    /// Say who may write in the chat. For hosts, co-hosts and moderators, who always may.
+    Chat(Chat),
+    /// Say how many seconds the lines of one person must lie apart in the chat, at most an hour; 0 for no slow mode. For
+    /// hosts, co-hosts and moderators, whom it does not slow down.
+    SlowMode(u16),
     /// Make someone a moderator or a co-host. Hosts make both, co-hosts make moderators.
     Grant {
         /// Whom.
@@ -152,6 +159,7 @@ impl Member {
     pub(super) fn handle_command(&mut self, command: CommandId, wish: Command, now: Duration) {
         let result = match wish {
             Command::Hand { raised } => self.request_hand(command, raised, now),
+            Command::Say(text) => self.request_chat(command, &text, now),
             wish => self.request(command, wish, now),
         };
         if let Err(refusal) = result {
@@ -301,6 +309,11 @@ impl Member {
                 return Err(refusal(Reason::Malformed, "a stage takes 1 to 32 people"));
             }
             Command::Speakers(most) => Act::Speakers { most },
+            Command::Chat(who) => Act::Chat { who },
+            Command::SlowMode(seconds) if seconds > crate::limits::SLOW_MODE_S => {
+                return Err(refusal(Reason::Malformed, "a slow mode has at most an hour"));
+            }
+            Command::SlowMode(seconds) => Act::SlowMode { seconds },
             moderation => return act_of_moderation(moderation),
         })
     }

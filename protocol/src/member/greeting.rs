@@ -17,7 +17,7 @@ use crate::{
     wire::message::{Alias, Candidate, Hello, Message, Refusal, Welcome},
 };
 
-use super::{GREETING_TIMEOUT, Left, Member, Route, Side, budget, passes, stage::StageLife};
+use super::{GREETING_TIMEOUT, Left, Member, Route, Side, budget, chat::ChatLife, passes, stage::StageLife};
 
 /// One control substream.
 #[derive(Debug)]
@@ -35,6 +35,8 @@ pub(super) struct Link {
     pub(super) asked: Option<EntriesAsked>,
     /// What may come up on it for the chair beside requests.
     pub(super) notes: budget::Budget,
+    /// How many lines of chat may come up on it.
+    pub(super) chat: budget::Budget,
 }
 
 /// A request for what follows an entry.
@@ -79,6 +81,7 @@ impl Link {
             told: None,
             asked: None,
             notes: StageLife::link_budget(now),
+            chat: ChatLife::link_budget(now),
         }
     }
 

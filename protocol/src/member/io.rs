@@ -335,6 +335,15 @@ pub enum Event {
         /// Which.
         raised: bool,
     },
+    /// Someone wrote a line in the chat.
+    Chat {
+        /// Who.
+        person: Person,
+        /// What that person is called.
+        nick: Text,
+        /// The line.
+        text: Text,
+    },
     /// The room has another title.
     Title(Text),
     /// Someone on the stage has a name.

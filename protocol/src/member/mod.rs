@@ -37,6 +37,7 @@ use crate::{
 mod branching;
 mod budget;
 mod chair;
+mod chat;
 mod command;
 mod greeting;
 mod io;
@@ -127,6 +128,7 @@ pub struct Member {
     /// The link whose entry is being applied.
     bringing: Option<Neighbour>,
     stage_life: stage::StageLife,
+    chat: chat::ChatLife,
     passes: passes::Passes,
     requests: BTreeMap<ActionId, command::Pending>,
     profiles: BTreeMap<Person, Verified<Profile>>,
@@ -209,6 +211,7 @@ impl Member {
             branches: branching::Branches::default(),
             bringing: None,
             stage_life: stage::StageLife::new(now),
+            chat: chat::ChatLife::new(now),
             passes: passes::Passes::default(),
             requests: BTreeMap::new(),
             profiles: BTreeMap::new(),

@@ -469,7 +469,7 @@ impl Member {
     }
 
     /// Tells a new child what those on the tree know: the newest beacon, the stage's names, the census.
-    pub(super) fn brief(&mut self, child: Neighbour) {
+    pub(super) fn brief(&mut self, child: Neighbour, now: Duration) {
         self.tell_beacon(child);
         let stage = self.log.iter().flat_map(|log| log.state().stage().keys());
         let profiles: Vec<_> = stage
@@ -482,6 +482,7 @@ impl Member {
         let listeners = self.listeners;
         self.send(child, Message::Census { listeners });
         self.brief_hands(child);
+        self.brief_chat(child, now);
     }
 
     pub(super) fn is_on_stage(&self, person: Person) -> bool {

@@ -1,4 +1,5 @@
-//! Notes on their way up to the chair, and what the chair makes of them on its way down: the queue of raised hands.
+//! Notes on their way up to the chair, and what the chair makes of them on its way down: the queue of raised hands, and
+//! the notes that are for everyone ([`super::chat`]).
 //!
 //! Invariant: a note that passes here costs the chair no more than a request does, whoever floods it from below; and
 //! nothing that came down is passed on before its signature was checked.
@@ -12,14 +13,14 @@ use crate::{
     person::Person,
     reason::Reason,
     signed::{Signed, Verified},
-    stage::{HAND_REFRESH_MS, HandList, Hands, Heard, Note, Saying},
+    stage::{HAND_REFRESH_MS, HandList, Hands, Heard, Note, Saying, kind},
+    text::Text,
     wire::message::{Message, Outcome, Refusal, Verdict},
 };
 
 use super::{CommandId, Event, Member, budget::Budget, refusal};
 
-/// Notes a second that are passed up in all, and as many saved up as [`BURST`]. With a note's cost of two that is what the
-/// parent takes from one peer, less what this member asks for itself.
+/// Hands a second that are passed up in all, and as many saved up as [`BURST`].
 const RATE: u32 = 8;
 
 /// Notes passed up at once.
@@ -119,11 +120,14 @@ impl Member {
         }
     }
 
-    /// A note on its way to the chair.
+    /// A note on its way to the chair, or one for everyone on its way from there.
     pub(super) fn handle_note(&mut self, link: Neighbour, note: Signed<Note>, now: Duration) {
+        if self.way_to_chair() == Some(link) && !self.is_chair() {
+            return self.take_note(link, &note, now);
+        }
         let id = Note::id(&note);
         let outcome = if self.is_chair() {
-            match self.hear_note(&note, now) {
+            match self.hear_note(Some(link), &note, now) {
                 Ok(place) => Outcome::Appended { sequence: place },
                 Err(refusal) => Outcome::Refused(refusal),
             }
@@ -229,7 +233,7 @@ impl Member {
         self.sign_note(&Saying::Hand { raised, nick }, now)
     }
 
-    fn sign_note(&mut self, saying: &Saying, now: Duration) -> Result<Signed<Note>, Refusal> {
+    pub(super) fn sign_note(&mut self, saying: &Saying, now: Duration) -> Result<Signed<Note>, Refusal> {
         let me = self.config.key.person();
         let at = self.clock.now_ms(now).max(self.stage_life.last_at + 1);
         let note = Verified::sign(Note::new(self.room, me, at, saying), &self.config.key)
@@ -239,10 +243,10 @@ impl Member {
     }
 
     /// Brings a note of this member's own to the chair.
-    fn bring_note(&mut self, note: Signed<Note>, now: Duration) -> Result<(), Refusal> {
+    pub(super) fn bring_note(&mut self, note: Signed<Note>, now: Duration) -> Result<(), Refusal> {
         if self.is_chair() {
             let id = Note::id(&note);
-            let place = self.hear_note(&note, now)?;
+            let place = self.hear_note(None, &note, now)?;
             self.finish_command(id, Ok(place));
             return Ok(());
         }
@@ -262,31 +266,54 @@ impl Member {
         let Some(way) = way else {
             return Err(refusal(Reason::NotTheChair, "no way to the chair from here now"));
         };
-        let of_link = self.links.get_mut(&link);
-        let may =
-            of_link.is_some_and(|link| link.notes.take(1, now)) && self.stage_life.passed_up.take(1, now);
-        if !may {
-            return Err(refusal(Reason::TooMany, "slow down"));
+        match note.peek().map(|note| note.kind) {
+            Ok(kind::CHAT) => self.check_chat_up(link, &note, now)?,
+            _ => self.check_hand_up(link, now)?,
         }
         self.relayed.note(Note::id(&note), link);
         self.send(way, Message::Note(note));
         Ok(())
     }
 
-    /// Judges a note, as the chair; where its author stands in the queue by it, 0 for nowhere.
-    fn hear_note(&mut self, signed: &Signed<Note>, now: Duration) -> Result<u32, Refusal> {
+    /// Whether one more hand may go up from this link.
+    fn check_hand_up(&mut self, link: Neighbour, now: Duration) -> Result<(), Refusal> {
+        let of_link = self.links.get_mut(&link);
+        let may =
+            of_link.is_some_and(|link| link.notes.take(1, now)) && self.stage_life.passed_up.take(1, now);
+        may.then_some(())
+            .ok_or_else(|| refusal(Reason::TooMany, "slow down"))
+    }
+
+    /// Judges a note, as the chair; where its author stands in the queue of hands by it, 0 for nowhere.
+    fn hear_note(
+        &mut self,
+        link: Option<Neighbour>,
+        signed: &Signed<Note>,
+        now: Duration,
+    ) -> Result<u32, Refusal> {
         let malformed = |text: &str| refusal(Reason::Malformed, text);
         let note = signed.peek().map_err(|error| malformed(&error.to_string()))?;
         if note.room != self.room {
             return Err(refusal(Reason::UnknownRoom, "the note belongs to another room"));
         }
-        let saying = note.saying().map_err(|error| malformed(&error.to_string()))?;
-        let Saying::Hand { raised, nick } = saying else {
-            return Err(refusal(
+        match note.saying().map_err(|error| malformed(&error.to_string()))? {
+            Saying::Hand { raised, nick } => self.hear_hand(signed, &note, raised, nick, now),
+            Saying::Chat { .. } => self.hear_chat(link, signed, now),
+            Saying::Unknown { .. } => Err(refusal(
                 Reason::Unsupported,
                 "the chair does not know this kind of note",
-            ));
-        };
+            )),
+        }
+    }
+
+    fn hear_hand(
+        &mut self,
+        signed: &Signed<Note>,
+        note: &Note,
+        raised: bool,
+        nick: Text,
+        now: Duration,
+    ) -> Result<u32, Refusal> {
         let clock = self.clock.now_ms(now);
         let is_up = self.stage_life.hands.place(note.author).is_some();
         // Lowering is always welcome, and so is holding up.
@@ -301,7 +328,7 @@ impl Member {
         signed
             .clone()
             .verify()
-            .map_err(|error| malformed(&error.to_string()))?;
+            .map_err(|error| refusal(Reason::Malformed, &error.to_string()))?;
         self.stage_life.heard.note(note.author, note.at, clock);
         let place = if raised {
             let raised = self.stage_life.hands.raise(note.author, nick, clock);
@@ -345,7 +372,12 @@ impl Member {
     }
 
     /// Remembers who waits for the chair's answer to a note.
-    fn expect_verdict(&mut self, id: ActionId, command: CommandId, now: Duration) -> Result<(), Refusal> {
+    pub(super) fn expect_verdict(
+        &mut self,
+        id: ActionId,
+        command: CommandId,
+        now: Duration,
+    ) -> Result<(), Refusal> {
         self.expect(id, super::command::Pending::of_note(command, now))
     }
 }

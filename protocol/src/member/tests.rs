@@ -1,6 +1,7 @@
 //! Members in virtual time, joined by links that carry real frames.
 
 mod beacon;
+mod chat;
 mod hostile;
 mod moderation;
 mod stage;
@@ -700,7 +701,7 @@ fn a_flood_of_messages_ends_the_link_and_nobody_elses() {
         world.say(0, link, Message::EntriesWanted { after: 0 });
     }
     assert_eq!(world.refusal_on(link), Some(Reason::TooMany));
-    assert!(world.said(link).len() < 200, "a flood is not answered in full");
+    assert!(world.said(link).len() < 300, "a flood is not answered in full");
     world.pass(Duration::from_secs(2));
     assert_eq!(world.members[listener].parent(), Some(Peer([1; 32])));
 }

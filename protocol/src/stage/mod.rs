@@ -1,8 +1,9 @@
-//! What people say to a room beside its sound, without it standing in the log: raised hands (SPEC.md section 12a).
+//! What people say to a room beside its sound, without it standing in the log: raised hands, chat (SPEC.md section 12a).
 //!
 //! A [`Note`] is signed by its author and goes up the tree to the chair, who judges it. What the chair makes of it comes
-//! down: the queue of hands under the chair's signature, so that all see one order. Nothing here is kept for those who
-//! come later but the present state.
+//! down: the queue of hands under the chair's signature, so that all see one order; the notes that are for everyone as
+//! their authors signed them, in the order of the chair. Nothing here is kept for those who come later but the present
+//! state.
 
 mod hands;
 mod heard;

@@ -17,6 +17,8 @@ use crate::{
 pub mod kind {
     /// Raises or lowers the author's hand.
     pub const HAND: u16 = 1;
+    /// A line in the room's chat.
+    pub const CHAT: u16 = 2;
 }
 
 /// A signed word to the room. [`Saying::decode`] says what its body means.
@@ -47,6 +49,13 @@ pub enum Saying {
         raised: bool,
         /// What the author is called, for those who read the queue.
         nick: Text,
+    },
+    /// A line in the room's chat, 1 to [`limits::CHAT`] bytes.
+    Chat {
+        /// What the author is called.
+        nick: Text,
+        /// The line.
+        text: Text,
     },
     /// A kind that this version does not know.
     Unknown {
@@ -123,6 +132,17 @@ impl Saying {
                 at_most("nick", nick.len(), limits::NICK)?;
                 Self::Hand { raised, nick }
             }
+            kind::CHAT => {
+                let (nick, text): (Text, Text) = signed::decode(body, "chat")?;
+                at_most("nick", nick.len(), limits::NICK)?;
+                at_most("line of chat", text.len(), limits::CHAT)?;
+                if text.is_empty() {
+                    return Err(Malformed::Invalid {
+                        what: "an empty line of chat",
+                    });
+                }
+                Self::Chat { nick, text }
+            }
             kind => Self::Unknown {
                 kind,
                 body: body.clone(),
@@ -133,6 +153,7 @@ impl Saying {
     fn encode(&self) -> Bytes {
         match self {
             Self::Hand { raised, nick } => signed::encode(&(raised, nick)),
+            Self::Chat { nick, text } => signed::encode(&(nick, text)),
             Self::Unknown { body, .. } => body.clone(),
         }
     }
@@ -140,6 +161,7 @@ impl Saying {
     fn kind(&self) -> u16 {
         match self {
             Self::Hand { .. } => kind::HAND,
+            Self::Chat { .. } => kind::CHAT,
             Self::Unknown { kind, .. } => *kind,
         }
     }
@@ -155,6 +177,10 @@ mod tests {
             Saying::Hand {
                 raised: true,
                 nick: Text::clean("سلمى"),
+            },
+            Saying::Chat {
+                nick: Text::clean("سلمى"),
+                text: Text::clean("أهلا وسهلا"),
             },
             Saying::Unknown {
                 kind: 77,
@@ -182,5 +208,39 @@ mod tests {
                 count: 1
             }
         );
+        let line = |nick: &str, text: &str| refused(kind::CHAT, signed::encode(&(nick, text)));
+        assert_eq!(line(&"x".repeat(65), "hello"), too_long);
+        assert_eq!(
+            line("x", &"y".repeat(limits::CHAT + 1)),
+            Malformed::TooLong {
+                what: "line of chat",
+                max: limits::CHAT
+            }
+        );
+        assert_eq!(
+            line("x", " \u{200b}\n"),
+            Malformed::Invalid {
+                what: "an empty line of chat"
+            }
+        );
+    }
+
+    #[test]
+    fn a_line_of_chat_is_clean_whatever_was_signed_and_the_longest_fits() {
+        let body = signed::encode(&("n", "a\u{202e}b\n\u{1b}[31mc"));
+        assert_eq!(
+            Saying::decode(kind::CHAT, &body),
+            Ok(Saying::Chat {
+                nick: Text::clean("n"),
+                text: Text::clean("ab c")
+            })
+        );
+        let key = crate::person::PersonKey::from_seed(&[7; 32]);
+        let longest = Saying::Chat {
+            nick: Text::clean(&"م".repeat(limits::NICK / 2)),
+            text: Text::clean(&"م".repeat(limits::CHAT / 2)),
+        };
+        let note = Note::new(RoomId([1; 32]), key.person(), u64::MAX, &longest);
+        assert!(signed::Verified::sign(note, &key).is_ok());
     }
 }

@@ -95,6 +95,8 @@ pub(super) fn line(event: &Event, names: &Names) -> Option<String> {
             key.tag()
         ),
         Event::Hand { key, nick, .. } => format!("{DIM}{nick}#{} lowers the hand{DIM:#}", key.tag()),
+        Event::Chat { key, text, .. } if names.is_own(key) => format!("{BOLD}you:{BOLD:#} {text}"),
+        Event::Chat { nick, tag, text, .. } => format!("{BOLD}{nick}#{tag}:{BOLD:#} {text}"),
         Event::Chair { key, .. } => are(names, key, "in the chair"),
         Event::Microphone { on: true } => {
             format!("{LOUD}● you are live{LOUD:#}: the room hears you")
@@ -220,6 +222,17 @@ mod tests {
     fn an_open_microphone_is_said_plainly() {
         let line = plain(&Event::Microphone { on: true }).expect("a line");
         assert!(line.contains("you are live"), "{line}");
+    }
+
+    #[test]
+    fn a_line_of_chat_stands_behind_the_name_and_tag_of_its_author() {
+        let event = Event::Chat {
+            key: Person([1; 32]),
+            nick: "salma".into(),
+            tag: "abcdefgh".into(),
+            text: "welcome".into(),
+        };
+        assert_eq!(plain(&event).as_deref(), Some("salma#abcdefgh: welcome"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use majlis_protocol::{
     log::{Exclusion, GuestList, Log, State},
     person::{Peer, Person},
-    room::Hands,
+    room::{Chat, Hands},
     stage::Hand,
 };
 
@@ -140,6 +140,12 @@ fn rules(state: &State) -> RulesInfo {
         },
         guests: rules.guests().iter().copied().collect(),
         speakers: rules.speakers(),
+        chat: match rules.chat() {
+            Chat::Anyone => "anyone",
+            Chat::Stage => "stage",
+            Chat::Nobody => "nobody",
+        },
+        slow_mode_s: rules.slow_mode_s(),
     }
 }
 

@@ -102,6 +102,12 @@ impl Actor {
                 nick: nick.to_string(),
                 raised,
             }),
+            member::Event::Chat { person, nick, text } => self.tell(Event::Chat {
+                key: person,
+                nick: nick.to_string(),
+                tag: person.tag(),
+                text: text.to_string(),
+            }),
             member::Event::Silenced(person) => {
                 if let Some(listening) = &self.listening {
                     listening.remove(person);

@@ -20,7 +20,7 @@ fn queue(world: &World, member: usize) -> Vec<Person> {
         .collect()
 }
 
-fn sign<T: Statement>(statement: T, by: u8) -> Signed<T> {
+pub(super) fn sign<T: Statement>(statement: T, by: u8) -> Signed<T> {
     Verified::sign(statement, &key(by))
         .expect("valid")
         .signed()
@@ -34,7 +34,7 @@ fn hand(by: u8, at: u64, raised: bool) -> Signed<Note> {
 }
 
 /// A host (0), a relay below it (1), and two listeners below that (2, 3), with seeds one higher.
-fn deep() -> World {
+pub(super) fn deep() -> World {
     let mut world = World::hosted();
     let (relay, _) = world.joined(2);
     for seed in [3, 4] {
@@ -46,7 +46,7 @@ fn deep() -> World {
 }
 
 impl World {
-    fn verdicts_on(&self, link: Neighbour) -> Vec<Outcome> {
+    pub(super) fn verdicts_on(&self, link: Neighbour) -> Vec<Outcome> {
         let verdicts = self.said(link).into_iter().filter_map(|message| match message {
             Message::Verdict(verdict) => Some(verdict.outcome.clone()),
             _ => None,
@@ -54,7 +54,7 @@ impl World {
         verdicts.collect()
     }
 
-    fn refused_on(&self, link: Neighbour) -> Option<Reason> {
+    pub(super) fn refused_on(&self, link: Neighbour) -> Option<Reason> {
         match self.verdicts_on(link).pop() {
             Some(Outcome::Refused(refusal)) => Some(refusal.reason),
             _ => None,
