@@ -201,6 +201,14 @@ pub enum Event {
         /// Whether it is up.
         raised: bool,
     },
+    /// A person on the stage opened their microphone, or closed it, as they say; or is heard though they say it is closed.
+    Mic {
+        /// Who.
+        #[serde(serialize_with = "shown")]
+        key: Person,
+        /// Whether it is open.
+        on: bool,
+    },
     /// Someone wrote a line in the room's chat.
     Chat {
         /// Who.

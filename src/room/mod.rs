@@ -8,6 +8,7 @@ mod announcing;
 mod events;
 mod links;
 mod listening;
+mod mics;
 mod seek;
 mod speaking;
 mod tree;
@@ -211,6 +212,8 @@ pub struct PersonInfo {
     pub on_stage: bool,
     /// Whether another has muted this person.
     pub muted: bool,
+    /// Whether the microphone of someone on the stage is open: they say so, or are heard. `null` in the audience.
+    pub mic: Option<bool>,
     /// Whether an invitation to the stage is open.
     pub invited: bool,
     /// Whether it is this node's own person.

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -35,6 +35,8 @@ pub(super) struct Speaking {
     is_microphone: bool,
     stage: watch::Sender<Option<OnStage>>,
     sent: Arc<AtomicU64>,
+    /// Whether the source is at its end.
+    over: Arc<AtomicBool>,
     /// The newest pause before which everything has been sent.
     closed: watch::Receiver<u64>,
     /// Whether it was turned on, or off, since the stage was taken.
@@ -58,6 +60,7 @@ struct Speaker {
     stage: watch::Receiver<Option<OnStage>>,
     voice: Voice,
     sent: Arc<AtomicU64>,
+    over: Arc<AtomicBool>,
     closed: watch::Sender<u64>,
 }
 
@@ -75,6 +78,7 @@ impl Speaking {
     pub(super) fn start(capture: Capture, is_microphone: bool, voice: Voice) -> Self {
         let capture = Arc::new(capture);
         let sent = Arc::new(AtomicU64::new(0));
+        let over = Arc::new(AtomicBool::new(false));
         let (stage, receiver) = watch::channel(None);
         let (closed, is_closed) = watch::channel(capture.pauses());
         let speaker = Speaker {
@@ -82,6 +86,7 @@ impl Speaking {
             stage: receiver,
             voice,
             sent: Arc::clone(&sent),
+            over: Arc::clone(&over),
             closed,
         };
         let task = tokio::spawn(speaker.run()).abort_handle();
@@ -90,6 +95,7 @@ impl Speaking {
             is_microphone,
             stage,
             sent,
+            over,
             closed: is_closed,
             touched: false,
             task,
@@ -104,6 +110,11 @@ impl Speaking {
     /// Whether sound goes out. A microphone that failed has turned itself off.
     pub(super) fn is_on(&self) -> bool {
         !self.capture.is_paused()
+    }
+
+    /// Whether sound goes out, and the source is not at its end.
+    pub(super) fn is_sounding(&self) -> bool {
+        self.is_on() && self.is_on_stage() && !self.over.load(Ordering::Relaxed)
     }
 
     /// Whether this person is on the stage.
@@ -172,7 +183,10 @@ impl Speaker {
                     }
                 }
                 Captured::Paused(number) => drop(self.closed.send_replace(number)),
-                Captured::Finished => self.tell(Event::InputEnded),
+                Captured::Finished => {
+                    self.over.store(true, Ordering::Relaxed);
+                    self.tell(Event::InputEnded);
+                }
                 Captured::Failed(error) => {
                     self.tell(Event::Warning {
                         text: error.to_string(),

@@ -9,6 +9,7 @@ mod failures;
 mod full_disk;
 mod hearing;
 mod leaving;
+mod mics;
 mod offline;
 pub(crate) mod program;
 mod rooms;

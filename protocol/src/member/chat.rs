@@ -16,7 +16,7 @@ use crate::{
     person::Person,
     reason::Reason,
     signed::Signed,
-    stage::{Heard, Note, Saying, kind},
+    stage::{Heard, Note, Saying},
     text::Text,
     wire::message::{Message, Refusal},
 };
@@ -162,13 +162,6 @@ impl Member {
         Ok(0)
     }
 
-    /// Something for everyone came down.
-    pub(super) fn take_note(&mut self, link: Neighbour, note: &Signed<Note>, now: Duration) {
-        if note.peek().is_ok_and(|note| note.kind == kind::CHAT) {
-            self.take_chat(link, note, now);
-        }
-    }
-
     /// Tells a new child what was just written, which it may have missed.
     pub(super) fn brief_chat(&mut self, child: Neighbour, now: Duration) {
         let clock = self.clock.now_ms(now);
@@ -182,7 +175,8 @@ impl Member {
         }
     }
 
-    fn take_chat(&mut self, link: Neighbour, note: &Signed<Note>, now: Duration) {
+    /// A line came down.
+    pub(super) fn take_chat(&mut self, link: Neighbour, note: &Signed<Note>, now: Duration) {
         match self.judge_line(note, &self.chat.heard, false, now) {
             Ok(line) => {
                 if self.chat.room.take(size(note), now) {

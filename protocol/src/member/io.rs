@@ -106,6 +106,11 @@ pub enum Input {
         /// What.
         command: Command,
     },
+    /// The microphone here, or what stands for it, was opened or closed.
+    Microphone {
+        /// Whether sound goes out.
+        on: bool,
+    },
     /// This peer can be reached elsewhere now.
     Addresses(Vec<Address>),
     /// The person leaves.
@@ -335,6 +340,13 @@ pub enum Event {
         /// Which.
         raised: bool,
     },
+    /// A person on the stage says that its microphone is open, or no longer.
+    Microphone {
+        /// Who.
+        person: Person,
+        /// Which.
+        on: bool,
+    },
     /// Someone wrote a line in the chat.
     Chat {
         /// Who.
@@ -404,6 +416,6 @@ pub enum Wake {
     Succession,
     /// The parent has not brought an entry that there is.
     Log,
-    /// A hand is to be held up, or the queue of hands to be told.
+    /// A hand is to be held up, a microphone to be marked, or the queue of hands to be told.
     Stage,
 }

@@ -41,6 +41,7 @@ mod chat;
 mod command;
 mod greeting;
 mod io;
+mod mics;
 mod moderating;
 mod passes;
 mod place;
@@ -129,6 +130,7 @@ pub struct Member {
     bringing: Option<Neighbour>,
     stage_life: stage::StageLife,
     chat: chat::ChatLife,
+    mics: mics::Mics,
     passes: passes::Passes,
     requests: BTreeMap<ActionId, command::Pending>,
     profiles: BTreeMap<Person, Verified<Profile>>,
@@ -212,6 +214,7 @@ impl Member {
             bringing: None,
             stage_life: stage::StageLife::new(now),
             chat: chat::ChatLife::new(now),
+            mics: mics::Mics::new(now),
             passes: passes::Passes::default(),
             requests: BTreeMap::new(),
             profiles: BTreeMap::new(),
@@ -350,6 +353,7 @@ impl Member {
             Input::Strained => self.tree.handle_strain(now),
             Input::StandbySilent { link } => self.tree.handle_standby_silent(link, now),
             Input::Command { id, command } => self.handle_command(id, command, now),
+            Input::Microphone { on } => self.handle_microphone(on, now),
             Input::Addresses(addresses) => {
                 self.config.addresses = addresses;
                 self.tree.set_addresses(self.config.candidate(), now);
@@ -384,6 +388,7 @@ impl Member {
             self.branches.due().map(|at| (at, Wake::Succession)),
             self.stage_due().map(|at| (at, Wake::Stage)),
             self.passes_due().map(|at| (at, Wake::Stage)),
+            self.mics.due().map(|at| (at, Wake::Stage)),
         ]
         .into_iter()
         .flatten()
@@ -454,6 +459,7 @@ impl Member {
         }
         self.stage_if_due(now);
         self.passes_if_due(now);
+        self.mics_if_due(now);
         self.beacon_if_due(now);
         self.leave_if_chairless(now);
     }

@@ -1,5 +1,5 @@
 //! Notes on their way up to the chair, and what the chair makes of them on its way down: the queue of raised hands, and
-//! the notes that are for everyone ([`super::chat`]).
+//! the notes that are for everyone ([`super::chat`], [`super::mics`]).
 //!
 //! Invariant: a note that passes here costs the chair no more than a request does, whoever floods it from below; and
 //! nothing that came down is passed on before its signature was checked.
@@ -138,6 +138,16 @@ impl Member {
             }
         };
         self.send(link, Message::Verdict(Verdict { action: id, outcome }));
+    }
+
+    /// Something for everyone came down.
+    fn take_note(&mut self, link: Neighbour, note: &Signed<Note>, now: Duration) {
+        match note.peek().map(|note| note.kind) {
+            Ok(kind::CHAT) => self.take_chat(link, note, now),
+            Ok(kind::MICROPHONE) => self.take_mic(link, note, now),
+            // Of a later version.
+            _ => {}
+        }
     }
 
     /// The queue as the chair has signed it.
@@ -299,6 +309,7 @@ impl Member {
         match note.saying().map_err(|error| malformed(&error.to_string()))? {
             Saying::Hand { raised, nick } => self.hear_hand(signed, &note, raised, nick, now),
             Saying::Chat { .. } => self.hear_chat(link, signed, now),
+            Saying::Microphone { .. } => self.hear_mic(signed, now),
             Saying::Unknown { .. } => Err(refusal(
                 Reason::Unsupported,
                 "the chair does not know this kind of note",

@@ -3,6 +3,7 @@
 mod beacon;
 mod chat;
 mod hostile;
+mod mics;
 mod moderation;
 mod stage;
 mod succession;

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     domain, limits,
     log::ActionId,
+    media::Tag,
     person::Person,
     room::{RoomId, at_most},
     signed::{self, Malformed, Signed, Statement, VERSION},
@@ -19,6 +20,8 @@ pub mod kind {
     pub const HAND: u16 = 1;
     /// A line in the room's chat.
     pub const CHAT: u16 = 2;
+    /// Whether the author's microphone is open.
+    pub const MICROPHONE: u16 = 3;
 }
 
 /// A signed word to the room. [`Saying::decode`] says what its body means.
@@ -56,6 +59,13 @@ pub enum Saying {
         nick: Text,
         /// The line.
         text: Text,
+    },
+    /// The author's microphone is open, or closed again, in this stay on the stage.
+    Microphone {
+        /// The tag of the stay.
+        tag: Tag,
+        /// Which.
+        on: bool,
     },
     /// A kind that this version does not know.
     Unknown {
@@ -143,6 +153,10 @@ impl Saying {
                 }
                 Self::Chat { nick, text }
             }
+            kind::MICROPHONE => {
+                let (tag, on): ([u8; 4], bool) = signed::decode(body, "microphone")?;
+                Self::Microphone { tag: Tag(tag), on }
+            }
             kind => Self::Unknown {
                 kind,
                 body: body.clone(),
@@ -154,6 +168,7 @@ impl Saying {
         match self {
             Self::Hand { raised, nick } => signed::encode(&(raised, nick)),
             Self::Chat { nick, text } => signed::encode(&(nick, text)),
+            Self::Microphone { tag, on } => signed::encode(&(tag.0, on)),
             Self::Unknown { body, .. } => body.clone(),
         }
     }
@@ -162,6 +177,7 @@ impl Saying {
         match self {
             Self::Hand { .. } => kind::HAND,
             Self::Chat { .. } => kind::CHAT,
+            Self::Microphone { .. } => kind::MICROPHONE,
             Self::Unknown { kind, .. } => *kind,
         }
     }
@@ -181,6 +197,10 @@ mod tests {
             Saying::Chat {
                 nick: Text::clean("سلمى"),
                 text: Text::clean("أهلا وسهلا"),
+            },
+            Saying::Microphone {
+                tag: Tag([1, 2, 3, 4]),
+                on: true,
             },
             Saying::Unknown {
                 kind: 77,

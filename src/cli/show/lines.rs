@@ -95,6 +95,10 @@ pub(super) fn line(event: &Event, names: &Names) -> Option<String> {
             key.tag()
         ),
         Event::Hand { key, nick, .. } => format!("{DIM}{nick}#{} lowers the hand{DIM:#}", key.tag()),
+        Event::Mic { key, on } if !names.is_own(key) => {
+            let is = if *on { "open" } else { "closed" };
+            format!("{DIM}the microphone of {} is {is}{DIM:#}", names.of(key))
+        }
         Event::Chat { key, text, .. } if names.is_own(key) => format!("{BOLD}you:{BOLD:#} {text}"),
         Event::Chat { nick, tag, text, .. } => format!("{BOLD}{nick}#{tag}:{BOLD:#} {text}"),
         Event::Chair { key, .. } => are(names, key, "in the chair"),

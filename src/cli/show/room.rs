@@ -44,7 +44,12 @@ pub(crate) fn people(info: &Value) -> String {
             } else {
                 ""
             };
-            let muted = if person["muted"] == true { "  muted" } else { "" };
+            let muted = match (&person["muted"], &person["mic"]) {
+                (Value::Bool(true), _) => "  muted",
+                (_, Value::Bool(true)) => "  mic on",
+                (_, Value::Bool(false)) => "  mic off",
+                _ => "",
+            };
             let invited = if person["invited"] == true {
                 "  invited"
             } else {
@@ -131,12 +136,15 @@ mod tests {
     #[test]
     fn people_are_named_by_nick_and_tag_with_the_key_to_copy() {
         let info = json!({ "people": [
-            { "key": "12D3", "nick": "salma", "tag": "abcd", "role": "speaker", "on_stage": true, "muted": true },
+            { "key": "12D3", "nick": "salma", "tag": "abcd", "role": "speaker", "on_stage": true, "muted": true, "mic": false },
+            { "key": "12D5", "nick": "noor", "tag": "ijkl", "role": "speaker", "on_stage": true, "muted": false, "mic": false },
         ], "kept_out": [
             { "key": "12D4", "tag": "efgh", "kicked": false, "left_ms": 7_200_000, "reason": "spam" },
         ] });
         let shown = people(&info);
-        let (line, out) = shown.split_once('\n').expect("two lines");
+        let (line, out) = shown.split_once('\n').expect("three lines");
+        let (silent, out) = out.split_once('\n').expect("three lines");
+        assert!(silent.ends_with("on stage  mic off"), "{silent}");
         assert!(line.starts_with("salma#abcd ") && line.contains("12D3"), "{line}");
         assert!(line.ends_with("on stage  muted"), "{line}");
         assert!(

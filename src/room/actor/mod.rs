@@ -42,6 +42,7 @@ use super::{
     events,
     links::{Control, Link},
     listening::{self, Listening, millis},
+    mics::Mics,
     seek::{self, Lead},
     speaking::Speaking,
 };
@@ -157,6 +158,9 @@ struct Actor {
     network: Network,
     plane: Plane,
     media: Arc<RoomMedia>,
+    mics: Mics,
+    /// What the room was told of our microphone.
+    told_on: bool,
     log: Option<RoomLog>,
     /// The newest entry, for the packets we send.
     head: Arc<AtomicU32>,
@@ -217,6 +221,8 @@ impl Actor {
             network: setup.network,
             plane: setup.plane,
             media,
+            mics: Mics::default(),
+            told_on: false,
             log: Some(setup.log),
             head: Arc::default(),
             links: BTreeMap::new(),
@@ -260,16 +266,18 @@ impl Actor {
                 Some(arrival) = self.arrivals.recv() => self.handle_arrival(arrival),
                 Some(signal) = self.signals.recv() => self.handle_signal(signal),
                 request = self.requests.recv(), if !self.is_forsaken => self.handle_request(request).await,
-                event = next_event(self.listening.as_ref()) => self.tell(event),
+                event = next_event(self.listening.as_ref()) => self.hear(event),
                 _ = stats.tick() => {
                     if self.ready.is_none() {
                         self.tell(Event::Stats(self.stats()));
                         self.announce_if_due();
                         self.follow_links();
+                        self.follow_mics();
                     }
                 }
                 () = sleep_until(due) => self.input(MemberInput::Timeout),
             }
+            self.tell_own_microphone();
             self.perform().await;
         }
         self.finish().await;

@@ -106,6 +106,7 @@ impl Actor {
             role: state.role(key).into(),
             on_stage: state.stage().contains_key(&key),
             muted: state.mutes().contains_key(&key),
+            mic: state.stage().contains_key(&key).then(|| self.mics.is_on(key)),
             invited: state.invited().contains_key(&key),
             me: key == self.me,
         };

@@ -85,7 +85,12 @@ impl Actor {
                     role: role.into(),
                 });
             }
+            member::Event::Microphone { person, on } => {
+                let shown = self.mics.mark(person, on, self.epoch.elapsed());
+                self.tell_mics(shown);
+            }
             member::Event::Stage { person, on } => {
+                self.mics.forget(person);
                 if let (false, Some(listening)) = (on, &self.listening) {
                     listening.end(person);
                 }
