@@ -3,7 +3,7 @@
 //! With [`Stamped`] around it, an event serialises as one JSON object: `{"event": …, "at_ms": …, …}`. The names are
 //! a contract with programs outside: fields may be added, names stay. Values that are not known are `null`.
 
-use std::fmt::Display;
+use std::{collections::BTreeMap, fmt::Display};
 
 use majlis_protocol::{
     link::{Address, RoomLink},
@@ -208,6 +208,11 @@ pub enum Event {
         key: Person,
         /// Whether it is open.
         on: bool,
+    },
+    /// People reacted, since the last of these.
+    Reactions {
+        /// How many of each sign; a claim of those who counted.
+        counts: BTreeMap<&'static str, u32>,
     },
     /// Someone wrote a line in the room's chat.
     Chat {

@@ -11,7 +11,7 @@
 //! | `GET /v1/rooms?tag=T` | `{listings: […]}`, the rooms this node knows of |
 //! | `GET /v1/room/{id}` | the room as [`crate::room::RoomInfo`] |
 //! | `GET /v1/room/{id}/tree` | the relay tree as [`crate::room::TreeInfo`] |
-//! | `POST /v1/room/{id}/act` with an [`Act`] | `{seq}`, once it is in this node's log, or `{place}` of a hand or `{}` for a line of chat once the chair has it; 409 with the chair's reason |
+//! | `POST /v1/room/{id}/act` with an [`Act`] | `{seq}`, once it is in this node's log, or `{place}` of a hand or `{}` for a line of chat once the chair has it, and for a reaction at once; 409 with the chair's reason |
 //! | `POST /v1/room/{id}/mic` with a [`Mic`] | `{on}` |
 //! | `GET /v1/events` | a WebSocket of the events of `--json`, those of a room with its id as `room` |
 //!
@@ -129,6 +129,11 @@ pub enum Act {
     Chat {
         /// The line, 1 to 400 bytes after cleaning.
         text: String,
+    },
+    /// Reacts; the answer has no `seq`.
+    React {
+        /// The sign, or the word for it.
+        reaction: String,
     },
     /// Says who may write in the chat.
     ChatPolicy {

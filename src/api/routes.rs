@@ -17,6 +17,7 @@ use majlis_protocol::{
     log::{GuestList, Role},
     person::Person,
     room::{Chat, Hands, RoomId, RoomTag},
+    stage::Reactions,
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -135,7 +136,7 @@ async fn act(
     let Json(act) = act.map_err(malformed)?;
     let action = action(&room, act).await?;
     let is_hand = matches!(action, RoomAction::Hand { .. });
-    let is_entry = !matches!(action, RoomAction::Say(_));
+    let is_entry = !matches!(action, RoomAction::Say(_) | RoomAction::React(_));
     match room.act(action).await {
         Ok(place) if is_hand => Ok(Json(json!({ "place": place })).into_response()),
         Ok(seq) if is_entry => Ok(Json(json!({ "seq": seq })).into_response()),
@@ -217,6 +218,12 @@ async fn action(room: &RoomHandle, act: Act) -> Result<RoomAction, Refused> {
         Act::Speakers { most } => RoomAction::Speakers(most),
         Act::Hand { raised } => RoomAction::Hand { raised },
         Act::Chat { text } => RoomAction::Say(text),
+        Act::React { reaction } => {
+            let reaction = Reactions::one(&reaction);
+            RoomAction::React(
+                reaction.ok_or_else(|| refusal(StatusCode::BAD_REQUEST, "there is no such reaction"))?,
+            )
+        }
         Act::ChatPolicy { who } => RoomAction::Chat(match who {
             ChatFor::Anyone => Chat::Anyone,
             ChatFor::Stage => Chat::Stage,

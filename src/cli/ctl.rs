@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use majlis::api::{Act, ChatFor, Client, ForGuests, HandPolicy, Mic, Office};
-use majlis_protocol::{limits::SLOW_MODE_S, room::RoomId};
+use majlis_protocol::{
+    limits::SLOW_MODE_S,
+    room::RoomId,
+    stage::{REACTIONS, Reactions},
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -24,6 +28,7 @@ const CENTURY: u64 = 36_500 * 86_400;
   majlis ctl hands                        who asks for it, in order; `majlis ctl invite 1` invites the first
   majlis ctl mic on
   majlis ctl chat \"welcome, all\"         a line that everyone in the room reads
+  majlis ctl react 👏                     or: clap heart laugh like dislike party fire wow
   majlis ctl policy slow-mode 30s         one line of each person in 30 s
   majlis ctl grant salma#x7f2k3ab moderator
   majlis ctl ban noise#q3m8t2vk --for 2h --reason \"noise, three times\"
@@ -67,6 +72,12 @@ enum CtlAction {
     Chat {
         /// The line
         text: String,
+    },
+    /// React: everyone sees how many did
+    React {
+        /// How: 👏 ❤️ 😂 👍 👎 🎉 🔥 😮, or clap heart laugh like dislike party fire wow
+        #[arg(value_parser = reaction)]
+        reaction: String,
     },
     /// Let in nobody who was not in the room before
     Lock,
@@ -270,6 +281,12 @@ pub(crate) async fn run(args: CtlArgs, flags: &NodeFlags) -> anyhow::Result<()> 
             let done = json!({ "room": room, "action": "chat" });
             return Ok(face.result("done", &done, "said")?);
         }
+        CtlAction::React { reaction } => {
+            let act = Act::React { reaction };
+            client.post(&format!("{path}/act"), &act).await?;
+            let done = json!({ "room": room, "action": "react" });
+            return Ok(face.result("done", &done, "seen")?);
+        }
         CtlAction::Mic { switch } => {
             let on = switch == Switch::On;
             let answer = client.post(&format!("{path}/mic"), &Mic { on }).await?;
@@ -373,6 +390,17 @@ async fn room(client: &Client, named: Option<RoomId>) -> anyhow::Result<String> 
             "the node is in several rooms; choose one with --room: {}",
             rooms.join(", ")
         ),
+    }
+}
+
+/// A reaction as people type it.
+fn reaction(text: &str) -> Result<String, String> {
+    match Reactions::one(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => {
+            let all = REACTIONS.map(|(sign, word)| format!("{sign} {word}"));
+            Err(format!("there is: {}", all.join(", ")))
+        }
     }
 }
 

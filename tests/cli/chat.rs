@@ -1,4 +1,4 @@
-//! The room's chat, by processes that only their hosts' relays join.
+//! The room's chat and its reactions, by processes that only their hosts' relays join.
 
 use serde_json::Value;
 
@@ -47,4 +47,36 @@ fn a_line_from_two_hops_away_is_read_by_all_and_the_rules_of_the_chat_hold() {
     reader.until_that("log", |event| event["action"] == "chat");
     assert!(fails(d, &["ctl", "chat", "hello"]).contains("does not let you"));
     assert_eq!(succeeds(d, &["ctl", "info"])[0]["rules"]["chat"], "stage");
+}
+
+#[test]
+fn everyone_sees_how_many_reacted() {
+    let homes = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let [a, b, c] = homes.each_ref().map(tempfile::TempDir::path);
+    let (mut host, link) = host(a, &["--max-children", "1"]);
+    let (mut relay, _) = join(b, &link, &["--max-children", "4"]);
+    let (mut leaf, joined) = join(c, &link, &["--max-children", "0"]);
+    assert_eq!(joined["depth"], 2);
+    succeeds(a, &["ctl", "react", "clap"]);
+    succeeds(c, &["ctl", "react", "👏"]);
+    let done = &succeeds(c, &["ctl", "react", "❤️"])[0];
+    assert_eq!(
+        (&done["event"], &done["action"]),
+        (&"done".into(), &"react".into())
+    );
+    for process in [&mut host, &mut relay, &mut leaf] {
+        let (mut claps, mut hearts) = (0, 0);
+        process.until_that("reactions", |event| {
+            claps += event["counts"]["👏"].as_u64().unwrap_or(0);
+            hearts += event["counts"]["❤️"].as_u64().unwrap_or(0);
+            (claps, hearts) == (2, 1)
+        });
+    }
+    for _ in 0..4 {
+        if !super::program::run(c, &["ctl", "react", "fire"]).status.success() {
+            return;
+        }
+    }
+    let why = fails(c, &["ctl", "react", "fire"]);
+    assert!(why.contains("slow down"), "{why}");
 }

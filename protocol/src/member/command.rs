@@ -10,6 +10,7 @@ use crate::{
     reason::Reason,
     room::{Chat, Hands},
     signed::Verified,
+    stage::Reactions,
     text::Text,
     wire::message::{Message, Outcome, Refusal, Verdict},
 };
@@ -70,6 +71,8 @@ pub enum Command {
     GuestList(GuestList),
     /// Say how many people the stage takes, 1 to 32. For hosts and co-hosts.
     Speakers(u8),
+    /// React: everyone sees how many did. It is done once it is on its way.
+    React(Reactions),
     /// Write a line in the chat: 1 to 400 bytes after cleaning. It is done once the chair has passed it on to everyone.
     Say(String),
     /// Say who may write in the chat. For hosts, co-hosts and moderators, who always may.
@@ -160,6 +163,7 @@ impl Member {
         let result = match wish {
             Command::Hand { raised } => self.request_hand(command, raised, now),
             Command::Say(text) => self.request_chat(command, &text, now),
+            Command::React(reaction) => self.request_reaction(command, reaction, now),
             wish => self.request(command, wish, now),
         };
         if let Err(refusal) = result {

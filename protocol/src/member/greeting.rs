@@ -17,7 +17,10 @@ use crate::{
     wire::message::{Alias, Candidate, Hello, Message, Refusal, Welcome},
 };
 
-use super::{GREETING_TIMEOUT, Left, Member, Route, Side, budget, chat::ChatLife, passes, stage::StageLife};
+use super::{
+    GREETING_TIMEOUT, Left, Member, Route, Side, budget, chat::ChatLife, passes, reactions::LinkReactions,
+    stage::StageLife,
+};
 
 /// One control substream.
 #[derive(Debug)]
@@ -37,6 +40,8 @@ pub(super) struct Link {
     pub(super) notes: budget::Budget,
     /// How many lines of chat may come up on it.
     pub(super) chat: budget::Budget,
+    /// What reactions may come on it.
+    pub(super) reactions: LinkReactions,
 }
 
 /// A request for what follows an entry.
@@ -82,6 +87,7 @@ impl Link {
             asked: None,
             notes: StageLife::link_budget(now),
             chat: ChatLife::link_budget(now),
+            reactions: LinkReactions::new(now),
         }
     }
 

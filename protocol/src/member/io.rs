@@ -13,6 +13,7 @@ use crate::{
     person::{Peer, Person},
     reason::Reason,
     signed::{Malformed, Verified},
+    stage::Reactions,
     text::Text,
     tree::{Errand, Why},
     wire::message::{Alias, Candidate, Message, Refusal},
@@ -356,6 +357,8 @@ pub enum Event {
         /// The line.
         text: Text,
     },
+    /// So many reacted since the last sum.
+    Reactions(Reactions),
     /// The room has another title.
     Title(Text),
     /// Someone on the stage has a name.

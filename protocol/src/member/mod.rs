@@ -45,6 +45,7 @@ mod mics;
 mod moderating;
 mod passes;
 mod place;
+mod reactions;
 mod record;
 mod refusals;
 mod relaying;
@@ -131,6 +132,7 @@ pub struct Member {
     stage_life: stage::StageLife,
     chat: chat::ChatLife,
     mics: mics::Mics,
+    reactions: reactions::ReactionLife,
     passes: passes::Passes,
     requests: BTreeMap<ActionId, command::Pending>,
     profiles: BTreeMap<Person, Verified<Profile>>,
@@ -215,6 +217,7 @@ impl Member {
             stage_life: stage::StageLife::new(now),
             chat: chat::ChatLife::new(now),
             mics: mics::Mics::new(now),
+            reactions: reactions::ReactionLife::new(now),
             passes: passes::Passes::default(),
             requests: BTreeMap::new(),
             profiles: BTreeMap::new(),
@@ -389,6 +392,7 @@ impl Member {
             self.stage_due().map(|at| (at, Wake::Stage)),
             self.passes_due().map(|at| (at, Wake::Stage)),
             self.mics.due().map(|at| (at, Wake::Stage)),
+            self.reactions.due().map(|at| (at, Wake::Stage)),
         ]
         .into_iter()
         .flatten()
@@ -433,6 +437,7 @@ impl Member {
             Message::Hands(list) => self.handle_hand_list(link, list, now),
             Message::PassWanted(people) => self.handle_pass_wanted(link, people, now),
             Message::Passes(passes) => self.handle_passes(link, passes),
+            Message::Reactions(sum) => self.handle_reactions(link, &sum, now),
         }
     }
 
@@ -460,6 +465,7 @@ impl Member {
         self.stage_if_due(now);
         self.passes_if_due(now);
         self.mics_if_due(now);
+        self.reactions_if_due(now);
         self.beacon_if_due(now);
         self.leave_if_chairless(now);
     }

@@ -5,6 +5,7 @@ mod chat;
 mod hostile;
 mod mics;
 mod moderation;
+mod reactions;
 mod stage;
 mod succession;
 mod tree;

@@ -17,7 +17,7 @@ use crate::{
     reason::Reason,
     room::{Genesis, RoomId, at_most},
     signed::{Malformed, Signed, decode, encode},
-    stage::{HandList, Note, Pass},
+    stage::{HandList, Note, Pass, Reactions},
     text::Text,
     wire::frame::{self, Frame},
 };
@@ -283,6 +283,9 @@ pub enum Message {
     PassWanted(Vec<Person>),
     /// The receiver keeps its own, and passes the others on to who asked.
     Passes(Vec<Signed<Pass>>),
+    /// From below, the receiver adds them to what it sends on towards the chair; from there, it shows them and passes them
+    /// on.
+    Reactions(Reactions),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -318,6 +321,7 @@ mod kind {
     pub(super) const PASS_WANTED: u16 = 20;
     pub(super) const PASSES: u16 = 21;
     pub(super) const TICK: u16 = 22;
+    pub(super) const REACTIONS: u16 = 23;
 }
 
 impl Message {
@@ -354,6 +358,7 @@ impl Message {
             Self::Hands(list) => (kind::HANDS, encode(list)),
             Self::PassWanted(people) => (kind::PASS_WANTED, encode(people)),
             Self::Passes(passes) => (kind::PASSES, encode(passes)),
+            Self::Reactions(sum) => (kind::REACTIONS, sum.encode()),
         };
         Frame { kind, body }.encode()
     }
@@ -397,6 +402,7 @@ impl Message {
             kind::HANDS => Self::Hands(decode(body, "hands")?),
             kind::PASS_WANTED => Self::PassWanted(checked(body, "pass wanted")?),
             kind::PASSES => Self::Passes(checked(body, "passes")?),
+            kind::REACTIONS => Self::Reactions(Reactions::decode(body)?),
             kind if kind < frame::CRITICAL => return Ok(None),
             _ => {
                 return Err(Malformed::NeedsNewer {

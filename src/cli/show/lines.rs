@@ -99,6 +99,13 @@ pub(super) fn line(event: &Event, names: &Names) -> Option<String> {
             let is = if *on { "open" } else { "closed" };
             format!("{DIM}the microphone of {} is {is}{DIM:#}", names.of(key))
         }
+        Event::Reactions { counts } => {
+            let counts: Vec<String> = counts
+                .iter()
+                .map(|(sign, count)| format!("{sign} {count}"))
+                .collect();
+            counts.join("  ")
+        }
         Event::Chat { key, text, .. } if names.is_own(key) => format!("{BOLD}you:{BOLD:#} {text}"),
         Event::Chat { nick, tag, text, .. } => format!("{BOLD}{nick}#{tag}:{BOLD:#} {text}"),
         Event::Chair { key, .. } => are(names, key, "in the chair"),

@@ -113,6 +113,9 @@ impl Actor {
                 tag: person.tag(),
                 text: text.to_string(),
             }),
+            member::Event::Reactions(sum) => self.tell(Event::Reactions {
+                counts: sum.counts().collect(),
+            }),
             member::Event::Silenced(person) => {
                 if let Some(listening) = &self.listening {
                     listening.remove(person);
