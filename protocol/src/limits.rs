@@ -50,6 +50,9 @@ pub const CHAT_APART_MS: u64 = 1_000;
 /// Longest slow mode, in seconds: an hour. Who is to write less may not write.
 pub const SLOW_MODE_S: u16 = 3_600;
 
+/// Most names in a page of the audience: 3 KB.
+pub const AUDIENCE: usize = 16;
+
 /// Most kinds of reactions in a sum: room for as many again as there are.
 pub const REACTIONS: usize = 16;
 

@@ -10,6 +10,7 @@
 //! | `GET /v1/info` | `{peer, key, nick, tag, addresses[], rooms[]}` |
 //! | `GET /v1/rooms?tag=T` | `{listings: […]}`, the rooms this node knows of |
 //! | `GET /v1/room/{id}` | the room as [`crate::room::RoomInfo`] |
+//! | `GET /v1/room/{id}/audience?page=N` | who listens, as [`crate::room::AudiencePage`]; the first page is 1 |
 //! | `GET /v1/room/{id}/tree` | the relay tree as [`crate::room::TreeInfo`] |
 //! | `POST /v1/room/{id}/act` with an [`Act`] | `{seq}`, once it is in this node's log, or `{place}` of a hand or `{}` for a line of chat once the chair has it, and for a reaction at once; 409 with the chair's reason |
 //! | `POST /v1/room/{id}/mic` with a [`Mic`] | `{on}` |

@@ -57,6 +57,7 @@ pub(super) fn router(context: Context, access: ApiAccess) -> Router {
         .route("/v1/info", get(info))
         .route("/v1/rooms", get(rooms))
         .route("/v1/room/{id}", get(room))
+        .route("/v1/room/{id}/audience", get(audience))
         .route("/v1/room/{id}/tree", get(tree))
         .route("/v1/room/{id}/act", post(act))
         .route("/v1/room/{id}/mic", post(mic))
@@ -118,6 +119,24 @@ async fn rooms(
 async fn room(State(context): State<Context>, Path(id): Path<String>) -> Result<Response, Refused> {
     let room = context.room(&id)?;
     Ok(Json(known(&room).await?).into_response())
+}
+
+#[derive(Debug, Deserialize)]
+struct Page {
+    page: Option<u32>,
+}
+
+async fn audience(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    page: Result<Query<Page>, QueryRejection>,
+) -> Result<Response, Refused> {
+    let Query(Page { page }) = page.map_err(|error| refusal(error.status(), error.body_text()))?;
+    let room = context.room(&id)?;
+    match room.audience(page.unwrap_or(1)).await {
+        Ok(page) => Ok(Json(page).into_response()),
+        Err(error) => Err(refusal(StatusCode::CONFLICT, error)),
+    }
 }
 
 async fn tree(State(context): State<Context>, Path(id): Path<String>) -> Result<Response, Refused> {

@@ -23,6 +23,7 @@ const CENTURY: u64 = 36_500 * 86_400;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   majlis ctl people                       who is here, each with key and nick#tag
+  majlis ctl people --audience            who listens in the whole room; `--page 2` shows the next 16
   majlis ctl invite salma#x7f2k3ab        onto the stage; she then runs `majlis ctl accept`
   majlis ctl hand                         ask for the word; `majlis ctl hand down` takes it back
   majlis ctl hands                        who asks for it, in order; `majlis ctl invite 1` invites the first
@@ -57,8 +58,15 @@ enum CtlAction {
     },
     /// End the room for everyone
     End,
-    /// Show who is in the room, as far as this node knows
-    People,
+    /// Show who is in the room, as far as this node knows; or who listens in all of it
+    People {
+        /// Ask the room for the names of those who listen, a page of at most 16
+        #[arg(long)]
+        audience: bool,
+        /// Which page
+        #[arg(long, value_name = "N", default_value_t = 1, requires = "audience", value_parser = clap::value_parser!(u32).range(1..))]
+        page: u32,
+    },
     /// Raise your hand to ask for the word, or lower it
     Hand {
         /// Up or down
@@ -250,7 +258,11 @@ pub(crate) async fn run(args: CtlArgs, flags: &NodeFlags) -> anyhow::Result<()> 
             let info = client.get(&path).await?;
             return Ok(face.result("info", &info, &show::room::info(&info))?);
         }
-        CtlAction::People => {
+        CtlAction::People { audience: true, page } => {
+            let audience = client.get(&format!("{path}/audience?page={page}")).await?;
+            return Ok(face.result("audience", &audience, &show::room::audience(&audience))?);
+        }
+        CtlAction::People { .. } => {
             let info = client.get(&path).await?;
             let people = json!({ "room": room, "people": info["people"], "kept_out": info["kept_out"] });
             return Ok(face.result("people", &people, &show::room::people(&info))?);

@@ -220,6 +220,29 @@ pub struct PersonInfo {
     pub me: bool,
 }
 
+/// A page of those who listen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AudiencePage {
+    /// Which, 1 for the first.
+    pub page: u32,
+    /// Who is on it.
+    pub people: Vec<ListenerInfo>,
+    /// Whether there may be a next one.
+    pub more: bool,
+}
+
+/// Somebody who listens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ListenerInfo {
+    /// The key.
+    #[serde(serialize_with = "shown")]
+    pub key: Person,
+    /// What that person is called.
+    pub nick: String,
+    /// The tag to show with it.
+    pub tag: String,
+}
+
 /// A person who may not come in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct KeptOut {
@@ -304,6 +327,10 @@ pub(crate) enum Request {
     },
     Info {
         reply: oneshot::Sender<RoomInfo>,
+    },
+    Audience {
+        page: u32,
+        reply: oneshot::Sender<Result<AudiencePage, Refusal>>,
     },
     Tree {
         reply: oneshot::Sender<TreeInfo>,
@@ -405,6 +432,17 @@ impl RoomHandle {
     /// What the room looks like now; `None` once this node has left it.
     pub async fn info(&self) -> Option<RoomInfo> {
         self.ask(|reply| Request::Info { reply }).await.ok()
+    }
+
+    /// Who listens: a page of at most 16 people of the whole room, from 1. It is asked of the members of the room, each of
+    /// whom knows a few.
+    ///
+    /// # Errors
+    /// [`ActError::Refused`] when nobody answers.
+    pub async fn audience(&self, page: u32) -> Result<AudiencePage, ActError> {
+        self.ask(|reply| Request::Audience { page, reply })
+            .await?
+            .map_err(ActError::Refused)
     }
 
     /// The relay tree as this node knows it now; `None` once it has left the room.

@@ -1,4 +1,4 @@
-//! Whose microphone is open, as everyone sees it, by processes that only their hosts' relays join.
+//! Who is there and whose microphone is open, as everyone sees it, by processes that only their hosts' relays join.
 
 use std::path::Path;
 
@@ -62,4 +62,31 @@ fn a_microphone_that_is_opened_and_closed_is_seen_so_by_all() {
     succeeds(a, &["ctl", "mute", hers]);
     mic(&mut newcomer, hers, false);
     assert_eq!(shown(late.path(), hers)["muted"], true);
+}
+
+#[test]
+fn anyone_sees_who_listens_in_the_whole_room() {
+    let homes = [(); 4].map(|()| tempfile::tempdir().unwrap());
+    let [a, b, c, d] = homes.each_ref().map(tempfile::TempDir::path);
+    let (_host, link) = host(a, &["--nick", "amir", "--max-children", "1"]);
+    let (_relay, _) = join(b, &link, &["--nick", "salma", "--max-children", "4"]);
+    let (_leaf, _) = join(c, &link, &["--nick", "noor", "--max-children", "0"]);
+    let (mut other, last) = join(d, &link, &["--nick", "omar", "--max-children", "0"]);
+    assert_eq!(last["depth"], 2);
+    // The root counts on the reports of those below it.
+    other.until_that("listeners", |event| event["listeners"] == 3);
+    for home in [a, c] {
+        let page = &succeeds(home, &["ctl", "people", "--audience"])[0];
+        assert_eq!((&page["event"], &page["page"]), (&"audience".into(), &1.into()));
+        let people = page["people"].as_array().unwrap();
+        let mut nicks: Vec<&str> = people.iter().filter_map(|one| one["nick"].as_str()).collect();
+        nicks.sort_unstable();
+        assert_eq!(nicks, ["noor", "omar", "salma"]);
+        assert!(people.iter().any(|one| one["key"] == last["key"]));
+    }
+    let page = &succeeds(c, &["ctl", "people", "--audience", "--page", "2"])[0];
+    assert_eq!(
+        (&page["people"], &page["more"]),
+        (&Value::Array(vec![]), &false.into())
+    );
 }

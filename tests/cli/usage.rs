@@ -79,6 +79,8 @@ fn what_is_not_built_or_misspelt_exits_2() {
         &["ctl", "chat"],
         &["ctl", "react", "🦀"],
         &["ctl", "policy", "slow-mode", "2h"],
+        &["ctl", "people", "--audience", "--page", "0"],
+        &["ctl", "people", "--page", "2"],
         &["ctl", "mic", "maybe"],
         &["ctl", "--room", "x", "info"],
         &["rooms", "--wait", "long"],

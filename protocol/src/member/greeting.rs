@@ -18,8 +18,8 @@ use crate::{
 };
 
 use super::{
-    GREETING_TIMEOUT, Left, Member, Route, Side, budget, chat::ChatLife, passes, reactions::LinkReactions,
-    stage::StageLife,
+    GREETING_TIMEOUT, Left, Member, Route, Side, audience::Asking, budget, chat::ChatLife, passes,
+    reactions::LinkReactions, stage::StageLife,
 };
 
 /// One control substream.
@@ -42,6 +42,8 @@ pub(super) struct Link {
     pub(super) chat: budget::Budget,
     /// What reactions may come on it.
     pub(super) reactions: LinkReactions,
+    /// How many names may be asked for on it.
+    pub(super) audience: budget::Budget,
 }
 
 /// A request for what follows an entry.
@@ -88,6 +90,7 @@ impl Link {
             notes: StageLife::link_budget(now),
             chat: ChatLife::link_budget(now),
             reactions: LinkReactions::new(now),
+            audience: Asking::link_budget(now),
         }
     }
 

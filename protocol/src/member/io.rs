@@ -107,6 +107,13 @@ pub enum Input {
         /// What.
         command: Command,
     },
+    /// The person wants to know who listens.
+    Audience {
+        /// For the answer.
+        id: CommandId,
+        /// Which page of [`crate::limits::AUDIENCE`] places, from 0.
+        page: u32,
+    },
     /// The microphone here, or what stands for it, was opened or closed.
     Microphone {
         /// Whether sound goes out.
@@ -160,6 +167,13 @@ pub enum Output {
         command: CommandId,
         /// The sequence of its entry in this member's log, or why not.
         result: Result<u32, Refusal>,
+    },
+    /// The answer to [`Input::Audience`].
+    Audience {
+        /// To which.
+        command: CommandId,
+        /// Who is in the audience, as far as that page goes, and whether there may be a next one; or why it is not known.
+        result: Result<(Vec<Verified<Profile>>, bool), Refusal>,
     },
     /// Something happened that people may want to see.
     Event(Event),

@@ -34,6 +34,7 @@ use crate::{
     wire::message::{Alias, Candidate, Message, Refusal},
 };
 
+mod audience;
 mod branching;
 mod budget;
 mod chair;
@@ -133,6 +134,7 @@ pub struct Member {
     chat: chat::ChatLife,
     mics: mics::Mics,
     reactions: reactions::ReactionLife,
+    asking: audience::Asking,
     passes: passes::Passes,
     requests: BTreeMap<ActionId, command::Pending>,
     profiles: BTreeMap<Person, Verified<Profile>>,
@@ -218,6 +220,7 @@ impl Member {
             chat: chat::ChatLife::new(now),
             mics: mics::Mics::new(now),
             reactions: reactions::ReactionLife::new(now),
+            asking: audience::Asking::new(now),
             passes: passes::Passes::default(),
             requests: BTreeMap::new(),
             profiles: BTreeMap::new(),
@@ -356,6 +359,7 @@ impl Member {
             Input::Strained => self.tree.handle_strain(now),
             Input::StandbySilent { link } => self.tree.handle_standby_silent(link, now),
             Input::Command { id, command } => self.handle_command(id, command, now),
+            Input::Audience { id, page } => self.handle_audience_command(id, page, now),
             Input::Microphone { on } => self.handle_microphone(on, now),
             Input::Addresses(addresses) => {
                 self.config.addresses = addresses;
@@ -393,6 +397,7 @@ impl Member {
             self.passes_due().map(|at| (at, Wake::Stage)),
             self.mics.due().map(|at| (at, Wake::Stage)),
             self.reactions.due().map(|at| (at, Wake::Stage)),
+            self.asking.due().map(|at| (at, Wake::Command)),
         ]
         .into_iter()
         .flatten()
@@ -438,6 +443,8 @@ impl Member {
             Message::PassWanted(people) => self.handle_pass_wanted(link, people, now),
             Message::Passes(passes) => self.handle_passes(link, passes),
             Message::Reactions(sum) => self.handle_reactions(link, &sum, now),
+            Message::AudienceWanted(wanted) => self.handle_audience_wanted(link, wanted, now),
+            Message::Audience(audience) => self.handle_audience(link, audience, now),
         }
     }
 
@@ -466,6 +473,7 @@ impl Member {
         self.passes_if_due(now);
         self.mics_if_due(now);
         self.reactions_if_due(now);
+        self.forget_late_audience(now);
         self.beacon_if_due(now);
         self.leave_if_chairless(now);
     }

@@ -229,6 +229,28 @@ pub struct Report {
     pub offers: Vec<Offer>,
 }
 
+/// A wish for names of the audience: of the members from one place on in the order of the tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AudienceWanted {
+    /// For the answer; the sender's choice.
+    pub number: u32,
+    /// The place of the first.
+    pub skip: u32,
+    /// How many places.
+    pub most: u8,
+}
+
+/// Names of the audience.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Audience {
+    /// Of the request.
+    pub number: u32,
+    /// The place to ask from next; none behind the last.
+    pub next: Option<u32>,
+    /// Those at the places before it who are not on the stage, at most [`limits::AUDIENCE`].
+    pub people: Vec<Signed<Profile>>,
+}
+
 /// A message between two members of a room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
@@ -286,6 +308,10 @@ pub enum Message {
     /// From below, the receiver adds them to what it sends on towards the chair; from there, it shows them and passes them
     /// on.
     Reactions(Reactions),
+    /// From a child, the receiver asks above, or looks where it is the root; from a parent, it looks in its own branch.
+    AudienceWanted(AudienceWanted),
+    /// The receiver passes it on to who asked.
+    Audience(Audience),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -322,6 +348,8 @@ mod kind {
     pub(super) const PASSES: u16 = 21;
     pub(super) const TICK: u16 = 22;
     pub(super) const REACTIONS: u16 = 23;
+    pub(super) const AUDIENCE_WANTED: u16 = 24;
+    pub(super) const AUDIENCE: u16 = 25;
 }
 
 impl Message {
@@ -359,6 +387,8 @@ impl Message {
             Self::PassWanted(people) => (kind::PASS_WANTED, encode(people)),
             Self::Passes(passes) => (kind::PASSES, encode(passes)),
             Self::Reactions(sum) => (kind::REACTIONS, sum.encode()),
+            Self::AudienceWanted(wanted) => (kind::AUDIENCE_WANTED, encode(wanted)),
+            Self::Audience(audience) => (kind::AUDIENCE, encode(audience)),
         };
         Frame { kind, body }.encode()
     }
@@ -403,6 +433,8 @@ impl Message {
             kind::PASS_WANTED => Self::PassWanted(checked(body, "pass wanted")?),
             kind::PASSES => Self::Passes(checked(body, "passes")?),
             kind::REACTIONS => Self::Reactions(Reactions::decode(body)?),
+            kind::AUDIENCE_WANTED => Self::AudienceWanted(decode(body, "audience wanted")?),
+            kind::AUDIENCE => Self::Audience(checked(body, "audience")?),
             kind if kind < frame::CRITICAL => return Ok(None),
             _ => {
                 return Err(Malformed::NeedsNewer {
@@ -502,6 +534,12 @@ impl Limited for Vec<Candidate> {
 impl Limited for Vec<Signed<Profile>> {
     fn validate(&self) -> Result<(), Malformed> {
         count("profiles", self.len(), limits::PROFILES)
+    }
+}
+
+impl Limited for Audience {
+    fn validate(&self) -> Result<(), Malformed> {
+        count("people", self.people.len(), limits::AUDIENCE)
     }
 }
 

@@ -70,6 +70,26 @@ pub(crate) fn people(info: &Value) -> String {
     }
 }
 
+/// A page of those who listen, one a line.
+pub(crate) fn audience(page: &Value) -> String {
+    let text = |person: &Value, name: &str| person[name].as_str().unwrap_or_default().to_owned();
+    let people = page["people"].as_array().into_iter().flatten();
+    let mut lines: Vec<String> = people
+        .map(|person| {
+            let named = format!("{}#{}", text(person, "nick"), text(person, "tag"));
+            format!("{named:<24} {}", text(person, "key"))
+        })
+        .collect();
+    if lines.is_empty() {
+        lines.push("nobody is on this page".to_owned());
+    }
+    if page["more"] == true {
+        let next = page["page"].as_u64().unwrap_or(0) + 1;
+        lines.push(format!("there may be more: --page {next}"));
+    }
+    lines.join("\n")
+}
+
 /// Who has raised a hand, in order.
 pub(crate) fn hands(info: &Value) -> String {
     let line = |hand: &Value| {
@@ -164,6 +184,18 @@ mod tests {
             "{shown}"
         );
         assert_eq!(hands(&json!({})), "no hand is up");
+    }
+
+    #[test]
+    fn the_audience_is_shown_with_how_to_go_on() {
+        let page =
+            json!({ "page": 2, "more": true, "people": [{ "key": "12D3", "nick": "salma", "tag": "abcd" }] });
+        let shown = audience(&page);
+        assert!(
+            shown.starts_with("salma#abcd ") && shown.ends_with("--page 3"),
+            "{shown}"
+        );
+        assert_eq!(audience(&json!({})), "nobody is on this page");
     }
 
     #[test]

@@ -36,8 +36,8 @@ mod sound;
 mod telling;
 
 use super::{
-    ActError, EventSender, HandInfo, KeptOut, PersonInfo, REQUESTS, Request, RoomError, RoomHandle, RoomInfo,
-    RulesInfo, Seat, TreeInfo,
+    ActError, AudiencePage, EventSender, HandInfo, KeptOut, ListenerInfo, PersonInfo, REQUESTS, Request,
+    RoomError, RoomHandle, RoomInfo, RulesInfo, Seat, TreeInfo,
     announcing::Announcing,
     events,
     links::{Control, Link},
@@ -178,6 +178,8 @@ struct Actor {
     started: Instant,
     why_nobody: String,
     replies: BTreeMap<CommandId, oneshot::Sender<Result<u32, Refusal>>>,
+    /// Pages of the audience that are being asked for.
+    pages: BTreeMap<CommandId, (u32, oneshot::Sender<Result<AudiencePage, Refusal>>)>,
     next_command: u64,
     ready: Option<oneshot::Sender<Result<Person, RoomError>>>,
     leaving: Option<(LeftReason, oneshot::Sender<Stats>)>,
@@ -239,6 +241,7 @@ impl Actor {
             started: setup.seat.started,
             why_nobody: String::new(),
             replies: BTreeMap::new(),
+            pages: BTreeMap::new(),
             next_command: 0,
             ready: Some(ready),
             leaving: None,
@@ -365,6 +368,13 @@ impl Actor {
                     let _ = reply.send(info);
                 }
             }
+            Some(Request::Audience { page, reply }) => {
+                let id = CommandId(self.next_command);
+                self.next_command += 1;
+                self.pages.insert(id, (page, reply));
+                let page = page.saturating_sub(1);
+                self.input(MemberInput::Audience { id, page });
+            }
             Some(Request::Tree { reply }) => {
                 let _ = reply.send(self.tree());
             }
@@ -428,6 +438,11 @@ impl Actor {
             MemberOutput::Done { command, result } => {
                 if let Some(reply) = self.replies.remove(&command) {
                     let _ = reply.send(result);
+                }
+            }
+            MemberOutput::Audience { command, result } => {
+                if let Some((page, reply)) = self.pages.remove(&command) {
+                    let _ = reply.send(result.map(|found| report::audience(page, found)));
                 }
             }
             MemberOutput::Event(event) => self.handle_event(event),

@@ -3,15 +3,17 @@
 use std::collections::BTreeSet;
 
 use majlis_protocol::{
+    identity::Profile,
     log::{Exclusion, GuestList, Log, State},
     person::{Peer, Person},
     room::{Chat, Hands},
+    signed::Verified,
     stage::Hand,
 };
 
 use super::{
-    Actor, HandInfo, KeptOut, Listening, PersonInfo, RoomInfo, RulesInfo, Speaking, Stats, TreeInfo,
-    listening,
+    Actor, AudiencePage, HandInfo, KeptOut, ListenerInfo, Listening, PersonInfo, RoomInfo, RulesInfo,
+    Speaking, Stats, TreeInfo, listening,
 };
 
 impl Actor {
@@ -112,6 +114,17 @@ impl Actor {
         };
         keys.into_iter().map(person).collect()
     }
+}
+
+/// A page of the audience, as the member found it.
+pub(super) fn audience(page: u32, (people, more): (Vec<Verified<Profile>>, bool)) -> AudiencePage {
+    let one = |profile: &Verified<Profile>| ListenerInfo {
+        key: profile.person,
+        nick: profile.nick.to_string(),
+        tag: profile.person.tag(),
+    };
+    let people = people.iter().map(one).collect();
+    AudiencePage { page, people, more }
 }
 
 /// The queue of hands, with how long each waits.
