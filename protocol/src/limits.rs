@@ -50,6 +50,15 @@ pub const CHAT_APART_MS: u64 = 1_000;
 /// Longest slow mode, in seconds: an hour. Who is to write less may not write.
 pub const SLOW_MODE_S: u16 = 3_600;
 
+/// Most links that are pinned at once: what a glance takes in.
+pub const PINS: usize = 8;
+
+/// Most bytes of a pinned link.
+pub const PIN: usize = 512;
+
+/// Shortest and longest time that a speaker may be given, in seconds: less is no turn, and more than ten hours no limit.
+pub const SPEAKING_TIME_S: core::ops::RangeInclusive<u16> = 10..=36_000;
+
 /// Most names in a page of the audience: 3 KB.
 pub const AUDIENCE: usize = 16;
 

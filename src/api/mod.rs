@@ -146,6 +146,21 @@ pub enum Act {
         /// In seconds, at most an hour; 0 for no slow mode.
         seconds: u16,
     },
+    /// Says for how long a speaker without an office stays on the stage.
+    SpeakingTime {
+        /// In seconds, 10 to 36,000; 0 for as long as they like.
+        seconds: u16,
+    },
+    /// Pins a link for everyone to see.
+    Pin {
+        /// The link: of https, http or majlis, at most 512 bytes.
+        link: String,
+    },
+    /// Takes it off again.
+    Unpin {
+        /// The link.
+        link: String,
+    },
     /// Lets in nobody who was not in the room before.
     Lock,
     /// Lets in everyone again.

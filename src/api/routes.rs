@@ -249,6 +249,9 @@ async fn action(room: &RoomHandle, act: Act) -> Result<RoomAction, Refused> {
             ChatFor::Nobody => Chat::Nobody,
         }),
         Act::SlowMode { seconds } => RoomAction::SlowMode(seconds),
+        Act::SpeakingTime { seconds } => RoomAction::SpeakingTime(seconds),
+        Act::Pin { link } => RoomAction::Pin { link, pinned: true },
+        Act::Unpin { link } => RoomAction::Pin { link, pinned: false },
         Act::Hands { who } => RoomAction::Hands(match who {
             HandPolicy::Anyone => Hands::Anyone,
             HandPolicy::Nobody => Hands::Nobody,

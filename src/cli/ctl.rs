@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use majlis::api::{Act, ChatFor, Client, ForGuests, HandPolicy, Mic, Office};
 use majlis_protocol::{
-    limits::SLOW_MODE_S,
+    limits::{SLOW_MODE_S, SPEAKING_TIME_S},
     room::RoomId,
     stage::{REACTIONS, Reactions},
 };
@@ -31,6 +31,7 @@ const CENTURY: u64 = 36_500 * 86_400;
   majlis ctl chat \"welcome, all\"         a line that everyone in the room reads
   majlis ctl react 👏                     or: clap heart laugh like dislike party fire wow
   majlis ctl policy slow-mode 30s         one line of each person in 30 s
+  majlis ctl pin https://example.org/     a link for everyone to see
   majlis ctl grant salma#x7f2k3ab moderator
   majlis ctl ban noise#q3m8t2vk --for 2h --reason \"noise, three times\"
   majlis ctl lock                         nobody new comes in; who was here before may come back
@@ -86,6 +87,18 @@ enum CtlAction {
         /// How: 👏 ❤️ 😂 👍 👎 🎉 🔥 😮, or clap heart laugh like dislike party fire wow
         #[arg(value_parser = reaction)]
         reaction: String,
+    },
+    /// Pin a link for everyone to see, or show those that are pinned
+    Pin {
+        /// The link: of https, http or majlis
+        #[arg(value_name = "URL")]
+        link: Option<String>,
+    },
+    /// Take a pinned link off again
+    Unpin {
+        /// The link
+        #[arg(value_name = "URL")]
+        link: String,
     },
     /// Let in nobody who was not in the room before
     Lock,
@@ -206,6 +219,12 @@ enum PolicyAction {
         /// How far: 30s or 5m, at most 1h; `off` for no slow mode
         #[arg(value_parser = slow_mode)]
         apart: u16,
+    },
+    /// How long a speaker stays on the stage, but hosts, co-hosts and moderators; the chair then moves them to the audience
+    SpeakingTime {
+        /// How long: 90s, 10m or 2h, from 10s to 10h; `off` for as long as they like
+        #[arg(value_parser = speaking_time)]
+        time: u16,
     },
 }
 
@@ -345,6 +364,13 @@ pub(crate) async fn run(args: CtlArgs, flags: &NodeFlags) -> anyhow::Result<()> 
             },
         },
         CtlAction::Policy(PolicyAction::SlowMode { apart }) => Act::SlowMode { seconds: apart },
+        CtlAction::Policy(PolicyAction::SpeakingTime { time }) => Act::SpeakingTime { seconds: time },
+        CtlAction::Pin { link: None } => {
+            let pins = json!({ "room": room, "pins": client.get(&path).await?["pins"] });
+            return Ok(face.result("pins", &pins, &show::room::pins(&pins))?);
+        }
+        CtlAction::Pin { link: Some(link) } => Act::Pin { link },
+        CtlAction::Unpin { link } => Act::Unpin { link },
         CtlAction::Invite { key } => Act::Invite { key },
         CtlAction::Accept => Act::Accept,
         CtlAction::Decline => Act::Decline,
@@ -416,6 +442,17 @@ fn reaction(text: &str) -> Result<String, String> {
     }
 }
 
+/// The seconds of a speaking time as people type it.
+fn speaking_time(text: &str) -> Result<u16, String> {
+    if text == "off" {
+        return Ok(0);
+    }
+    let seconds = u16::try_from(span(text)?.as_secs()).ok();
+    seconds
+        .filter(|seconds| SPEAKING_TIME_S.contains(seconds))
+        .ok_or_else(|| "a speaking time is from 10s to 10h".to_owned())
+}
+
 /// The seconds of a slow mode as people type it.
 fn slow_mode(text: &str) -> Result<u16, String> {
     if text == "off" {
@@ -455,6 +492,15 @@ mod tests {
         assert_eq!(slow_mode("1h"), Ok(3_600));
         for text in ["61m", "1d", "30", "0s"] {
             assert!(slow_mode(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_speaking_time_is_from_ten_seconds_to_ten_hours_or_off() {
+        assert_eq!((speaking_time("off"), speaking_time("10m")), (Ok(0), Ok(600)));
+        assert_eq!((speaking_time("10s"), speaking_time("10h")), (Ok(10), Ok(36_000)));
+        for text in ["9s", "11h", "1d", "ten"] {
+            assert!(speaking_time(text).is_err(), "{text}");
         }
     }
 

@@ -190,6 +190,8 @@ pub struct RoomInfo {
     pub kept_out: Vec<KeptOut>,
     /// Who has raised a hand, the one that waits longest first. Everyone in the room sees this order.
     pub hands: Vec<HandInfo>,
+    /// Pinned links, the first one first.
+    pub pins: Vec<String>,
     /// What the room lets whom do.
     pub rules: RulesInfo,
     /// What was counted.
@@ -214,6 +216,8 @@ pub struct PersonInfo {
     pub muted: bool,
     /// Whether the microphone of someone on the stage is open: they say so, or are heard. `null` in the audience.
     pub mic: Option<bool>,
+    /// For how long this speaker may still be on the stage; `null` for as long as they like, and in the audience.
+    pub turn_left_ms: Option<u64>,
     /// Whether an invitation to the stage is open.
     pub invited: bool,
     /// Whether it is this node's own person.
@@ -291,6 +295,8 @@ pub struct RulesInfo {
     pub speakers: u8,
     /// Who may write in the chat: `anyone`, `stage` or `nobody`. Those who keep order always may.
     pub chat: &'static str,
+    /// For how many seconds a speaker without an office stays on the stage; 0 for as long as they like.
+    pub speaking_time_s: u16,
     /// How many seconds the lines of one person must lie apart in the chat; 0 for no slow mode.
     pub slow_mode_s: u16,
 }

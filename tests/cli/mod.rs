@@ -11,6 +11,7 @@ mod hearing;
 mod leaving;
 mod mics;
 mod offline;
+mod pins;
 pub(crate) mod program;
 mod rooms;
 mod stage;

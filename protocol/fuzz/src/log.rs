@@ -81,6 +81,7 @@ fn holds(log: &Log) {
         "the host is on the stage until the end"
     );
     assert!(state.stage().len() <= limits::STAGE && state.invited().len() <= limits::INVITATIONS);
+    assert!(state.rules().pins().len() <= limits::PINS && state.rules().guests().len() <= limits::GUESTS);
     assert!(
         state
             .invited()
@@ -188,10 +189,15 @@ pub fn act(script: &mut Script<'_>, log: &Log, author: &PersonKey) -> Act {
     }
 }
 
+/// One of a few links.
+fn link(script: &mut Script<'_>) -> Text {
+    Text::clean(&format!("https://example.org/{}", script.below(16)))
+}
+
 /// An act about what the room lets people do.
 fn policy(script: &mut Script<'_>) -> Act {
     let subject = key(1 + script.below(40)).person();
-    match script.below(9) {
+    match script.below(12) {
         0 => Act::Hands {
             who: [Hands::Anyone, Hands::Nobody][usize::from(script.below(2))],
         },
@@ -208,6 +214,11 @@ fn policy(script: &mut Script<'_>) -> Act {
         7 => Act::Chat {
             who: [Chat::Anyone, Chat::Stage, Chat::Nobody][usize::from(script.below(3))],
         },
+        8 => Act::SpeakingTime {
+            seconds: script.u16().min(*limits::SPEAKING_TIME_S.end()),
+        },
+        9 => Act::Pin { link: link(script) },
+        10 => Act::Unpin { link: link(script) },
         _ => Act::SlowMode {
             seconds: script.u16().min(limits::SLOW_MODE_S),
         },

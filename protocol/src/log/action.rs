@@ -76,6 +76,12 @@ pub mod kind {
     pub const CHAT: u16 = 0x8015;
     /// Says how far apart the lines of one person must lie in the chat.
     pub const SLOW_MODE: u16 = 0x8016;
+    /// Says for how long a speaker stays on the stage.
+    pub const SPEAKING_TIME: u16 = 0x8017;
+    /// Pins a link for everyone to see.
+    pub const PIN: u16 = 0x0040;
+    /// Takes it off again.
+    pub const UNPIN: u16 = 0x0042;
 }
 
 /// A place in a log: the newest entry, and thereby all before it.
@@ -250,6 +256,21 @@ pub enum Act {
     SlowMode {
         /// In seconds, at most [`limits::SLOW_MODE_S`]; 0 for no farther than ever.
         seconds: u16,
+    },
+    /// For how long a speaker without an office stays on the stage from now on; the chair then moves them to the audience.
+    SpeakingTime {
+        /// In seconds, within [`limits::SPEAKING_TIME_S`]; 0 for no limit.
+        seconds: u16,
+    },
+    /// A link is pinned: 1 to [`limits::PIN`] bytes that begin with `https://`, `http://` or `majlis:`, without spaces.
+    Pin {
+        /// The link.
+        link: Text,
+    },
+    /// A link is pinned no more.
+    Unpin {
+        /// The link.
+        link: Text,
     },
     /// A kind that this version does not know. Show it; stop at it if it is critical.
     Unknown {
@@ -431,6 +452,17 @@ impl Act {
                 }
                 Self::SlowMode { seconds }
             }
+            kind::SPEAKING_TIME => {
+                let seconds: u16 = field(body, "speaking time")?;
+                if seconds != 0 && !limits::SPEAKING_TIME_S.contains(&seconds) {
+                    return Err(Malformed::Invalid {
+                        what: "a speaking time",
+                    });
+                }
+                Self::SpeakingTime { seconds }
+            }
+            kind::PIN => Self::Pin { link: link(body)? },
+            kind::UNPIN => Self::Unpin { link: link(body)? },
             kind => Self::Unknown {
                 kind,
                 body: body.clone(),
@@ -464,7 +496,8 @@ impl Act {
             Self::GuestList { list } => signed::encode(list),
             Self::Speakers { most } => signed::encode(most),
             Self::Chat { who } => signed::encode(who),
-            Self::SlowMode { seconds } => signed::encode(seconds),
+            Self::SlowMode { seconds } | Self::SpeakingTime { seconds } => signed::encode(seconds),
+            Self::Pin { link } | Self::Unpin { link } => signed::encode(link),
             Self::Grant { subject, role } => signed::encode(&(subject, number(*role))),
             Self::Revoke { subject, reason }
             | Self::Mute { subject, reason }
@@ -511,6 +544,9 @@ impl Act {
             Self::Speakers { .. } => kind::SPEAKERS,
             Self::Chat { .. } => kind::CHAT,
             Self::SlowMode { .. } => kind::SLOW_MODE,
+            Self::SpeakingTime { .. } => kind::SPEAKING_TIME,
+            Self::Pin { .. } => kind::PIN,
+            Self::Unpin { .. } => kind::UNPIN,
             Self::Unknown { kind, .. } => *kind,
         }
     }
@@ -545,6 +581,9 @@ impl Act {
             Self::Speakers { .. } => "speakers",
             Self::Chat { .. } => "chat",
             Self::SlowMode { .. } => "slow-mode",
+            Self::SpeakingTime { .. } => "speaking-time",
+            Self::Pin { .. } => "pin",
+            Self::Unpin { .. } => "unpin",
             Self::Unknown { .. } => "unknown",
         }
     }
@@ -578,6 +617,9 @@ impl Act {
             | Self::Speakers { .. }
             | Self::Chat { .. }
             | Self::SlowMode { .. }
+            | Self::SpeakingTime { .. }
+            | Self::Pin { .. }
+            | Self::Unpin { .. }
             | Self::Unknown { .. } => None,
         }
     }
@@ -651,6 +693,25 @@ fn empty(body: &Bytes, what: &'static str) -> Result<(), Malformed> {
         what,
         count: body.len(),
     })
+}
+
+/// A link that people may follow: of a kind that opens nothing but a page or a room.
+fn link(body: &Bytes) -> Result<Text, Malformed> {
+    let link: Text = field(body, "link")?;
+    at_most("link", link.len(), limits::PIN)?;
+    if is_link(link.as_str()) {
+        Ok(link)
+    } else {
+        Err(Malformed::Invalid { what: "a link" })
+    }
+}
+
+/// Whether a text is a link that may be pinned.
+#[must_use]
+pub fn is_link(text: &str) -> bool {
+    let schemes = ["https://", "http://", "majlis:"];
+    let rest = schemes.iter().find_map(|scheme| text.strip_prefix(scheme));
+    rest.is_some_and(|rest| !rest.is_empty()) && !text.contains(char::is_whitespace)
 }
 
 /// A reason that fits its limit.
@@ -755,8 +816,16 @@ mod tests {
             Act::Speakers { most: 32 },
             Act::Chat { who: Chat::Stage },
             Act::SlowMode { seconds: 3_600 },
+            Act::SpeakingTime { seconds: 0 },
+            Act::SpeakingTime { seconds: 600 },
+            Act::Pin {
+                link: Text::clean("https://example.org/"),
+            },
+            Act::Unpin {
+                link: Text::clean("majlis:abc"),
+            },
             Act::Unknown {
-                kind: 0x0040,
+                kind: 0x0041,
                 body: Bytes::from_static(b"later"),
             },
         ] {
@@ -840,7 +909,37 @@ mod tests {
             }
         );
         let bare = [kind::END, kind::LOCK, kind::UNLOCK];
-        for kind in (kind::TITLE..=kind::SLOW_MODE).filter(|kind| !bare.contains(kind)) {
+        for seconds in [9_u16, 36_001] {
+            assert_eq!(
+                refused(kind::SPEAKING_TIME, &signed::encode(&seconds)),
+                Malformed::Invalid {
+                    what: "a speaking time"
+                }
+            );
+        }
+        for text in [
+            "",
+            "https://",
+            "javascript:alert(1)",
+            "https://a b",
+            "file:///etc",
+            "example.org",
+        ] {
+            assert_eq!(
+                refused(kind::PIN, &signed::encode(&text)),
+                Malformed::Invalid { what: "a link" },
+                "{text}"
+            );
+        }
+        let long = alloc::format!("https://{}", "x".repeat(limits::PIN));
+        assert_eq!(
+            refused(kind::UNPIN, &signed::encode(&long)),
+            Malformed::TooLong {
+                what: "link",
+                max: limits::PIN
+            }
+        );
+        for kind in (kind::TITLE..=kind::SPEAKING_TIME).filter(|kind| !bare.contains(kind)) {
             assert!(
                 Act::decode(kind, &Bytes::new()).is_err(),
                 "{kind:#x} without a body"

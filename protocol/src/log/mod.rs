@@ -16,7 +16,7 @@ mod rules;
 mod state;
 
 pub use self::{
-    action::{Act, Action, ActionId, CRITICAL, Head, kind},
+    action::{Act, Action, ActionId, CRITICAL, Head, is_link, kind},
     beacon::{Beacon, BeaconError, NewestBeacon, RoomClock, Tick},
     branch::{Branch, BranchError, deed},
     chain::{Applied, EntryError, Equivocation, Log},
@@ -24,6 +24,6 @@ pub use self::{
     file::{Broken, BrokenReason, Line, RecordError, Records, Report, record, records, verify},
     measures::{Exclusion, Mute, Office},
     permissions::Role,
-    rules::{GuestList, LOCK_GRACE_MS, Rules},
+    rules::{GuestList, LOCK_GRACE_MS, Rules, SpeakingTime},
     state::{ActionError, Change, State, Stay},
 };

@@ -1,6 +1,6 @@
 //! What a room lets whom do, beside what roles allow: it begins with the policy of the genesis, and entries change it.
 
-use alloc::collections::BTreeSet;
+use alloc::{collections::BTreeSet, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +10,7 @@ use crate::{
     person::Person,
     reason::Reason,
     room::{Chat, Hands, Policy},
+    text::Text,
 };
 
 /// How long after a lock the chair may still sign passes, in milliseconds of room clock: for those who came in the
@@ -38,6 +39,17 @@ pub struct Rules {
     speakers: u8,
     chat: Chat,
     slow_mode_s: u16,
+    speaking_time: Option<SpeakingTime>,
+    pins: Vec<Text>,
+}
+
+/// For how long a speaker stays on the stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpeakingTime {
+    /// In seconds.
+    pub seconds: u16,
+    /// Room clock in milliseconds when it was set: nobody's time is counted from before.
+    pub since: u64,
 }
 
 impl Rules {
@@ -50,6 +62,8 @@ impl Rules {
             speakers: limits::STAGE as u8,
             chat: policy.chat,
             slow_mode_s: 0,
+            speaking_time: None,
+            pins: Vec::new(),
         }
     }
 
@@ -93,6 +107,18 @@ impl Rules {
     #[must_use]
     pub fn slow_mode_s(&self) -> u16 {
         self.slow_mode_s
+    }
+
+    /// For how long a speaker stays on the stage; none for as long as they like.
+    #[must_use]
+    pub fn speaking_time(&self) -> Option<SpeakingTime> {
+        self.speaking_time
+    }
+
+    /// Pinned links, the first one first.
+    #[must_use]
+    pub fn pins(&self) -> &[Text] {
+        &self.pins
     }
 
     /// Whether hands may be raised.
@@ -145,6 +171,9 @@ impl Rules {
             Act::Speakers { most } => *most != self.speakers,
             Act::Chat { who } => *who != self.chat,
             Act::SlowMode { seconds } => *seconds != self.slow_mode_s,
+            Act::SpeakingTime { seconds } => *seconds != self.speaking_time.map_or(0, |time| time.seconds),
+            Act::Pin { link } => !self.pins.contains(link),
+            Act::Unpin { link } => self.pins.contains(link),
             _ => false,
         }
     }
@@ -160,6 +189,15 @@ impl Rules {
             Act::Speakers { most } => self.speakers = *most,
             Act::Chat { who } => self.chat = *who,
             Act::SlowMode { seconds } => self.slow_mode_s = *seconds,
+            Act::SpeakingTime { seconds } => {
+                let time = SpeakingTime {
+                    seconds: *seconds,
+                    since: clock,
+                };
+                self.speaking_time = Some(time).filter(|time| time.seconds > 0);
+            }
+            Act::Pin { link } => self.pins.push(link.clone()),
+            Act::Unpin { link } => self.pins.retain(|pin| pin != link),
             _ => {}
         }
     }

@@ -80,6 +80,17 @@ pub enum Command {
     /// Say how many seconds the lines of one person must lie apart in the chat, at most an hour; 0 for no slow mode. For
     /// hosts, co-hosts and moderators, whom it does not slow down.
     SlowMode(u16),
+    /// Say how many seconds a speaker without an office stays on the stage, 10 to 36,000; 0 for no limit. For hosts,
+    /// co-hosts and moderators.
+    SpeakingTime(u16),
+    /// Pin a link for everyone to see: at most 512 bytes, of https, http or majlis; or take it off again. For hosts,
+    /// co-hosts and moderators.
+    Pin {
+        /// Which.
+        link: String,
+        /// Whether it is to be pinned.
+        pinned: bool,
+    },
     /// Make someone a moderator or a co-host. Hosts make both, co-hosts make moderators.
     Grant {
         /// Whom.
@@ -318,9 +329,29 @@ impl Member {
                 return Err(refusal(Reason::Malformed, "a slow mode has at most an hour"));
             }
             Command::SlowMode(seconds) => Act::SlowMode { seconds },
+            Command::SpeakingTime(seconds)
+                if seconds != 0 && !crate::limits::SPEAKING_TIME_S.contains(&seconds) =>
+            {
+                return Err(refusal(Reason::Malformed, "a speaking time is 10 s to 10 h"));
+            }
+            Command::SpeakingTime(seconds) => Act::SpeakingTime { seconds },
+            Command::Pin { link, pinned } => return act_of_pin(&link, pinned),
             moderation => return act_of_moderation(moderation),
         })
     }
+}
+
+fn act_of_pin(link: &str, pinned: bool) -> Result<Act, Refusal> {
+    let link = Text::clean(link);
+    if link.len() > crate::limits::PIN || !crate::log::is_link(link.as_str()) {
+        let text = "a link has at most 512 bytes, no spaces, and begins with https://, http:// or majlis:";
+        return Err(refusal(Reason::Malformed, text));
+    }
+    Ok(if pinned {
+        Act::Pin { link }
+    } else {
+        Act::Unpin { link }
+    })
 }
 
 /// The act of a command about another person that carries a reason or a role.

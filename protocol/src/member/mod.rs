@@ -54,6 +54,7 @@ mod stage;
 mod succession;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod withheld;
 
 use budget::Conduct;
@@ -474,6 +475,7 @@ impl Member {
         self.mics_if_due(now);
         self.reactions_if_due(now);
         self.forget_late_audience(now);
+        self.end_turns(now);
         self.beacon_if_due(now);
         self.leave_if_chairless(now);
     }

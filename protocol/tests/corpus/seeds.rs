@@ -576,7 +576,7 @@ fn seats() -> Vec<u8> {
 /// The host says of everything there is what the room lets people do, and says it again.
 fn policies() -> Vec<u8> {
     let by_host = |what: u8, how: &[u8]| [&[100, 0, 0, 10, 1, 1, what][..], how, &[15, 0]].concat();
-    let all: [(u8, &[u8]); 9] = [
+    let all: [(u8, &[u8]); 12] = [
         (0, &[1]),
         (1, &[]),
         (2, &[]),
@@ -585,7 +585,10 @@ fn policies() -> Vec<u8> {
         (4, &[]),
         (6, &[6]),
         (7, &[1]),
-        (8, &[0, 30]),
+        (8, &[0, 60]),
+        (9, &[3]),
+        (10, &[3]),
+        (11, &[0, 30]),
     ];
     let once: Vec<u8> = all.iter().flat_map(|(what, how)| by_host(*what, how)).collect();
     once.repeat(2)

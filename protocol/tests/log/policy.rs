@@ -6,6 +6,7 @@ use majlis_protocol::{
     log::{Act, Change, Role},
     reason::Reason,
     room::Chat,
+    text::Text,
 };
 
 use super::{Room, key, person};
@@ -91,11 +92,87 @@ fn who_is_kept_out_writes_nothing_whatever_the_policy() {
     let mut room = room();
     let kick = Act::Kick {
         subject: person(LISTENER),
-        reason: majlis_protocol::text::Text::clean(""),
+        reason: Text::clean(""),
     };
     let out = room.does(&key(HOST), &kick).entry.clock;
     let state = room.log.state();
     assert_eq!(state.check_chat(person(LISTENER), out), Err(Reason::Kicked));
     let back = out + limits::KICK_MS;
     assert!(state.check_chat(person(LISTENER), back).is_ok());
+}
+
+fn pin(link: &str) -> Act {
+    Act::Pin {
+        link: Text::clean(link),
+    }
+}
+
+fn unpin(link: &str) -> Act {
+    Act::Unpin {
+        link: Text::clean(link),
+    }
+}
+
+#[test]
+fn links_are_pinned_by_those_who_keep_order_in_order_and_not_twice() {
+    is_for(MODERATOR, &pin("https://example.org/"));
+    let mut room = room();
+    let (first, second) = (pin("https://example.org/a"), pin("majlis:abc"));
+    for act in [&first, &second] {
+        room.does(&key(MODERATOR), act);
+    }
+    let pins = |room: &Room| room.log.state().rules().pins().to_vec();
+    assert_eq!(
+        pins(&room),
+        [Text::clean("https://example.org/a"), Text::clean("majlis:abc")]
+    );
+    for author in [SPEAKER, LISTENER] {
+        assert_eq!(
+            refused(&mut room, author, &unpin("majlis:abc")),
+            Reason::NotAllowed
+        );
+    }
+    assert_eq!(
+        refused(&mut room, HOST, &unpin("majlis:abcd")),
+        Reason::NoSuchSubject
+    );
+    room.does(&key(CO_HOST), &unpin("https://example.org/a"));
+    assert_eq!(pins(&room), [Text::clean("majlis:abc")]);
+}
+
+#[test]
+fn so_many_links_are_pinned_and_no_more() {
+    let mut room = room();
+    for n in 0..limits::PINS {
+        room.does(&key(HOST), &pin(&format!("https://example.org/{n}")));
+    }
+    let more = pin("https://example.org/more");
+    assert_eq!(refused(&mut room, HOST, &more), Reason::Full);
+    room.does(&key(HOST), &unpin("https://example.org/0"));
+    room.does(&key(HOST), &more);
+}
+
+#[test]
+fn a_speaking_time_is_set_by_those_who_keep_order_and_holds_for_speakers_alone() {
+    is_for(MODERATOR, &Act::SpeakingTime { seconds: 60 });
+    let mut room = room();
+    room.seat(&key(MODERATOR));
+    let until = |room: &Room, who| room.log.state().speaks_until(person(who));
+    assert_eq!(until(&room, SPEAKER), None);
+    let set = room
+        .does(&key(HOST), &Act::SpeakingTime { seconds: 60 })
+        .entry
+        .clock;
+    assert_eq!(
+        until(&room, SPEAKER),
+        Some(set + 60_000),
+        "not from before it was set"
+    );
+    for who in [HOST, MODERATOR, LISTENER] {
+        assert_eq!(until(&room, who), None);
+    }
+    let seated = room.seat(&key(LISTENER)).entry.clock;
+    assert_eq!(until(&room, LISTENER), Some(seated + 60_000));
+    room.does(&key(HOST), &Act::SpeakingTime { seconds: 0 });
+    assert_eq!(until(&room, SPEAKER), None);
 }

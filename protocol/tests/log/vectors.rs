@@ -174,6 +174,13 @@ fn policy(subject: Person) -> Vec<Act> {
         Act::Speakers { most: 7 },
         Act::Chat { who: Chat::Stage },
         Act::SlowMode { seconds: 30 },
+        Act::SpeakingTime { seconds: 600 },
+        Act::Pin {
+            link: Text::clean("https://example.org/مجلس"),
+        },
+        Act::Unpin {
+            link: Text::clean("https://example.org/مجلس"),
+        },
     ]
 }
 

@@ -18,6 +18,9 @@ pub(crate) fn info(info: &Value) -> String {
         format!("depth      {}", number("depth")),
         format!("term       {}", number("term")),
     ];
+    for pin in info["pins"].as_array().into_iter().flatten() {
+        lines.push(format!("pinned     {}", pin.as_str().unwrap_or_default()));
+    }
     for stream in info["stats"]["streams"].as_array().into_iter().flatten() {
         lines.push(format!(
             "hears      {}: {} of {} frames, {} ms delay",
@@ -50,13 +53,16 @@ pub(crate) fn people(info: &Value) -> String {
                 (_, Value::Bool(false)) => "  mic off",
                 _ => "",
             };
+            let turn = person["turn_left_ms"].as_u64();
+            let turn = turn.map(|ms| format!("  for {}", lines::span(ms)));
+            let turn = turn.unwrap_or_default();
             let invited = if person["invited"] == true {
                 "  invited"
             } else {
                 ""
             };
             format!(
-                "{named:<24} {:<9} {}{stage}{muted}{invited}",
+                "{named:<24} {:<9} {}{stage}{muted}{turn}{invited}",
                 text(person, "role"),
                 text(person, "key")
             )
@@ -65,6 +71,17 @@ pub(crate) fn people(info: &Value) -> String {
         .collect();
     if lines.is_empty() {
         "nobody is known yet".to_owned()
+    } else {
+        lines.join("\n")
+    }
+}
+
+/// The pinned links, one a line.
+pub(crate) fn pins(info: &Value) -> String {
+    let pins = info["pins"].as_array().into_iter().flatten();
+    let lines: Vec<&str> = pins.filter_map(Value::as_str).collect();
+    if lines.is_empty() {
+        "nothing is pinned".to_owned()
     } else {
         lines.join("\n")
     }

@@ -66,9 +66,10 @@ impl Actor {
             listeners: self.member.listeners(),
             microphone: self.speaking.as_ref().is_some_and(Speaking::is_on),
             muted: state.mutes().contains_key(&self.me),
-            people: self.people(log),
+            people: self.people(log, clock_ms),
             kept_out: kept_out(log.state(), clock_ms),
             hands: hands(self.member.hands(), clock_ms),
+            pins: state.rules().pins().iter().map(ToString::to_string).collect(),
             rules: rules(log.state()),
             stats: self.stats(),
         })
@@ -81,7 +82,7 @@ impl Actor {
     }
 
     /// The people on the stage first, then those who keep order, then those invited, then the others at the ends of our links.
-    fn people(&self, log: &Log) -> Vec<PersonInfo> {
+    fn people(&self, log: &Log, clock_ms: u64) -> Vec<PersonInfo> {
         let state = log.state();
         let mut keys: Vec<Person> = state
             .stage()
@@ -109,6 +110,7 @@ impl Actor {
             on_stage: state.stage().contains_key(&key),
             muted: state.mutes().contains_key(&key),
             mic: state.stage().contains_key(&key).then(|| self.mics.is_on(key)),
+            turn_left_ms: state.speaks_until(key).map(|end| end.saturating_sub(clock_ms)),
             invited: state.invited().contains_key(&key),
             me: key == self.me,
         };
@@ -160,6 +162,7 @@ fn rules(state: &State) -> RulesInfo {
             Chat::Nobody => "nobody",
         },
         slow_mode_s: rules.slow_mode_s(),
+        speaking_time_s: rules.speaking_time().map_or(0, |time| time.seconds),
     }
 }
 

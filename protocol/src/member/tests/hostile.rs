@@ -312,7 +312,7 @@ fn the_longest_log_is_caught_up_with_at_once() {
     for n in 0..300 {
         let head = world.members[0].head();
         let act = Act::Unknown {
-            kind: 0x0040,
+            kind: 0x0043,
             body: vec![n as u8; 15_000].into(),
         };
         let action = Action::new(room, key.person(), head, n, &act);

@@ -1,4 +1,4 @@
-//! Marks of microphones among members in virtual time.
+//! Marks of microphones, and turns that end, among members in virtual time.
 
 use super::{
     stage::{deep, sign},
@@ -183,4 +183,49 @@ fn a_speaker_who_opens_and_closes_without_end_costs_everyone_little() {
     let notes = notes.iter().filter(|said| matches!(said, Message::Note(_)));
     // A stage full at once, and one in two seconds for a minute.
     assert!(notes.count() <= 32 + 30 + 1);
+}
+
+#[test]
+fn a_speaker_whose_time_is_over_is_moved_to_the_audience_by_the_chair() {
+    let mut world = staged();
+    world.command(0, Command::SpeakingTime(10)).expect("the host may");
+    world.pass(9 * SECOND);
+    let is_on = |world: &World| world.members[3].is_on_stage(person(3));
+    assert!(is_on(&world));
+    world.pass(2 * SECOND);
+    assert!(!is_on(&world) && world.members[3].is_on_stage(person(1)));
+    let moved = world.events(3).into_iter().any(|event| {
+        matches!(event, Event::Entry { action: "move", author, subject, .. }
+            if *author == person(1) && *subject == Some(person(3)))
+    });
+    assert!(moved, "by an entry that says who did it");
+    assert!(world.events(2).contains(&&Event::Silenced(person(3))));
+    world.be_seated(2, 3);
+    world.pass(9 * SECOND);
+    assert!(is_on(&world), "each stay has its own time");
+    world.command(0, Command::SpeakingTime(0)).expect("the host may");
+    world.pass(60 * SECOND);
+    assert!(is_on(&world));
+}
+
+#[test]
+fn whoever_takes_the_chair_ends_turns_too() {
+    let mut world = staged();
+    let co_host = Command::Grant {
+        person: person(2),
+        role: Role::CoHost,
+    };
+    world.command(0, co_host).expect("the host may");
+    world.command(0, Command::SpeakingTime(30)).expect("the host may");
+    world.dead.insert(0);
+    let gone: Vec<Neighbour> = world
+        .owners
+        .iter()
+        .filter(|(_, owner)| **owner == 0)
+        .map(|(link, _)| *link)
+        .collect();
+    gone.into_iter().for_each(|link| world.cut(link));
+    world.pass(32 * SECOND);
+    assert!(world.members[1].is_chair());
+    assert!(!world.members[3].is_on_stage(person(3)));
 }
