@@ -209,6 +209,16 @@ pub enum Event {
         /// Whether it is open.
         on: bool,
     },
+    /// A banned person says something to those who keep order, of whom this one is.
+    Appeal {
+        /// Who.
+        #[serde(serialize_with = "shown")]
+        key: Person,
+        /// The tag of the key.
+        tag: String,
+        /// What, cleaned.
+        text: String,
+    },
     /// People reacted, since the last of these.
     Reactions {
         /// How many of each sign; a claim of those who counted.

@@ -50,6 +50,9 @@ pub const CHAT_APART_MS: u64 = 1_000;
 /// Longest slow mode, in seconds: an hour. Who is to write less may not write.
 pub const SLOW_MODE_S: u16 = 3_600;
 
+/// Most bytes of an appeal: two sentences, which fit one extension of a `hello` with what proves them.
+pub const APPEAL: usize = 180;
+
 /// Most links that are pinned at once: what a glance takes in.
 pub const PINS: usize = 8;
 

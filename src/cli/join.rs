@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use clap::Args;
 use majlis::node::Node;
-use majlis_protocol::link::RoomLink;
+use majlis_protocol::{limits::APPEAL, link::RoomLink, text::Text};
 
 use super::{
     face::Face,
@@ -18,6 +18,7 @@ use super::{
   majlis join 'majlis:…?via=…'                    the link as the host passed it on, in quotes
   majlis join ROOM-ID --bootstrap MULTIADDR       by the bare id, found through a community node
   majlis join LINK --output file:talk.wav --duration 3600
+  majlis join LINK --appeal \"it was my brother\"   to those who banned you
 
 Everyone joins as a listener. When the host invites you to the stage: `majlis ctl accept`, then open the
 microphone: press Enter, or run `majlis ctl mic on`. Ctrl-C leaves.")]
@@ -25,6 +26,9 @@ pub(crate) struct JoinArgs {
     /// The room: its link, or its bare id
     #[arg(value_name = "LINK|ROOM-ID")]
     link: String,
+    /// What to say to those who keep order, should you be banned: once for each ban, at most 180 bytes
+    #[arg(long, value_name = "TEXT", value_parser = appeal)]
+    appeal: Option<String>,
     #[command(flatten)]
     seat: SeatFlags,
 }
@@ -42,6 +46,20 @@ pub(crate) async fn run(args: JoinArgs, flags: &NodeFlags, started: Instant) -> 
     let node = Node::start(flags.resolve(home.clone())).await?;
     let joining = node.clone();
     Stay::new(node, &home, face, signals, &args.seat, started)
-        .run(async move { joining.join(&link, seat).await })
+        .run(async move {
+            match args.appeal {
+                Some(appeal) => joining.appeal(&link, appeal, seat).await,
+                None => joining.join(&link, seat).await,
+            }
+        })
         .await
+}
+
+/// An appeal as people type it.
+fn appeal(text: &str) -> Result<String, String> {
+    let clean = Text::clean(text);
+    if clean.is_empty() || clean.len() > APPEAL {
+        return Err("an appeal has 1 to 180 bytes".to_owned());
+    }
+    Ok(clean.to_string())
 }

@@ -500,7 +500,9 @@ fn advice(reason: Reason) -> &'static str {
         Reason::Locked => "join again when its host opens it",
         Reason::NotListed => "ask the host to put you on the guest list",
         Reason::Kicked => "join again then, as a listener",
-        Reason::Banned => "only its host, co-hosts and moderators can lift that",
+        Reason::Banned => {
+            "only its host, co-hosts and moderators can lift that; `majlis join LINK --appeal TEXT` asks them to, once"
+        }
         Reason::Malformed | Reason::Unsupported | Reason::BadCertificate => {
             "run the newest version of the program at both ends"
         }

@@ -1,6 +1,7 @@
 //! The program as others run it: its words, its exit codes, its events, its local API.
 
 mod api;
+mod appeals;
 mod chat;
 mod clocks;
 mod ctl;

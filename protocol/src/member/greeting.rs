@@ -18,7 +18,7 @@ use crate::{
 };
 
 use super::{
-    GREETING_TIMEOUT, Left, Member, Route, Side, audience::Asking, budget, chat::ChatLife, passes,
+    GREETING_TIMEOUT, Left, Member, Route, Side, appeals, audience::Asking, budget, chat::ChatLife, passes,
     reactions::LinkReactions, stage::StageLife,
 };
 
@@ -134,6 +134,8 @@ impl Member {
             return self.refuse(link, Reason::Full, "too many links", now);
         }
         if side == Side::Opener {
+            let mut extensions = self.pass_extension();
+            extensions.extend(self.appeal_extension(now));
             let hello = Hello {
                 room: self.room,
                 certificate: self.certificate.clone(),
@@ -141,7 +143,7 @@ impl Member {
                 alias: self.config.alias,
                 head: self.head(),
                 addresses: self.config.addresses.clone(),
-                extensions: self.pass_extension(),
+                extensions,
             };
             self.send(link, Message::Hello(hello));
         }
@@ -173,6 +175,7 @@ impl Member {
         };
         let introduction = Introduction {
             pass: passes::shown(&hello),
+            appeal: appeals::shown(&hello),
             certificate: hello.certificate,
             profile: hello.profile,
             alias: hello.alias,
@@ -199,6 +202,7 @@ impl Member {
         }
         let introduction = Introduction {
             pass: None,
+            appeal: None,
             certificate: welcome.certificate,
             profile: welcome.profile,
             alias: welcome.alias,
@@ -287,7 +291,9 @@ impl Member {
                 return false;
             }
         };
-        if self.refuse_if_kept_out(link, certificate.person, now) {
+        let appeal = introduction.appeal.as_ref();
+        let told = appeal.and_then(|body| self.take_appeal_at_the_door(certificate.person, body, now));
+        if self.refuse_if_kept_out(link, certificate.person, told, now) {
             return false;
         }
         let comes = self.links.get(&link).is_some_and(|link| !link.is_ours());
@@ -391,6 +397,8 @@ impl Member {
 struct Introduction {
     /// That it was in the room before.
     pass: Option<Bytes>,
+    /// What it says should it be banned.
+    appeal: Option<Bytes>,
     certificate: Signed<Certificate>,
     profile: Signed<Profile>,
     alias: Alias,

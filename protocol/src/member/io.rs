@@ -371,6 +371,13 @@ pub enum Event {
         /// The line.
         text: Text,
     },
+    /// A banned person says something to those who keep order, of whom this one is.
+    Appeal {
+        /// Who.
+        person: Person,
+        /// What.
+        text: Text,
+    },
     /// So many reacted since the last sum.
     Reactions(Reactions),
     /// The room has another title.

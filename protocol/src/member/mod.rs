@@ -34,6 +34,7 @@ use crate::{
     wire::message::{Alias, Candidate, Message, Refusal},
 };
 
+mod appeals;
 mod audience;
 mod branching;
 mod budget;
@@ -136,6 +137,7 @@ pub struct Member {
     mics: mics::Mics,
     reactions: reactions::ReactionLife,
     asking: audience::Asking,
+    appeals: appeals::Appeals,
     passes: passes::Passes,
     requests: BTreeMap<ActionId, command::Pending>,
     profiles: BTreeMap<Person, Verified<Profile>>,
@@ -222,6 +224,7 @@ impl Member {
             mics: mics::Mics::new(now),
             reactions: reactions::ReactionLife::new(now),
             asking: audience::Asking::new(now),
+            appeals: appeals::Appeals::new(now),
             passes: passes::Passes::default(),
             requests: BTreeMap::new(),
             profiles: BTreeMap::new(),

@@ -1,5 +1,5 @@
 //! Notes on their way up to the chair, and what the chair makes of them on its way down: the queue of raised hands, and
-//! the notes that are for everyone ([`super::chat`], [`super::mics`]).
+//! the notes that are for everyone ([`super::chat`], [`super::mics`], [`super::appeals`]).
 //!
 //! Invariant: a note that passes here costs the chair no more than a request does, whoever floods it from below; and
 //! nothing that came down is passed on before its signature was checked.
@@ -145,6 +145,7 @@ impl Member {
         match note.peek().map(|note| note.kind) {
             Ok(kind::CHAT) => self.take_chat(link, note, now),
             Ok(kind::MICROPHONE) => self.take_mic(link, note, now),
+            Ok(kind::APPEAL) => self.take_appeal(link, note, now),
             // Of a later version.
             _ => {}
         }
@@ -278,6 +279,7 @@ impl Member {
         };
         match note.peek().map(|note| note.kind) {
             Ok(kind::CHAT) => self.check_chat_up(link, &note, now)?,
+            Ok(kind::APPEAL) => self.check_appeal_up(&note, now)?,
             _ => self.check_hand_up(link, now)?,
         }
         self.relayed.note(Note::id(&note), link);
@@ -310,6 +312,7 @@ impl Member {
             Saying::Hand { raised, nick } => self.hear_hand(signed, &note, raised, nick, now),
             Saying::Chat { .. } => self.hear_chat(link, signed, now),
             Saying::Microphone { .. } => self.hear_mic(signed, now),
+            Saying::Appeal { .. } => self.hear_appeal(signed, now),
             Saying::Unknown { .. } => Err(refusal(
                 Reason::Unsupported,
                 "the chair does not know this kind of note",

@@ -1,5 +1,6 @@
 //! Members in virtual time, joined by links that carry real frames.
 
+mod appeals;
 mod audience;
 mod beacon;
 mod chat;

@@ -22,6 +22,8 @@ pub mod kind {
     pub const CHAT: u16 = 2;
     /// Whether the author's microphone is open.
     pub const MICROPHONE: u16 = 3;
+    /// What a banned person says to those who keep order.
+    pub const APPEAL: u16 = 4;
 }
 
 /// A signed word to the room. [`Saying::decode`] says what its body means.
@@ -66,6 +68,11 @@ pub enum Saying {
         tag: Tag,
         /// Which.
         on: bool,
+    },
+    /// What a banned author says to those who keep order, 1 to [`limits::APPEAL`] bytes.
+    Appeal {
+        /// It.
+        text: Text,
     },
     /// A kind that this version does not know.
     Unknown {
@@ -157,6 +164,13 @@ impl Saying {
                 let (tag, on): ([u8; 4], bool) = signed::decode(body, "microphone")?;
                 Self::Microphone { tag: Tag(tag), on }
             }
+            kind::APPEAL => {
+                let saying = Self::Appeal {
+                    text: signed::decode(body, "appeal")?,
+                };
+                saying.check()?;
+                saying
+            }
             kind => Self::Unknown {
                 kind,
                 body: body.clone(),
@@ -164,11 +178,23 @@ impl Saying {
         })
     }
 
+    /// Checks the limits of what is about to be signed, where there are any beyond those of its parts.
+    pub(crate) fn check(&self) -> Result<(), Malformed> {
+        match self {
+            Self::Appeal { text } if text.is_empty() => Err(Malformed::Invalid {
+                what: "an empty appeal",
+            }),
+            Self::Appeal { text } => at_most("appeal", text.len(), limits::APPEAL),
+            _ => Ok(()),
+        }
+    }
+
     fn encode(&self) -> Bytes {
         match self {
             Self::Hand { raised, nick } => signed::encode(&(raised, nick)),
             Self::Chat { nick, text } => signed::encode(&(nick, text)),
             Self::Microphone { tag, on } => signed::encode(&(tag.0, on)),
+            Self::Appeal { text } => signed::encode(text),
             Self::Unknown { body, .. } => body.clone(),
         }
     }
@@ -178,6 +204,7 @@ impl Saying {
             Self::Hand { .. } => kind::HAND,
             Self::Chat { .. } => kind::CHAT,
             Self::Microphone { .. } => kind::MICROPHONE,
+            Self::Appeal { .. } => kind::APPEAL,
             Self::Unknown { kind, .. } => *kind,
         }
     }
@@ -197,6 +224,9 @@ mod tests {
             Saying::Chat {
                 nick: Text::clean("سلمى"),
                 text: Text::clean("أهلا وسهلا"),
+            },
+            Saying::Appeal {
+                text: Text::clean("it was my brother"),
             },
             Saying::Microphone {
                 tag: Tag([1, 2, 3, 4]),
@@ -228,6 +258,9 @@ mod tests {
                 count: 1
             }
         );
+        let appeal = |text: &str| refused(kind::APPEAL, signed::encode(&text));
+        assert!(matches!(appeal(" "), Malformed::Invalid { .. }));
+        assert!(matches!(appeal(&"x".repeat(181)), Malformed::TooLong { .. }));
         let line = |nick: &str, text: &str| refused(kind::CHAT, signed::encode(&(nick, text)));
         assert_eq!(line(&"x".repeat(65), "hello"), too_long);
         assert_eq!(

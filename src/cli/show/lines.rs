@@ -99,6 +99,10 @@ pub(super) fn line(event: &Event, names: &Names) -> Option<String> {
             let is = if *on { "open" } else { "closed" };
             format!("{DIM}the microphone of {} is {is}{DIM:#}", names.of(key))
         }
+        Event::Appeal { key, text, .. } => format!(
+            "{LOUD}!{LOUD:#} {}, who is banned, appeals: {text}",
+            names.of(key)
+        ),
         Event::Reactions { counts } => {
             let counts: Vec<String> = counts
                 .iter()

@@ -105,8 +105,8 @@ pub(crate) enum Entry {
     Open(Box<Verified<Genesis>>),
     /// As the host of one that was opened before.
     OpenAgain,
-    /// As anyone.
-    Join,
+    /// As anyone; with what is to be said to those who keep order, should this person be banned.
+    Join { appeal: Option<String> },
 }
 
 /// What an actor starts from.

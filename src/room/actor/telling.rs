@@ -113,6 +113,11 @@ impl Actor {
                 tag: person.tag(),
                 text: text.to_string(),
             }),
+            member::Event::Appeal { person, text } => self.tell(Event::Appeal {
+                key: person,
+                tag: person.tag(),
+                text: text.to_string(),
+            }),
             member::Event::Reactions(sum) => self.tell(Event::Reactions {
                 counts: sum.counts().collect(),
             }),
