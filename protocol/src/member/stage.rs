@@ -122,7 +122,8 @@ impl Member {
 
     /// A note on its way to the chair, or one for everyone on its way from there.
     pub(super) fn handle_note(&mut self, link: Neighbour, note: Signed<Note>, now: Duration) {
-        if self.way_to_chair() == Some(link) && !self.is_chair() {
+        let is_for_the_chair = note.peek().is_ok_and(|note| note.kind == kind::HAND);
+        if self.way_to_chair() == Some(link) && !self.is_chair() && !is_for_the_chair {
             return self.take_note(link, &note, now);
         }
         let id = Note::id(&note);

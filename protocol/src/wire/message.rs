@@ -743,12 +743,23 @@ mod tests {
                 offers: vec![offer(peer); limits::CANDIDATES],
             }),
             Message::Leave,
-            Message::Profiles(vec![profile]),
+            Message::Profiles(vec![profile.clone()]),
             Message::Census { listeners: 8_000 },
             Message::Note(signed(Note::new(room, key.person(), 9, &hand), &key)),
             Message::Hands(signed(hands.next_list(room, key.person(), 2), &key)),
             Message::PassWanted(vec![key.person(); limits::PASSES]),
             Message::Passes(vec![signed(Pass::new(room, key.person(), key.person(), 4), &key)]),
+            Message::Reactions(Reactions::one("wow").expect("there is one")),
+            Message::AudienceWanted(AudienceWanted {
+                number: u32::MAX,
+                skip: 3,
+                most: 16,
+            }),
+            Message::Audience(Audience {
+                number: u32::MAX,
+                next: Some(19),
+                people: vec![profile; limits::AUDIENCE],
+            }),
         ]
     }
 
