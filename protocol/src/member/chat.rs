@@ -23,9 +23,9 @@ use crate::{
 
 use super::{CommandId, Event, Member, budget::Budget, refusal};
 
-/// Bytes of chat a second in a whole room, which goes to every member: half of what all control may cost one. It is a
-/// short line a second, for as long as people keep that up.
-const ROOM_RATE: u32 = 192;
+/// Bytes of chat a second in a whole room, which goes to every member: a third of what all control may cost one. It is
+/// some forty short lines a minute, for as long as people keep that up.
+const ROOM_RATE: u32 = 128;
 
 /// Bytes of chat at once: some twenty lines, of a room that greets its guest.
 const ROOM_BURST: u32 = 4_096;

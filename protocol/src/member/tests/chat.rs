@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     room::Chat,
-    stage::{NOTE_WINDOW_MS, Note, Saying},
+    stage::{NOTE_WINDOW_MS, Note, Reactions, Saying},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -283,8 +283,8 @@ fn flooded(keys: u8, links: u8) -> (World, usize) {
 fn a_flood_from_one_key_or_from_many_costs_every_member_bounded_bandwidth() {
     for (keys, links) in [(1, 1), (100, 1), (100, 3)] {
         let (world, bytes) = flooded(keys, links);
-        // What is saved up, and 1.5 kbit/s for a minute.
-        assert!(bytes <= 4_096 + 60 * 192, "{keys} keys on {links} links: {bytes}");
+        // What is saved up, and 1 kbit/s for a minute.
+        assert!(bytes <= 4_096 + 60 * 128, "{keys} keys on {links} links: {bytes}");
         for member in 0..4 {
             assert_eq!(world.left(member), None);
         }
@@ -309,7 +309,7 @@ fn a_parent_that_makes_up_people_costs_those_further_down_no_more() {
         world.pass(SECOND / 4);
     }
     let bytes = bytes_on(&world, leaf);
-    assert!((4_096..=8_192 + 60 * 192).contains(&bytes), "{bytes}");
+    assert!((4_096..=8_192 + 60 * 128).contains(&bytes), "{bytes}");
 }
 
 #[test]
@@ -338,5 +338,64 @@ fn a_relay_whose_children_flood_it_with_all_there_is_is_not_blamed() {
         world.pass(SECOND / 4);
     }
     assert!(world.members[1].parent().is_some() && world.left(1).is_none());
+    world.pass(10 * SECOND);
     assert!(world.command(2, say("an honest line")).is_ok());
+}
+
+/// The relay's leaf in a room where everyone does all there is at once, for so many seconds.
+fn besieged(world: &mut World, links: &[Neighbour], seconds: u64) {
+    let room = RoomId::of(&genesis());
+    let stay = world.members[0].log().expect("a log").state().stage()[&person(3)].tag;
+    let clap = Reactions::one("clap").expect("there is one");
+    let text = "x".repeat(300);
+    for round in 0..4 * seconds {
+        let at = clock(world);
+        let on = round % 2 == 0;
+        let mark = Saying::Microphone { tag: stay, on };
+        let plea = Saying::Appeal {
+            text: Text::clean(&text[..180]),
+        };
+        let banned = 100 + (round % 40) as u8;
+        for (n, link) in links.iter().enumerate() {
+            let by = 50 + ((round * 3 + n as u64) % 50) as u8;
+            for message in [
+                Message::Note(line(by, at, &text)),
+                Message::Note(sign(Note::new(room, person(3), at, &mark), 3)),
+                Message::Note(sign(Note::new(room, person(banned), at, &plea), banned)),
+                Message::Reactions(clap),
+            ] {
+                world.say(0, *link, message);
+            }
+        }
+        world.pass(SECOND / 4);
+    }
+}
+
+#[test]
+fn whatever_everyone_does_at_once_costs_a_member_three_kilobits_a_second() {
+    let mut world = deep();
+    world
+        .command(0, Command::Invite(person(3)))
+        .expect("the host may");
+    world.command(2, Command::Accept).expect("invited");
+    for seed in 100..140 {
+        let ban = Command::Ban {
+            person: person(seed),
+            lasts: None,
+            reason: String::new(),
+        };
+        world.command(0, ban).expect("the host may");
+    }
+    let leaf = attached(&mut world, 1, 200);
+    let links = [40, 41, 42].map(|seed| attached(&mut world, 0, seed));
+    besieged(&mut world, &links, 60);
+    let sent = |world: &World| -> usize {
+        let said = world.said(leaf).into_iter();
+        said.map(|message| message.encode().expect("fits").len()).sum()
+    };
+    let (before, seconds) = (sent(&world), 60);
+    besieged(&mut world, &links, seconds);
+    let bits = 8 * (sent(&world) - before) as u64 / seconds;
+    assert!((1_000..=3_000).contains(&bits), "{bits} bit/s");
+    assert!(world.members[1].parent().is_some() && world.left(1).is_none());
 }
