@@ -37,6 +37,10 @@ const RESERVED: u32 = ROOM_BURST / 4;
 /// of as long as the chair's own bucket takes to fill.
 const HOP_BURST: u32 = 2 * ROOM_BURST;
 
+/// How much later than the next one a line may come to the chair, in milliseconds. In the long run the times that they
+/// name hold their author back.
+const SLACK_MS: u64 = 2_000;
+
 /// Bytes around a line of chat in a frame: length, version, kind, the signature and the length of the payload.
 const AROUND: usize = 4 + 1 + 2 + 64 + 2;
 
@@ -219,8 +223,8 @@ impl Member {
             .ok_or_else(|| refusal(Reason::TooMany, "slow down"))
     }
 
-    /// Judges a line, in the order of cost. The chair holds its author to the time between two of its lines as they
-    /// come; all others to half of that, since lines may be held up on their way, and to the times that they name.
+    /// Judges a line, in the order of cost. All hold its author to the times that its lines name. The chair also to
+    /// when they come, but for [`SLACK_MS`]; all others to half of that time, since lines may be held up on their way.
     fn judge_line(
         &self,
         signed: &Signed<Note>,
@@ -238,7 +242,12 @@ impl Member {
         };
         let clock = self.clock.now_ms(now);
         let apart = self.may_chat(note.author, clock)?;
-        let in_time = if strict { apart } else { apart / 2 };
+        let slack = if strict {
+            SLACK_MS.min(apart / 2)
+        } else {
+            apart / 2
+        };
+        let in_time = apart - slack;
         heard
             .check(note.author, note.at, clock, in_time)
             .map_err(|reason| match reason {
