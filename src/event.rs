@@ -3,7 +3,7 @@
 //! With [`Stamped`] around it, an event serialises as one JSON object: `{"event": …, "at_ms": …, …}`. The names are
 //! a contract with programs outside: fields may be added, names stay. Values that are not known are `null`.
 
-use std::fmt::Display;
+use std::{collections::BTreeMap, fmt::Display};
 
 use majlis_protocol::{
     link::{Address, RoomLink},
@@ -258,6 +258,41 @@ pub enum Event {
         nick: String,
         /// Whether it is up.
         raised: bool,
+    },
+    /// A person on the stage opened their microphone, or closed it, as they say; or is heard though they say it is closed.
+    Mic {
+        /// Who.
+        #[serde(serialize_with = "shown")]
+        key: Person,
+        /// Whether it is open.
+        on: bool,
+    },
+    /// A banned person says something to those who keep order, of whom this one is.
+    Appeal {
+        /// Who.
+        #[serde(serialize_with = "shown")]
+        key: Person,
+        /// The tag of the key.
+        tag: String,
+        /// What, cleaned.
+        text: String,
+    },
+    /// People reacted, since the last of these.
+    Reactions {
+        /// How many of each sign; a claim of those who counted.
+        counts: BTreeMap<&'static str, u32>,
+    },
+    /// Someone wrote a line in the room's chat.
+    Chat {
+        /// Who.
+        #[serde(serialize_with = "shown")]
+        key: Person,
+        /// What that person is called.
+        nick: String,
+        /// The tag to show with it.
+        tag: String,
+        /// The line, cleaned.
+        text: String,
     },
     /// The room is called something else.
     Title {

@@ -13,6 +13,9 @@ pub const CRITICAL: u16 = 0x8000;
 /// In a `hello`: a pass, `signed Pass`, of whoever was in the room before.
 pub const PASS: u16 = 1;
 
+/// In a `hello`: what a banned person says to those who keep order.
+pub const APPEAL: u16 = 2;
+
 /// One extension: skipped when unknown, unless its kind is critical.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extension {

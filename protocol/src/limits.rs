@@ -49,6 +49,33 @@ pub const HANDS: usize = 64;
 /// Most bytes of the queue of hands: 64 of 108 bytes, and 80 around them.
 pub const HAND_LIST: usize = 8_192;
 
+/// Most bytes of a line in the chat: two sentences, also in scripts that take three bytes a character.
+pub const CHAT: usize = 400;
+
+/// Least time between two lines of one person in the chat, in milliseconds: nobody writes faster.
+pub const CHAT_APART_MS: u64 = 1_000;
+
+/// Longest slow mode, in seconds: an hour. Who is to write less may not write.
+pub const SLOW_MODE_S: u16 = 3_600;
+
+/// Most bytes of an appeal: two sentences, which fit one extension of a `hello` with what proves them.
+pub const APPEAL: usize = 180;
+
+/// Most links that are pinned at once: what a glance takes in.
+pub const PINS: usize = 8;
+
+/// Most bytes of a pinned link.
+pub const PIN: usize = 512;
+
+/// Shortest and longest time that a speaker may be given, in seconds: less is no turn, and more than ten hours no limit.
+pub const SPEAKING_TIME_S: core::ops::RangeInclusive<u16> = 10..=36_000;
+
+/// Most names in a page of the audience: 3 KB.
+pub const AUDIENCE: usize = 16;
+
+/// Most kinds of reactions in a sum: room for as many again as there are.
+pub const REACTIONS: usize = 16;
+
 /// Most people on a guest list. Each costs every member some 50 bytes.
 pub const GUESTS: usize = 4_096;
 

@@ -10,8 +10,9 @@
 //! | `GET /v1/info` | `{peer, key, nick, tag, addresses[], rooms[]}` |
 //! | `GET /v1/rooms?tag=T` | `{listings: […]}`, the rooms this node knows of |
 //! | `GET /v1/room/{id}` | the room as [`crate::room::RoomInfo`] |
+//! | `GET /v1/room/{id}/audience?page=N` | who listens, as [`crate::room::AudiencePage`]; the first page is 1 |
 //! | `GET /v1/room/{id}/tree` | the relay tree as [`crate::room::TreeInfo`] |
-//! | `POST /v1/room/{id}/act` with an [`Act`] | `{seq}`, once it is in this node's log, or `{place}` of a hand once the chair has it; 409 with the chair's reason |
+//! | `POST /v1/room/{id}/act` with an [`Act`] | `{seq}`, once it is in this node's log, or `{place}` of a hand or `{}` for a line of chat once the chair has it, and for a reaction at once; 409 with the chair's reason |
 //! | `POST /v1/room/{id}/mic` with a [`Mic`] | `{on}` |
 //! | `GET /v1/events` | a WebSocket of the events of `--json`, those of a room with its id as `room` |
 //!
@@ -126,6 +127,41 @@ pub enum Act {
         /// Who.
         who: HandPolicy,
     },
+    /// Writes a line in the room's chat; the answer has no `seq`.
+    Chat {
+        /// The line, 1 to 400 bytes after cleaning.
+        text: String,
+    },
+    /// Reacts; the answer has no `seq`.
+    React {
+        /// The sign, or the word for it.
+        reaction: String,
+    },
+    /// Says who may write in the chat.
+    ChatPolicy {
+        /// Who.
+        who: ChatFor,
+    },
+    /// Says how far apart the lines of one person must lie.
+    SlowMode {
+        /// In seconds, at most an hour; 0 for no slow mode.
+        seconds: u16,
+    },
+    /// Says for how long a speaker without an office stays on the stage.
+    SpeakingTime {
+        /// In seconds, 10 to 36,000; 0 for as long as they like.
+        seconds: u16,
+    },
+    /// Pins a link for everyone to see.
+    Pin {
+        /// The link: of https, http or majlis, at most 512 bytes.
+        link: String,
+    },
+    /// Takes it off again.
+    Unpin {
+        /// The link.
+        link: String,
+    },
     /// Lets in nobody who was not in the room before.
     Lock,
     /// Lets in everyone again.
@@ -164,6 +200,18 @@ pub enum HandPolicy {
     /// Everyone in the audience.
     Anyone,
     /// Nobody; those that are up go down.
+    Nobody,
+}
+
+/// Who may write in the chat, beside those who keep order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChatFor {
+    /// Everyone.
+    Anyone,
+    /// The people on the stage.
+    Stage,
+    /// Nobody else.
     Nobody,
 }
 

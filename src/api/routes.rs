@@ -17,13 +17,14 @@ use majlis_protocol::{
     log::{GuestList, Role},
     person::Person,
     reason::Reason,
-    room::{Hands, RoomId, RoomTag},
+    room::{Chat, Hands, RoomId, RoomTag},
+    stage::Reactions,
 };
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::{Semaphore, watch};
 
-use super::{Act, ForGuests, HandPolicy, Mic, Office, events, guard, keys, rights};
+use super::{Act, ChatFor, ForGuests, HandPolicy, Mic, Office, events, guard, keys, rights};
 use crate::{
     home::ApiAccess,
     node::Node,
@@ -57,6 +58,7 @@ pub(super) fn router(context: Context, access: ApiAccess) -> Router {
         .route("/v1/info", get(info))
         .route("/v1/rooms", get(rooms))
         .route("/v1/room/{id}", get(room))
+        .route("/v1/room/{id}/audience", get(audience))
         .route("/v1/room/{id}/tree", get(tree))
         .route("/v1/room/{id}/act", post(act))
         .route("/v1/room/{id}/mic", post(mic))
@@ -124,6 +126,24 @@ async fn room(State(context): State<Context>, Path(id): Path<String>) -> Result<
     Ok(Json(known(&room).await?).into_response())
 }
 
+#[derive(Debug, Deserialize)]
+struct Page {
+    page: Option<u32>,
+}
+
+async fn audience(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    page: Result<Query<Page>, QueryRejection>,
+) -> Result<Response, Refused> {
+    let Query(Page { page }) = page.map_err(|error| refusal(error.status(), error.body_text()))?;
+    let room = context.room(&id)?;
+    match room.audience(page.unwrap_or(1)).await {
+        Ok(page) => Ok(Json(page).into_response()),
+        Err(error) => Err(refusal(StatusCode::CONFLICT, error)),
+    }
+}
+
 async fn tree(State(context): State<Context>, Path(id): Path<String>) -> Result<Response, Refused> {
     let room = context.room(&id)?;
     let tree = room.tree().await;
@@ -140,9 +160,11 @@ async fn act(
     let Json(act) = act.map_err(malformed)?;
     let action = action(&room, act).await?;
     let is_hand = matches!(action, RoomAction::Hand { .. });
+    let is_entry = !matches!(action, RoomAction::Say(_) | RoomAction::React(_));
     match room.act(action.clone()).await {
         Ok(place) if is_hand => Ok(Json(json!({ "place": place })).into_response()),
-        Ok(seq) => Ok(Json(json!({ "seq": seq })).into_response()),
+        Ok(seq) if is_entry => Ok(Json(json!({ "seq": seq })).into_response()),
+        Ok(_) => Ok(Json(json!({})).into_response()),
         Err(ActError::Refused(why)) if why.reason == Reason::NotAllowed => {
             let info = known(&room).await?;
             let me = context.node.person();
@@ -228,6 +250,22 @@ async fn action(room: &RoomHandle, act: Act) -> Result<RoomAction, Refused> {
         }),
         Act::Speakers { most } => RoomAction::Speakers(most),
         Act::Hand { raised } => RoomAction::Hand { raised },
+        Act::Chat { text } => RoomAction::Say(text),
+        Act::React { reaction } => {
+            let reaction = Reactions::one(&reaction);
+            RoomAction::React(
+                reaction.ok_or_else(|| refusal(StatusCode::BAD_REQUEST, "there is no such reaction"))?,
+            )
+        }
+        Act::ChatPolicy { who } => RoomAction::Chat(match who {
+            ChatFor::Anyone => Chat::Anyone,
+            ChatFor::Stage => Chat::Stage,
+            ChatFor::Nobody => Chat::Nobody,
+        }),
+        Act::SlowMode { seconds } => RoomAction::SlowMode(seconds),
+        Act::SpeakingTime { seconds } => RoomAction::SpeakingTime(seconds),
+        Act::Pin { link } => RoomAction::Pin { link, pinned: true },
+        Act::Unpin { link } => RoomAction::Pin { link, pinned: false },
         Act::Hands { who } => RoomAction::Hands(match who {
             HandPolicy::Anyone => Hands::Anyone,
             HandPolicy::Nobody => Hands::Nobody,

@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use majlis::api::{Act, Client, ForGuests, HandPolicy, Mic, Office};
-use majlis_protocol::room::RoomId;
+use majlis::api::{Act, ChatFor, Client, ForGuests, HandPolicy, Mic, Office};
+use majlis_protocol::{
+    limits::{SLOW_MODE_S, SPEAKING_TIME_S},
+    room::RoomId,
+    stage::{REACTIONS, Reactions},
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -19,10 +23,15 @@ const CENTURY: u64 = 36_500 * 86_400;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   majlis ctl people                 who is here, each with key and nick#tag
+  majlis ctl people --audience      who listens in the whole room, 16 a page
   majlis ctl invite salma#x7f2k3ab  to the stage; she runs `majlis ctl accept`
   majlis ctl hand                   ask for the word; `hand down` takes it back
   majlis ctl hands                  who does, in order; `invite 1` for the first
   majlis ctl mic on
+  majlis ctl chat \"welcome, all\"         a line that everyone in the room reads
+  majlis ctl react 👏                     or: clap heart laugh like dislike party fire wow
+  majlis ctl policy slow-mode 30s         one line of each person in 30 s
+  majlis ctl pin https://example.org/     a link for everyone to see
   majlis ctl grant salma#x7f2k3ab moderator
   majlis ctl ban noise#q3m8t2vk --for 2h --reason \"noise, three times\"
   majlis ctl lock                   nobody new comes in
@@ -57,10 +66,18 @@ enum CtlAction {
     #[command(after_help = "Example:
   majlis ctl end")]
     End,
-    /// Show who is in the room, as far as this node knows
-    #[command(after_help = "Example:
-  majlis ctl people")]
-    People,
+    /// Show who is in the room, as far as this node knows; or who listens in all of it
+    #[command(after_help = "Examples:
+  majlis ctl people
+  majlis ctl people --audience --page 2")]
+    People {
+        /// Ask the room for the names of those who listen, a page of at most 16
+        #[arg(long)]
+        audience: bool,
+        /// Which page
+        #[arg(long, value_name = "N", default_value_t = 1, requires = "audience", value_parser = clap::value_parser!(u32).range(1..))]
+        page: u32,
+    },
     /// Raise your hand to ask for the word, or lower it
     #[command(after_help = "Examples:
   majlis ctl hand
@@ -74,6 +91,30 @@ enum CtlAction {
     #[command(after_help = "Example:
   majlis ctl hands")]
     Hands,
+    /// Write a line that everyone in the room reads
+    #[command(visible_alias = "say")]
+    Chat {
+        /// The line
+        text: String,
+    },
+    /// React: everyone sees how many did
+    React {
+        /// How: 👏 ❤️ 😂 👍 👎 🎉 🔥 😮, or clap heart laugh like dislike party fire wow
+        #[arg(value_parser = reaction)]
+        reaction: String,
+    },
+    /// Pin a link for everyone to see, or show those that are pinned
+    Pin {
+        /// The link: of https, http or majlis
+        #[arg(value_name = "URL")]
+        link: Option<String>,
+    },
+    /// Take a pinned link off again
+    Unpin {
+        /// The link
+        #[arg(value_name = "URL")]
+        link: String,
+    },
     /// Let in nobody who was not in the room before
     #[command(after_help = "Example:
   majlis ctl lock")]
@@ -228,6 +269,34 @@ enum PolicyAction {
         /// Who
         who: MayRaise,
     },
+    /// Who may write in the chat; hosts, co-hosts and moderators always may
+    Chat {
+        /// Who
+        who: MayWrite,
+    },
+    /// How far apart the lines of one person must lie in the chat, but those of hosts, co-hosts and moderators
+    SlowMode {
+        /// How far: 30s or 5m, at most 1h; `off` for no slow mode
+        #[arg(value_parser = slow_mode)]
+        apart: u16,
+    },
+    /// How long a speaker stays on the stage, but hosts, co-hosts and moderators; the chair then moves them to the audience
+    SpeakingTime {
+        /// How long: 90s, 10m or 2h, from 10s to 10h; `off` for as long as they like
+        #[arg(value_parser = speaking_time)]
+        time: u16,
+    },
+}
+
+/// Who may write in the chat.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum MayWrite {
+    /// Everyone
+    Anyone,
+    /// The people on the stage
+    Stage,
+    /// Nobody else
+    Nobody,
 }
 
 /// Who may raise a hand.
@@ -268,7 +337,11 @@ pub(crate) async fn run(args: CtlArgs, flags: &NodeFlags) -> anyhow::Result<()> 
             let info = client.get(&path).await?;
             return Ok(face.result("info", &info, &show::room::info(&info))?);
         }
-        CtlAction::People => {
+        CtlAction::People { audience: true, page } => {
+            let audience = client.get(&format!("{path}/audience?page={page}")).await?;
+            return Ok(face.result("audience", &audience, &show::room::audience(&audience))?);
+        }
+        CtlAction::People { .. } => {
             let info = client.get(&path).await?;
             let people = json!({ "room": room, "people": info["people"], "kept_out": info["kept_out"] });
             return Ok(face.result("people", &people, &show::room::people(&info))?);
@@ -293,6 +366,17 @@ pub(crate) async fn run(args: CtlArgs, flags: &NodeFlags) -> anyhow::Result<()> 
             };
             let done = json!({ "room": room, "action": "hand", "raised": raised, "place": place });
             return Ok(face.result("done", &done, &text)?);
+        }
+        CtlAction::Chat { text } => {
+            client.post(&format!("{path}/act"), &Act::Chat { text }).await?;
+            let done = json!({ "room": room, "action": "chat" });
+            return Ok(face.result("done", &done, "said")?);
+        }
+        CtlAction::React { reaction } => {
+            let act = Act::React { reaction };
+            client.post(&format!("{path}/act"), &act).await?;
+            let done = json!({ "room": room, "action": "react" });
+            return Ok(face.result("done", &done, "seen")?);
         }
         CtlAction::Mic { switch } => {
             let on = switch == Switch::On;
@@ -332,6 +416,21 @@ pub(crate) async fn run(args: CtlArgs, flags: &NodeFlags) -> anyhow::Result<()> 
                 MayRaise::Nobody => HandPolicy::Nobody,
             },
         },
+        CtlAction::Policy(PolicyAction::Chat { who }) => Act::ChatPolicy {
+            who: match who {
+                MayWrite::Anyone => ChatFor::Anyone,
+                MayWrite::Stage => ChatFor::Stage,
+                MayWrite::Nobody => ChatFor::Nobody,
+            },
+        },
+        CtlAction::Policy(PolicyAction::SlowMode { apart }) => Act::SlowMode { seconds: apart },
+        CtlAction::Policy(PolicyAction::SpeakingTime { time }) => Act::SpeakingTime { seconds: time },
+        CtlAction::Pin { link: None } => {
+            let pins = json!({ "room": room, "pins": client.get(&path).await?["pins"] });
+            return Ok(face.result("pins", &pins, &show::room::pins(&pins))?);
+        }
+        CtlAction::Pin { link: Some(link) } => Act::Pin { link },
+        CtlAction::Unpin { link } => Act::Unpin { link },
         CtlAction::Invite { key } => Act::Invite { key },
         CtlAction::Accept => Act::Accept,
         CtlAction::Decline => Act::Decline,
@@ -392,6 +491,39 @@ async fn room(client: &Client, named: Option<RoomId>) -> anyhow::Result<String> 
     }
 }
 
+/// A reaction as people type it.
+fn reaction(text: &str) -> Result<String, String> {
+    match Reactions::one(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => {
+            let all = REACTIONS.map(|(sign, word)| format!("{sign} {word}"));
+            Err(format!("there is: {}", all.join(", ")))
+        }
+    }
+}
+
+/// The seconds of a speaking time as people type it.
+fn speaking_time(text: &str) -> Result<u16, String> {
+    if text == "off" {
+        return Ok(0);
+    }
+    let seconds = u16::try_from(span(text)?.as_secs()).ok();
+    seconds
+        .filter(|seconds| SPEAKING_TIME_S.contains(seconds))
+        .ok_or_else(|| "a speaking time is from 10s to 10h".to_owned())
+}
+
+/// The seconds of a slow mode as people type it.
+fn slow_mode(text: &str) -> Result<u16, String> {
+    if text == "off" {
+        return Ok(0);
+    }
+    let seconds = u16::try_from(span(text)?.as_secs()).ok();
+    seconds
+        .filter(|seconds| *seconds <= SLOW_MODE_S)
+        .ok_or_else(|| "a slow mode has at most 1h".to_owned())
+}
+
 /// A time as people type it: a number and a unit, at least a second and below a century.
 fn span(text: &str) -> Result<Duration, String> {
     let usage = || format!("'{text}' is not a time: write 90s, 10m, 2h or 7d");
@@ -414,6 +546,24 @@ fn span(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slow_mode_is_a_time_of_at_most_an_hour_or_off() {
+        assert_eq!((slow_mode("off"), slow_mode("30s")), (Ok(0), Ok(30)));
+        assert_eq!(slow_mode("1h"), Ok(3_600));
+        for text in ["61m", "1d", "30", "0s"] {
+            assert!(slow_mode(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_speaking_time_is_from_ten_seconds_to_ten_hours_or_off() {
+        assert_eq!((speaking_time("off"), speaking_time("10m")), (Ok(0), Ok(600)));
+        assert_eq!((speaking_time("10s"), speaking_time("10h")), (Ok(10), Ok(36_000)));
+        for text in ["9s", "11h", "1d", "ten"] {
+            assert!(speaking_time(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn a_time_is_a_number_with_its_unit() {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use clap::Args;
 use majlis::node::Node;
-use majlis_protocol::link::RoomLink;
+use majlis_protocol::{limits::APPEAL, link::RoomLink, text::Text};
 use tokio::sync::mpsc;
 
 use super::{
@@ -21,6 +21,7 @@ use super::{
   majlis join LINK --output none         on a machine without loudspeakers
   majlis join LINK --output file:talk.wav --duration 3600
   majlis join LINK --home /tmp/second    beside a host on the same machine
+  majlis join LINK --appeal \"it was my brother\"   to those who banned you
 
 A room that was announced and is not open yet is waited for.
 Everyone joins as a listener. When you are invited to the stage: `majlis ctl accept`, then open the microphone: press Enter, or run `majlis ctl mic on`. Ctrl-C leaves.")]
@@ -28,6 +29,9 @@ pub(crate) struct JoinArgs {
     /// The room: its link, or its bare id
     #[arg(value_name = "LINK|ROOM-ID")]
     link: String,
+    /// What to say to those who keep order, should you be banned: once for each ban, at most 180 bytes
+    #[arg(long, value_name = "TEXT", value_parser = appeal)]
+    appeal: Option<String>,
     #[command(flatten)]
     seat: SeatFlags,
 }
@@ -54,18 +58,31 @@ pub(crate) async fn run(args: JoinArgs, flags: &NodeFlags, started: Instant) -> 
     Stay::new(node, &home, face, signals, (&args.seat, started), events)
         .hearing(told)
         .run(async move {
-            let (mut link, mut seat) = (link, Some(seat));
+            let (mut link, mut seat, mut appeal) = (link, Some(seat), args.appeal);
             loop {
                 // What could be read once can be read again.
                 let seat = match seat.take() {
                     Some(seat) => seat,
                     None => waiting.resolve(started, sender.clone()).unwrap_or_default(),
                 };
-                match joining.join(&link, seat).await {
+                let entered = match appeal.take() {
+                    Some(appeal) => joining.appeal(&link, appeal, seat).await,
+                    None => joining.join(&link, seat).await,
+                };
+                match entered {
                     Ok(room) => return Ok(room),
                     Err(why) => link = joining.until_open(&link, why, &tell).await?,
                 }
             }
         })
         .await
+}
+
+/// An appeal as people type it.
+fn appeal(text: &str) -> Result<String, String> {
+    let clean = Text::clean(text);
+    if clean.is_empty() || clean.len() > APPEAL {
+        return Err("an appeal has 1 to 180 bytes".to_owned());
+    }
+    Ok(clean.to_string())
 }

@@ -225,7 +225,18 @@ impl Node {
     /// # Errors
     /// [`RoomError`] says why it has none.
     pub async fn join(&self, link: &RoomLink, seat: Seat) -> Result<RoomHandle, RoomError> {
-        self.enter(link.clone(), room::Entry::Join, seat).await
+        self.enter(link.clone(), room::Entry::Join { appeal: None }, seat)
+            .await
+    }
+
+    /// The same, with what is said to those who keep order there, should this person be banned: 1 to 180 bytes. It is
+    /// refused all the same; its error says what became of the appeal.
+    ///
+    /// # Errors
+    /// [`RoomError`], as of [`Node::join`].
+    pub async fn appeal(&self, link: &RoomLink, appeal: String, seat: Seat) -> Result<RoomHandle, RoomError> {
+        let appeal = Some(appeal);
+        self.enter(link.clone(), room::Entry::Join { appeal }, seat).await
     }
 
     /// The public rooms that this node has heard of, or those with a tag: the open ones, and then those to come, each in

@@ -8,6 +8,7 @@ mod announcing;
 mod events;
 mod links;
 mod listening;
+mod mics;
 mod seek;
 mod speaking;
 mod tree;
@@ -235,6 +236,8 @@ pub struct RoomInfo {
     pub kept_out: Vec<KeptOut>,
     /// Who has raised a hand, the one that waits longest first. Everyone in the room sees this order.
     pub hands: Vec<HandInfo>,
+    /// Pinned links, the first one first.
+    pub pins: Vec<String>,
     /// What the room lets whom do.
     pub rules: RulesInfo,
     /// What was counted.
@@ -257,10 +260,37 @@ pub struct PersonInfo {
     pub on_stage: bool,
     /// Whether another has muted this person.
     pub muted: bool,
+    /// Whether the microphone of someone on the stage is open: they say so, or are heard. `null` in the audience.
+    pub mic: Option<bool>,
+    /// For how long this speaker may still be on the stage; `null` for as long as they like, and in the audience.
+    pub turn_left_ms: Option<u64>,
     /// Whether an invitation to the stage is open.
     pub invited: bool,
     /// Whether it is this node's own person.
     pub me: bool,
+}
+
+/// A page of those who listen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AudiencePage {
+    /// Which, 1 for the first.
+    pub page: u32,
+    /// Who is on it.
+    pub people: Vec<ListenerInfo>,
+    /// Whether there may be a next one.
+    pub more: bool,
+}
+
+/// Somebody who listens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ListenerInfo {
+    /// The key.
+    #[serde(serialize_with = "shown")]
+    pub key: Person,
+    /// What that person is called.
+    pub nick: String,
+    /// The tag to show with it.
+    pub tag: String,
 }
 
 /// A person who may not come in.
@@ -311,6 +341,12 @@ pub struct RulesInfo {
     pub guests: Vec<Person>,
     /// How many people the stage takes.
     pub speakers: u8,
+    /// Who may write in the chat: `anyone`, `stage` or `nobody`. Those who keep order always may.
+    pub chat: &'static str,
+    /// For how many seconds a speaker without an office stays on the stage; 0 for as long as they like.
+    pub speaking_time_s: u16,
+    /// How many seconds the lines of one person must lie apart in the chat; 0 for no slow mode.
+    pub slow_mode_s: u16,
 }
 
 fn all_shown<S: serde::Serializer>(people: &[Person], serializer: S) -> Result<S::Ok, S::Error> {
@@ -345,6 +381,10 @@ pub(crate) enum Request {
     },
     Info {
         reply: oneshot::Sender<RoomInfo>,
+    },
+    Audience {
+        page: u32,
+        reply: oneshot::Sender<Result<AudiencePage, Refusal>>,
     },
     Tree {
         reply: oneshot::Sender<TreeInfo>,
@@ -465,6 +505,17 @@ impl RoomHandle {
         self.ask(|reply| Request::Info { reply }).await.ok()
     }
 
+    /// Who listens: a page of at most 16 people of the whole room, from 1. It is asked of the members of the room, each of
+    /// whom knows a few.
+    ///
+    /// # Errors
+    /// [`ActError::Refused`] when nobody answers.
+    pub async fn audience(&self, page: u32) -> Result<AudiencePage, ActError> {
+        self.ask(|reply| Request::Audience { page, reply })
+            .await?
+            .map_err(ActError::Refused)
+    }
+
     /// The relay tree as this node knows it now; `None` once it has left the room.
     pub async fn tree(&self) -> Option<TreeInfo> {
         self.ask(|reply| Request::Tree { reply }).await.ok()
@@ -526,7 +577,9 @@ fn advice(reason: Reason) -> &'static str {
         Reason::Locked => "join again when its host opens it",
         Reason::NotListed => "ask the host to put you on the guest list",
         Reason::Kicked => "join again then, as a listener",
-        Reason::Banned => "only its host, co-hosts and moderators can lift that",
+        Reason::Banned => {
+            "only its host, co-hosts and moderators can lift that; `majlis join LINK --appeal TEXT` asks them to, once"
+        }
         Reason::Malformed | Reason::Unsupported | Reason::BadCertificate => {
             "run the newest version of the program at both ends"
         }

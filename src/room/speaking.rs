@@ -59,6 +59,7 @@ pub(super) struct Speaking {
     is_microphone: bool,
     stage: watch::Sender<Option<OnStage>>,
     sent: Arc<AtomicU64>,
+    /// Whether the source is at its end.
     /// The newest pause before which everything has been sent.
     closed: watch::Receiver<u64>,
     /// Whether it was turned on, or off, since the stage was taken.
@@ -202,6 +203,11 @@ impl Speaking {
             // As above.
             let _ = reply.send(answer());
         }
+    }
+
+    /// Whether sound goes out to the room.
+    pub(super) fn is_sounding(&self) -> bool {
+        self.is_on() && self.is_on_stage()
     }
 
     /// Whether this person is on the stage.

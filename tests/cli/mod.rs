@@ -1,6 +1,8 @@
 //! The program as others run it: its words, its exit codes, its events, its local API.
 
 mod api;
+mod appeals;
+mod chat;
 mod clocks;
 mod ctl;
 mod events;
@@ -8,7 +10,9 @@ mod failures;
 mod full_disk;
 mod hearing;
 mod leaving;
+mod mics;
 mod offline;
+mod pins;
 pub(crate) mod program;
 mod rooms;
 mod schedule;

@@ -4,9 +4,9 @@ use std::sync::OnceLock;
 
 use majlis_protocol::{
     limits,
-    log::{self, Act, Action, Entry, Log, Role},
+    log::{self, Act, Action, Entry, GuestList, Log, Role},
     person::PersonKey,
-    room::{Genesis, RoomId},
+    room::{Chat, Genesis, Hands, RoomId},
     signed::{Signed, Verified},
     text::Text,
 };
@@ -81,6 +81,7 @@ fn holds(log: &Log) {
         "the host is on the stage until the end"
     );
     assert!(state.stage().len() <= limits::STAGE && state.invited().len() <= limits::INVITATIONS);
+    assert!(state.rules().pins().len() <= limits::PINS && state.rules().guests().len() <= limits::GUESTS);
     assert!(
         state
             .invited()
@@ -180,9 +181,46 @@ pub fn act(script: &mut Script<'_>, log: &Log, author: &PersonKey) -> Act {
             subject: key(1 + script.below(4)).person(),
         },
         10 if script.below(8) == 0 => Act::End,
+        10 => policy(script),
         _ => Act::Unknown {
             kind: script.u16() & 0x7fff,
             body: script.bytes(4),
+        },
+    }
+}
+
+/// One of a few links.
+fn link(script: &mut Script<'_>) -> Text {
+    Text::clean(&format!("https://example.org/{}", script.below(16)))
+}
+
+/// An act about what the room lets people do.
+fn policy(script: &mut Script<'_>) -> Act {
+    let subject = key(1 + script.below(40)).person();
+    match script.below(12) {
+        0 => Act::Hands {
+            who: [Hands::Anyone, Hands::Nobody][usize::from(script.below(2))],
+        },
+        1 => Act::Lock,
+        2 => Act::Unlock,
+        3 => Act::Guest { subject },
+        4 => Act::Unguest { subject },
+        5 => Act::GuestList {
+            list: [GuestList::Off, GuestList::Enter, GuestList::Speak][usize::from(script.below(3))],
+        },
+        6 => Act::Speakers {
+            most: 1 + script.below(32),
+        },
+        7 => Act::Chat {
+            who: [Chat::Anyone, Chat::Stage, Chat::Nobody][usize::from(script.below(3))],
+        },
+        8 => Act::SpeakingTime {
+            seconds: script.u16().min(*limits::SPEAKING_TIME_S.end()),
+        },
+        9 => Act::Pin { link: link(script) },
+        10 => Act::Unpin { link: link(script) },
+        _ => Act::SlowMode {
+            seconds: script.u16().min(limits::SLOW_MODE_S),
         },
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     domain, limits,
     log::{permissions::Role, plan::Plan, rules::GuestList},
     person::Person,
-    room::{Hands, RoomId, at_most},
+    room::{Chat, Hands, RoomId, at_most},
     signed::{self, Malformed, Signed, Statement, VERSION},
     text::Text,
 };
@@ -76,6 +76,16 @@ pub mod kind {
     pub const SCHEDULE: u16 = 0x8020;
     /// Calls a room off before it has opened.
     pub const CANCEL: u16 = 0x8021;
+    /// Says who may write in the chat.
+    pub const CHAT: u16 = 0x8015;
+    /// Says how far apart the lines of one person must lie in the chat.
+    pub const SLOW_MODE: u16 = 0x8016;
+    /// Says for how long a speaker stays on the stage.
+    pub const SPEAKING_TIME: u16 = 0x8017;
+    /// Pins a link for everyone to see.
+    pub const PIN: u16 = 0x0040;
+    /// Takes it off again.
+    pub const UNPIN: u16 = 0x0042;
 }
 
 /// A place in a log: the newest entry, and thereby all before it.
@@ -255,6 +265,31 @@ pub enum Act {
         starts: u64,
         /// Why; may be empty.
         reason: Text,
+    },
+    /// Who may write in the chat from now on.
+    Chat {
+        /// Who.
+        who: Chat,
+    },
+    /// How far apart the lines of one person must lie in the chat from now on.
+    SlowMode {
+        /// In seconds, at most [`limits::SLOW_MODE_S`]; 0 for no farther than ever.
+        seconds: u16,
+    },
+    /// For how long a speaker without an office stays on the stage from now on; the chair then moves them to the audience.
+    SpeakingTime {
+        /// In seconds, within [`limits::SPEAKING_TIME_S`]; 0 for no limit.
+        seconds: u16,
+    },
+    /// A link is pinned: 1 to [`limits::PIN`] bytes that begin with `https://`, `http://` or `majlis:`, without spaces.
+    Pin {
+        /// The link.
+        link: Text,
+    },
+    /// A link is pinned no more.
+    Unpin {
+        /// The link.
+        link: Text,
     },
     /// A kind that this version does not know. Show it; stop at it if it is critical.
     Unknown {
@@ -437,6 +472,29 @@ impl Act {
                 let reason = checked(reason)?;
                 Self::Cancel { starts, reason }
             }
+            kind::CHAT => Self::Chat {
+                who: field(body, "chat")?,
+            },
+            kind::SLOW_MODE => {
+                let seconds: u16 = field(body, "slow mode")?;
+                if seconds > limits::SLOW_MODE_S {
+                    return Err(Malformed::Invalid {
+                        what: "a slow mode beyond an hour",
+                    });
+                }
+                Self::SlowMode { seconds }
+            }
+            kind::SPEAKING_TIME => {
+                let seconds: u16 = field(body, "speaking time")?;
+                if seconds != 0 && !limits::SPEAKING_TIME_S.contains(&seconds) {
+                    return Err(Malformed::Invalid {
+                        what: "a speaking time",
+                    });
+                }
+                Self::SpeakingTime { seconds }
+            }
+            kind::PIN => Self::Pin { link: link(body)? },
+            kind::UNPIN => Self::Unpin { link: link(body)? },
             kind => Self::Unknown {
                 kind,
                 body: body.clone(),
@@ -470,6 +528,9 @@ impl Act {
             Self::Guest { subject } | Self::Unguest { subject } => signed::encode(subject),
             Self::GuestList { list } => signed::encode(list),
             Self::Speakers { most } => signed::encode(most),
+            Self::Chat { who } => signed::encode(who),
+            Self::SlowMode { seconds } | Self::SpeakingTime { seconds } => signed::encode(seconds),
+            Self::Pin { link } | Self::Unpin { link } => signed::encode(link),
             Self::Grant { subject, role } => signed::encode(&(subject, number(*role))),
             Self::Revoke { subject, reason }
             | Self::Mute { subject, reason }
@@ -518,6 +579,11 @@ impl Act {
             Self::Speakers { .. } => kind::SPEAKERS,
             Self::Schedule { .. } => kind::SCHEDULE,
             Self::Cancel { .. } => kind::CANCEL,
+            Self::Chat { .. } => kind::CHAT,
+            Self::SlowMode { .. } => kind::SLOW_MODE,
+            Self::SpeakingTime { .. } => kind::SPEAKING_TIME,
+            Self::Pin { .. } => kind::PIN,
+            Self::Unpin { .. } => kind::UNPIN,
             Self::Unknown { kind, .. } => *kind,
         }
     }
@@ -552,6 +618,11 @@ impl Act {
             Self::Speakers { .. } => "speakers",
             Self::Schedule { .. } => "schedule",
             Self::Cancel { .. } => "cancel",
+            Self::Chat { .. } => "chat",
+            Self::SlowMode { .. } => "slow-mode",
+            Self::SpeakingTime { .. } => "speaking-time",
+            Self::Pin { .. } => "pin",
+            Self::Unpin { .. } => "unpin",
             Self::Unknown { .. } => "unknown",
         }
     }
@@ -585,6 +656,11 @@ impl Act {
             | Self::Speakers { .. }
             | Self::Schedule { .. }
             | Self::Cancel { .. }
+            | Self::Chat { .. }
+            | Self::SlowMode { .. }
+            | Self::SpeakingTime { .. }
+            | Self::Pin { .. }
+            | Self::Unpin { .. }
             | Self::Unknown { .. } => None,
         }
     }
@@ -668,6 +744,25 @@ fn empty(body: &Bytes, what: &'static str) -> Result<(), Malformed> {
         what,
         count: body.len(),
     })
+}
+
+/// A link that people may follow: of a kind that opens nothing but a page or a room.
+fn link(body: &Bytes) -> Result<Text, Malformed> {
+    let link: Text = field(body, "link")?;
+    at_most("link", link.len(), limits::PIN)?;
+    if is_link(link.as_str()) {
+        Ok(link)
+    } else {
+        Err(Malformed::Invalid { what: "a link" })
+    }
+}
+
+/// Whether a text is a link that may be pinned.
+#[must_use]
+pub fn is_link(text: &str) -> bool {
+    let schemes = ["https://", "http://", "majlis:"];
+    let rest = schemes.iter().find_map(|scheme| text.strip_prefix(scheme));
+    rest.is_some_and(|rest| !rest.is_empty()) && !text.contains(char::is_whitespace)
 }
 
 /// A reason that fits its limit.
@@ -780,8 +875,18 @@ mod tests {
                 list: GuestList::Speak,
             },
             Act::Speakers { most: 32 },
+            Act::Chat { who: Chat::Stage },
+            Act::SlowMode { seconds: 3_600 },
+            Act::SpeakingTime { seconds: 0 },
+            Act::SpeakingTime { seconds: 600 },
+            Act::Pin {
+                link: Text::clean("https://example.org/"),
+            },
+            Act::Unpin {
+                link: Text::clean("majlis:abc"),
+            },
             Act::Unknown {
-                kind: 0x0040,
+                kind: 0x0041,
                 body: Bytes::from_static(b"later"),
             },
         ] {
@@ -858,8 +963,44 @@ mod tests {
                 }
             );
         }
+        assert_eq!(
+            refused(kind::SLOW_MODE, &signed::encode(&3_601_u16)),
+            Malformed::Invalid {
+                what: "a slow mode beyond an hour"
+            }
+        );
         let bare = [kind::END, kind::LOCK, kind::UNLOCK];
-        for kind in (kind::TITLE..=kind::SPEAKERS).filter(|kind| !bare.contains(kind)) {
+        for seconds in [9_u16, 36_001] {
+            assert_eq!(
+                refused(kind::SPEAKING_TIME, &signed::encode(&seconds)),
+                Malformed::Invalid {
+                    what: "a speaking time"
+                }
+            );
+        }
+        for text in [
+            "",
+            "https://",
+            "javascript:alert(1)",
+            "https://a b",
+            "file:///etc",
+            "example.org",
+        ] {
+            assert_eq!(
+                refused(kind::PIN, &signed::encode(&text)),
+                Malformed::Invalid { what: "a link" },
+                "{text}"
+            );
+        }
+        let long = alloc::format!("https://{}", "x".repeat(limits::PIN));
+        assert_eq!(
+            refused(kind::UNPIN, &signed::encode(&long)),
+            Malformed::TooLong {
+                what: "link",
+                max: limits::PIN
+            }
+        );
+        for kind in (kind::TITLE..=kind::SPEAKING_TIME).filter(|kind| !bare.contains(kind)) {
             assert!(
                 Act::decode(kind, &Bytes::new()).is_err(),
                 "{kind:#x} without a body"

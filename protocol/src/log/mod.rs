@@ -17,7 +17,7 @@ mod rules;
 mod state;
 
 pub use self::{
-    action::{Act, Action, ActionId, CRITICAL, Head, kind},
+    action::{Act, Action, ActionId, CRITICAL, Head, is_link, kind},
     beacon::{Beacon, BeaconError, NewestBeacon, RoomClock, Tick},
     branch::{Branch, BranchError, deed},
     chain::{Applied, EntryError, Equivocation, Log},
@@ -26,6 +26,6 @@ pub use self::{
     measures::{Exclusion, Mute, Office},
     permissions::Role,
     plan::{Plan, Planned, Stage as PlanStage},
-    rules::{GuestList, LOCK_GRACE_MS, Rules},
+    rules::{GuestList, LOCK_GRACE_MS, Rules, SpeakingTime},
     state::{ActionError, Change, State, Stay},
 };

@@ -127,6 +127,21 @@ pub const RULES: &[Rule] = &[
     rule(kind::SPEAKERS, Role::CoHost, Whom::Room),
     rule(kind::SCHEDULE, Role::Host, Whom::Room),
     rule(kind::CANCEL, Role::Host, Whom::Room),
+    rule(kind::CHAT, Role::Host, Whom::Room),
+    rule(kind::CHAT, Role::CoHost, Whom::Room),
+    rule(kind::CHAT, Role::Moderator, Whom::Room),
+    rule(kind::SLOW_MODE, Role::Host, Whom::Room),
+    rule(kind::SLOW_MODE, Role::CoHost, Whom::Room),
+    rule(kind::SLOW_MODE, Role::Moderator, Whom::Room),
+    rule(kind::SPEAKING_TIME, Role::Host, Whom::Room),
+    rule(kind::SPEAKING_TIME, Role::CoHost, Whom::Room),
+    rule(kind::SPEAKING_TIME, Role::Moderator, Whom::Room),
+    rule(kind::PIN, Role::Host, Whom::Room),
+    rule(kind::PIN, Role::CoHost, Whom::Room),
+    rule(kind::PIN, Role::Moderator, Whom::Room),
+    rule(kind::UNPIN, Role::Host, Whom::Room),
+    rule(kind::UNPIN, Role::CoHost, Whom::Room),
+    rule(kind::UNPIN, Role::Moderator, Whom::Room),
 ];
 
 /// Asks the table.
@@ -229,7 +244,17 @@ mod tests {
             (kind::TITLE | kind::CHAIR | kind::CARRIED, CoHost | Host)
             | (kind::END | kind::LINE | kind::SCHEDULE | kind::CANCEL, Host) => ROOM,
             (kind::EXPOSED, Moderator | CoHost | Host) => ROOM,
-            (kind::HANDS | kind::LOCK | kind::UNLOCK, Moderator | CoHost | Host) => ROOM,
+            (
+                kind::HANDS
+                | kind::LOCK
+                | kind::UNLOCK
+                | kind::CHAT
+                | kind::SLOW_MODE
+                | kind::SPEAKING_TIME
+                | kind::PIN
+                | kind::UNPIN,
+                Moderator | CoHost | Host,
+            ) => ROOM,
             (kind::GUEST_LIST | kind::SPEAKERS, CoHost | Host) => ROOM,
             (kind::GUEST | kind::UNGUEST, Host) => BELOW_HOST,
             (kind::GUEST | kind::UNGUEST, CoHost) => BELOW_CO_HOST,
@@ -252,7 +277,7 @@ mod tests {
 
     #[test]
     fn the_table_allows_what_is_meant_and_nothing_else() {
-        for kind in (0x8000..0x8040).chain([0, 0x0040, 0x0041, 0xffff]) {
+        for kind in (0x8000..0x8040).chain([0, 0x0040, 0x0041, 0x0042, 0xffff]) {
             for by in ROLES {
                 for to in targets() {
                     let expected = if meant(kind, by).contains(&to) {

@@ -1,6 +1,6 @@
 //! What a room lets whom do, beside what roles allow: it begins with the policy of the genesis, and entries change it.
 
-use alloc::collections::BTreeSet;
+use alloc::{collections::BTreeSet, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,8 @@ use crate::{
     log::action::Act,
     person::Person,
     reason::Reason,
-    room::{Hands, Policy},
+    room::{Chat, Hands, Policy},
+    text::Text,
 };
 
 /// How long after the door was shut the chair may still sign passes, in milliseconds of room clock: for those who came in
@@ -38,6 +39,19 @@ pub struct Rules {
     guests: BTreeSet<Person>,
     guest_list: GuestList,
     speakers: u8,
+    chat: Chat,
+    slow_mode_s: u16,
+    speaking_time: Option<SpeakingTime>,
+    pins: Vec<Text>,
+}
+
+/// For how long a speaker stays on the stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpeakingTime {
+    /// In seconds.
+    pub seconds: u16,
+    /// Room clock in milliseconds when it was set: nobody's time is counted from before.
+    pub since: u64,
 }
 
 impl Rules {
@@ -49,6 +63,10 @@ impl Rules {
             guests: BTreeSet::new(),
             guest_list: GuestList::Off,
             speakers: limits::STAGE as u8,
+            chat: policy.chat,
+            slow_mode_s: 0,
+            speaking_time: None,
+            pins: Vec::new(),
         }
     }
 
@@ -80,6 +98,30 @@ impl Rules {
     #[must_use]
     pub fn speakers(&self) -> u8 {
         self.speakers
+    }
+
+    /// Who may write in the chat.
+    #[must_use]
+    pub fn chat(&self) -> Chat {
+        self.chat
+    }
+
+    /// How far apart the lines of one person must lie in the chat, in seconds; 0 for no slow mode.
+    #[must_use]
+    pub fn slow_mode_s(&self) -> u16 {
+        self.slow_mode_s
+    }
+
+    /// For how long a speaker stays on the stage; none for as long as they like.
+    #[must_use]
+    pub fn speaking_time(&self) -> Option<SpeakingTime> {
+        self.speaking_time
+    }
+
+    /// Pinned links, the first one first.
+    #[must_use]
+    pub fn pins(&self) -> &[Text] {
+        &self.pins
     }
 
     /// Whether hands may be raised.
@@ -130,6 +172,11 @@ impl Rules {
             Act::Unguest { subject } => self.guests.contains(subject),
             Act::GuestList { list } => *list != self.guest_list,
             Act::Speakers { most } => *most != self.speakers,
+            Act::Chat { who } => *who != self.chat,
+            Act::SlowMode { seconds } => *seconds != self.slow_mode_s,
+            Act::SpeakingTime { seconds } => *seconds != self.speaking_time.map_or(0, |time| time.seconds),
+            Act::Pin { link } => !self.pins.contains(link),
+            Act::Unpin { link } => self.pins.contains(link),
             _ => false,
         }
     }
@@ -146,6 +193,17 @@ impl Rules {
                 self.listed = (*list == GuestList::Enter).then_some(clock);
             }
             Act::Speakers { most } => self.speakers = *most,
+            Act::Chat { who } => self.chat = *who,
+            Act::SlowMode { seconds } => self.slow_mode_s = *seconds,
+            Act::SpeakingTime { seconds } => {
+                let time = SpeakingTime {
+                    seconds: *seconds,
+                    since: clock,
+                };
+                self.speaking_time = Some(time).filter(|time| time.seconds > 0);
+            }
+            Act::Pin { link } => self.pins.push(link.clone()),
+            Act::Unpin { link } => self.pins.retain(|pin| pin != link),
             _ => {}
         }
     }

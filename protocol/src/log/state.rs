@@ -22,7 +22,7 @@ use crate::{
     media::Tag,
     person::Person,
     reason::Reason,
-    room::{Genesis, RoomId},
+    room::{Chat, Genesis, RoomId},
     signed::{Malformed, Signed, Verified},
     text::Text,
 };
@@ -39,6 +39,8 @@ pub struct Stay {
     pub tag: Tag,
     /// Sequence of the entry that granted it; 0 for the host.
     pub since: u32,
+    /// Room clock in milliseconds of that entry.
+    pub began: u64,
     /// The oldest entry that its sound may say its speaker knew: the one that granted it, or that lifted the last
     /// mute. What says an older one was spoken before.
     pub heard_since: u32,
@@ -213,10 +215,11 @@ impl ActionError {
 }
 
 impl Stay {
-    fn begun(tag: Tag, since: u32) -> Self {
+    fn begun(tag: Tag, since: u32, began: u64) -> Self {
         Self {
             tag,
             since,
+            began,
             heard_since: since,
         }
     }
@@ -234,7 +237,7 @@ impl State {
             clock: 0,
             title: genesis.title.clone(),
             ended: false,
-            stage: BTreeMap::from([(host, Stay::begun(tag, 0))]),
+            stage: BTreeMap::from([(host, Stay::begun(tag, 0, 0))]),
             invited: BTreeMap::new(),
             officers: BTreeMap::new(),
             mutes: BTreeMap::new(),
@@ -419,6 +422,41 @@ impl State {
             return Err(Reason::NoSuchSubject);
         }
         self.rules.check_hand()
+    }
+
+    /// Whether a person may write in the chat at this time of the room clock, and how far its lines must lie apart, in
+    /// milliseconds. Those who keep order are not slowed down.
+    ///
+    /// # Errors
+    /// [`Reason`] that the person is told.
+    pub fn check_chat(&self, person: Person, clock_ms: u64) -> Result<u64, Reason> {
+        if self.ended {
+            return Err(Reason::Ended);
+        }
+        if let Some(exclusion) = self.exclusion(person, clock_ms) {
+            return Err(exclusion.told());
+        }
+        if self.role(person) >= Role::Moderator {
+            return Ok(limits::CHAT_APART_MS);
+        }
+        let may = match self.rules.chat() {
+            Chat::Anyone => true,
+            Chat::Stage => self.stage.contains_key(&person),
+            Chat::Nobody => false,
+        };
+        let slow_ms = u64::from(self.rules.slow_mode_s()) * 1_000;
+        may.then_some(slow_ms.max(limits::CHAT_APART_MS))
+            .ok_or(Reason::NotAllowed)
+    }
+
+    /// Room clock in milliseconds at which a speaker's time on the stage is over; none for those who have an office, and
+    /// where there is no limit.
+    #[must_use]
+    pub fn speaks_until(&self, person: Person) -> Option<u64> {
+        let time = self.rules.speaking_time()?;
+        let stay = self.stage.get(&person)?;
+        let lasts = u64::from(time.seconds) * 1_000;
+        (self.role(person) == Role::Speaker).then(|| stay.began.max(time.since).saturating_add(lasts))
     }
 
     /// Whether a person may come in who shows a pass of this time, or none. Whom the log names may: the host, those with
@@ -663,7 +701,7 @@ impl State {
                     invite: hash,
                 }]
             }
-            Act::Accept { .. } => self.seat(author, sequence, hash),
+            Act::Accept { .. } => self.seat(author, (sequence, entry.clock), hash),
             Act::Decline { .. } => self.remove(author),
             Act::Move { subject } => self.remove(*subject),
             Act::End => self.end(),
@@ -758,7 +796,12 @@ impl State {
             | Act::Guest { .. }
             | Act::Unguest { .. }
             | Act::GuestList { .. }
-            | Act::Speakers { .. } => {
+            | Act::Speakers { .. }
+            | Act::Chat { .. }
+            | Act::SlowMode { .. }
+            | Act::SpeakingTime { .. }
+            | Act::Pin { .. }
+            | Act::Unpin { .. } => {
                 self.rules.apply(act, entry.clock);
                 vec![Change::Rules]
             }
@@ -806,7 +849,12 @@ impl State {
             | Act::Guest { .. }
             | Act::Unguest { .. }
             | Act::GuestList { .. }
-            | Act::Speakers { .. } => self.rules.would_change(act),
+            | Act::Speakers { .. }
+            | Act::Chat { .. }
+            | Act::SlowMode { .. }
+            | Act::SpeakingTime { .. }
+            | Act::Pin { .. }
+            | Act::Unpin { .. } => self.rules.would_change(act),
             Act::Schedule { .. } | Act::Cancel { .. } => return self.check_plan(act),
             Act::Chair { .. } => self.rank(author).is_some(),
             Act::Carried { .. } => author == self.chair,
@@ -848,6 +896,7 @@ impl State {
             Act::Invite { .. } => self.invited.len() >= limits::INVITATIONS,
             Act::Accept { .. } => self.stage.len() >= usize::from(self.rules.speakers()),
             Act::Guest { .. } => self.rules.guests().len() >= limits::GUESTS,
+            Act::Pin { .. } => self.rules.pins().len() >= limits::PINS,
             Act::Grant { subject, .. } => {
                 !self.officers.contains_key(subject) && self.officers.len() >= limits::OFFICERS
             }
@@ -862,10 +911,10 @@ impl State {
     }
 
     /// Brings a person to the stage. A mute from an earlier stay holds in this one.
-    fn seat(&mut self, person: Person, since: u32, entry: [u8; 32]) -> Vec<Change> {
+    fn seat(&mut self, person: Person, (since, clock): (u32, u64), entry: [u8; 32]) -> Vec<Change> {
         let tag = Tag::of(&entry);
         self.invited.remove(&person);
-        self.stage.insert(person, Stay::begun(tag, since));
+        self.stage.insert(person, Stay::begun(tag, since, clock));
         self.tags.insert(tag, person);
         let mute = self.mutes.contains_key(&person).then(|| self.muted(person));
         [Change::Granted { person, tag }]

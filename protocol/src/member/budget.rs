@@ -9,11 +9,12 @@ use core::time::Duration;
 use crate::person::Peer;
 
 /// Tokens that a peer gets each second. A member in a lively room sends a few messages a second; catching up on a
-/// log takes a dozen in a row.
-const RATE: u32 = 20;
+/// log takes a dozen in a row; and a relay whose children flood it passes up requests, hands and lines of chat, each
+/// within its own bound, of which the sum must stay below this, or it would be cut off for them.
+const RATE: u32 = 40;
 
-/// Tokens that a peer may save up: joining, and a burst of what a lively room says.
-const BURST: u32 = 100;
+/// Tokens that a peer may save up: joining, and all of those bursts at once.
+const BURST: u32 = 200;
 
 /// What a message costs when it makes us verify a signature.
 pub(super) const SIGNED: u32 = 2;
@@ -96,6 +97,11 @@ impl Budget {
             millitokens: burst * 1000,
             at: now,
         }
+    }
+
+    /// Takes tokens out where as many as `reserve` are left behind; `false` when not, and then none is taken.
+    pub(super) fn take_above(&mut self, tokens: u32, reserve: u32, now: Duration) -> bool {
+        self.earned(now) >= (tokens + reserve) * 1000 && self.take(tokens, now)
     }
 
     fn is_full(&self, now: Duration) -> bool {

@@ -8,8 +8,9 @@ use crate::{
     neighbour::Neighbour,
     person::Person,
     reason::Reason,
-    room::Hands,
+    room::{Chat, Hands},
     signed::Verified,
+    stage::Reactions,
     text::Text,
     wire::message::{Message, Outcome, Refusal, Verdict},
 };
@@ -70,6 +71,26 @@ pub enum Command {
     GuestList(GuestList),
     /// Say how many people the stage takes, 1 to 32. For hosts and co-hosts.
     Speakers(u8),
+    /// React: everyone sees how many did. It is done once it is on its way.
+    React(Reactions),
+    /// Write a line in the chat: 1 to 400 bytes after cleaning. It is done once the chair has passed it on to everyone.
+    Say(String),
+    /// Say who may write in the chat. For hosts, co-hosts and moderators, who always may.
+    Chat(Chat),
+    /// Say how many seconds the lines of one person must lie apart in the chat, at most an hour; 0 for no slow mode. For
+    /// hosts, co-hosts and moderators, whom it does not slow down.
+    SlowMode(u16),
+    /// Say how many seconds a speaker without an office stays on the stage, 10 to 36,000; 0 for no limit. For hosts,
+    /// co-hosts and moderators.
+    SpeakingTime(u16),
+    /// Pin a link for everyone to see: at most 512 bytes, of https, http or majlis; or take it off again. For hosts,
+    /// co-hosts and moderators.
+    Pin {
+        /// Which.
+        link: String,
+        /// Whether it is to be pinned.
+        pinned: bool,
+    },
     /// Make someone a moderator or a co-host. Hosts make both, co-hosts make moderators.
     Grant {
         /// Whom.
@@ -152,6 +173,8 @@ impl Member {
     pub(super) fn handle_command(&mut self, command: CommandId, wish: Command, now: Duration) {
         let result = match wish {
             Command::Hand { raised } => self.request_hand(command, raised, now),
+            Command::Say(text) => self.request_chat(command, &text, now),
+            Command::React(reaction) => self.request_reaction(command, reaction, now),
             wish => self.request(command, wish, now),
         };
         if let Err(refusal) = result {
@@ -301,9 +324,34 @@ impl Member {
                 return Err(refusal(Reason::Malformed, "a stage takes 1 to 32 people"));
             }
             Command::Speakers(most) => Act::Speakers { most },
+            Command::Chat(who) => Act::Chat { who },
+            Command::SlowMode(seconds) if seconds > crate::limits::SLOW_MODE_S => {
+                return Err(refusal(Reason::Malformed, "a slow mode has at most an hour"));
+            }
+            Command::SlowMode(seconds) => Act::SlowMode { seconds },
+            Command::SpeakingTime(seconds)
+                if seconds != 0 && !crate::limits::SPEAKING_TIME_S.contains(&seconds) =>
+            {
+                return Err(refusal(Reason::Malformed, "a speaking time is 10 s to 10 h"));
+            }
+            Command::SpeakingTime(seconds) => Act::SpeakingTime { seconds },
+            Command::Pin { link, pinned } => return act_of_pin(&link, pinned),
             moderation => return act_of_moderation(moderation),
         })
     }
+}
+
+fn act_of_pin(link: &str, pinned: bool) -> Result<Act, Refusal> {
+    let link = Text::clean(link);
+    if link.len() > crate::limits::PIN || !crate::log::is_link(link.as_str()) {
+        let text = "a link has at most 512 bytes, no spaces, and begins with https://, http:// or majlis:";
+        return Err(refusal(Reason::Malformed, text));
+    }
+    Ok(if pinned {
+        Act::Pin { link }
+    } else {
+        Act::Unpin { link }
+    })
 }
 
 /// The act of a command about another person that carries a reason or a role.

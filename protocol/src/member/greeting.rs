@@ -17,7 +17,10 @@ use crate::{
     wire::message::{Alias, Candidate, Hello, Message, Refusal, Welcome},
 };
 
-use super::{GREETING_TIMEOUT, Left, Member, Route, Side, budget, passes, stage::StageLife};
+use super::{
+    GREETING_TIMEOUT, Left, Member, Route, Side, appeals, audience::Asking, budget, chat::ChatLife, passes,
+    reactions::LinkReactions, stage::StageLife,
+};
 
 /// One control substream.
 #[derive(Debug)]
@@ -38,6 +41,12 @@ pub(super) struct Link {
     pub(super) asked: Option<EntriesAsked>,
     /// What may come up on it for the chair beside requests.
     pub(super) notes: budget::Budget,
+    /// How many lines of chat may come up on it.
+    pub(super) chat: budget::Budget,
+    /// What reactions may come on it.
+    pub(super) reactions: LinkReactions,
+    /// How many names may be asked for on it.
+    pub(super) audience: budget::Budget,
 }
 
 /// A request for what follows an entry.
@@ -83,6 +92,9 @@ impl Link {
             doubt_after: Duration::ZERO,
             asked: None,
             notes: StageLife::link_budget(now),
+            chat: ChatLife::link_budget(now),
+            reactions: LinkReactions::new(now),
+            audience: Asking::link_budget(now),
         }
     }
 
@@ -126,6 +138,8 @@ impl Member {
             return self.refuse(link, Reason::Full, "too many links", now);
         }
         if side == Side::Opener {
+            let mut extensions = self.pass_extension();
+            extensions.extend(self.appeal_extension(now));
             let hello = Hello {
                 room: self.room,
                 certificate: self.certificate.clone(),
@@ -133,7 +147,7 @@ impl Member {
                 alias: self.config.alias,
                 head: self.head(),
                 addresses: self.config.addresses.clone(),
-                extensions: self.pass_extension(),
+                extensions,
             };
             self.send(link, Message::Hello(hello));
         }
@@ -165,6 +179,7 @@ impl Member {
         };
         let introduction = Introduction {
             pass: passes::shown(&hello),
+            appeal: appeals::shown(&hello),
             certificate: hello.certificate,
             profile: hello.profile,
             alias: hello.alias,
@@ -191,6 +206,7 @@ impl Member {
         }
         let introduction = Introduction {
             pass: None,
+            appeal: None,
             certificate: welcome.certificate,
             profile: welcome.profile,
             alias: welcome.alias,
@@ -280,7 +296,9 @@ impl Member {
                 return false;
             }
         };
-        if self.refuse_if_kept_out(link, certificate.person, now) {
+        let appeal = introduction.appeal.as_ref();
+        let told = appeal.and_then(|body| self.take_appeal_at_the_door(certificate.person, body, now));
+        if self.refuse_if_kept_out(link, certificate.person, told, now) {
             return false;
         }
         let comes = self.links.get(&link).is_some_and(|link| !link.is_ours());
@@ -384,6 +402,8 @@ impl Member {
 struct Introduction {
     /// That it was in the room before.
     pass: Option<Bytes>,
+    /// What it says should it be banned.
+    appeal: Option<Bytes>,
     certificate: Signed<Certificate>,
     profile: Signed<Profile>,
     alias: Alias,

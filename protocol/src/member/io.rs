@@ -13,6 +13,7 @@ use crate::{
     person::{Peer, Person},
     reason::Reason,
     signed::{Malformed, Verified},
+    stage::Reactions,
     text::Text,
     tree::{Errand, Why},
     wire::message::{Alias, Candidate, Message, Refusal},
@@ -106,6 +107,18 @@ pub enum Input {
         /// What.
         command: Command,
     },
+    /// The person wants to know who listens.
+    Audience {
+        /// For the answer.
+        id: CommandId,
+        /// Which page of [`crate::limits::AUDIENCE`] places, from 0.
+        page: u32,
+    },
+    /// The microphone here, or what stands for it, was opened or closed.
+    Microphone {
+        /// Whether sound goes out.
+        on: bool,
+    },
     /// This peer can be reached elsewhere now.
     Addresses(Vec<Address>),
     /// The person leaves.
@@ -154,6 +167,13 @@ pub enum Output {
         command: CommandId,
         /// The sequence of its entry in this member's log, or why not.
         result: Result<u32, Refusal>,
+    },
+    /// The answer to [`Input::Audience`].
+    Audience {
+        /// To which.
+        command: CommandId,
+        /// Who is in the audience, as far as that page goes, and whether there may be a next one; or why it is not known.
+        result: Result<(Vec<Verified<Profile>>, bool), Refusal>,
     },
     /// Something happened that people may want to see.
     Event(Event),
@@ -342,6 +362,31 @@ pub enum Event {
         /// Which.
         raised: bool,
     },
+    /// A person on the stage says that its microphone is open, or no longer.
+    Microphone {
+        /// Who.
+        person: Person,
+        /// Which.
+        on: bool,
+    },
+    /// Someone wrote a line in the chat.
+    Chat {
+        /// Who.
+        person: Person,
+        /// What that person is called.
+        nick: Text,
+        /// The line.
+        text: Text,
+    },
+    /// A banned person says something to those who keep order, of whom this one is.
+    Appeal {
+        /// Who.
+        person: Person,
+        /// What.
+        text: Text,
+    },
+    /// So many reacted since the last sum.
+    Reactions(Reactions),
     /// The room has another title.
     Title(Text),
     /// Someone on the stage has a name.
@@ -402,6 +447,6 @@ pub enum Wake {
     Succession,
     /// The parent has not brought an entry that there is.
     Log,
-    /// A hand is to be held up, or the queue of hands to be told.
+    /// A hand is to be held up, a microphone to be marked, or the queue of hands to be told.
     Stage,
 }

@@ -34,15 +34,20 @@ use crate::{
     wire::message::{Alias, Candidate, Message, Refusal},
 };
 
+mod appeals;
+mod audience;
 mod branching;
 mod budget;
 mod chair;
+mod chat;
 mod command;
 mod greeting;
 mod io;
+mod mics;
 mod moderating;
 mod passes;
 mod place;
+mod reactions;
 mod record;
 mod refusals;
 mod relaying;
@@ -51,6 +56,7 @@ mod stage;
 mod succession;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod wanted;
 mod withheld;
 
@@ -129,6 +135,11 @@ pub struct Member {
     /// The link whose entry is being applied.
     bringing: Option<Neighbour>,
     stage_life: stage::StageLife,
+    chat: chat::ChatLife,
+    mics: mics::Mics,
+    reactions: reactions::ReactionLife,
+    asking: audience::Asking,
+    appeals: appeals::Appeals,
     passes: passes::Passes,
     requests: BTreeMap<ActionId, command::Pending>,
     profiles: BTreeMap<Person, Verified<Profile>>,
@@ -221,6 +232,11 @@ impl Member {
             branches: branching::Branches::default(),
             bringing: None,
             stage_life: stage::StageLife::new(now),
+            chat: chat::ChatLife::new(now),
+            mics: mics::Mics::new(now),
+            reactions: reactions::ReactionLife::new(now),
+            asking: audience::Asking::new(now),
+            appeals: appeals::Appeals::new(now),
             passes: passes::Passes::default(),
             requests: BTreeMap::new(),
             profiles: BTreeMap::new(),
@@ -359,6 +375,8 @@ impl Member {
             Input::Strained => self.tree.handle_strain(now),
             Input::StandbySilent { link } => self.tree.handle_standby_silent(link, now),
             Input::Command { id, command } => self.handle_command(id, command, now),
+            Input::Audience { id, page } => self.handle_audience_command(id, page, now),
+            Input::Microphone { on } => self.handle_microphone(on, now),
             Input::Addresses(addresses) => {
                 self.config.addresses = addresses;
                 self.tree.set_addresses(self.config.candidate(), now);
@@ -394,6 +412,9 @@ impl Member {
             self.look_due().map(|at| (at, Wake::Succession)),
             self.stage_due().map(|at| (at, Wake::Stage)),
             self.passes_due().map(|at| (at, Wake::Stage)),
+            self.mics.due().map(|at| (at, Wake::Stage)),
+            self.reactions.due().map(|at| (at, Wake::Stage)),
+            self.asking.due().map(|at| (at, Wake::Command)),
         ]
         .into_iter()
         .flatten()
@@ -438,6 +459,9 @@ impl Member {
             Message::Hands(list) => self.handle_hand_list(link, list, now),
             Message::PassWanted(people) => self.handle_pass_wanted(link, people, now),
             Message::Passes(passes) => self.handle_passes(link, passes, now),
+            Message::Reactions(sum) => self.handle_reactions(link, &sum, now),
+            Message::AudienceWanted(wanted) => self.handle_audience_wanted(link, wanted, now),
+            Message::Audience(audience) => self.handle_audience(link, audience, now),
         }
     }
 
@@ -465,6 +489,10 @@ impl Member {
         }
         self.stage_if_due(now);
         self.passes_if_due(now);
+        self.mics_if_due(now);
+        self.reactions_if_due(now);
+        self.forget_late_audience(now);
+        self.end_turns(now);
         self.beacon_if_due(now);
         self.leave_if_chairless(now);
     }

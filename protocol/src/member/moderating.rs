@@ -87,14 +87,21 @@ impl Member {
         }
     }
 
-    /// Refuses a link to a person who is kept out; whether it was.
-    pub(super) fn refuse_if_kept_out(&mut self, link: Neighbour, person: Person, now: Duration) -> bool {
+    /// Refuses a link to a person who is kept out, and tells what became of its appeal; whether it was.
+    pub(super) fn refuse_if_kept_out(
+        &mut self,
+        link: Neighbour,
+        person: Person,
+        told: Option<&str>,
+        now: Duration,
+    ) -> bool {
         let Some((reason, text)) = self.kept_out(person, now) else {
             return false;
         };
         if self.links.get(&link).is_some_and(Link::is_ours) {
             self.note_refusal(link, reason, now);
         }
+        let text = told.map_or_else(|| text.clone(), |told| format!("{told}; {text}"));
         self.refuse(link, reason, &text, now);
         true
     }

@@ -45,7 +45,7 @@ impl Member {
                     peer,
                     slot,
                     added,
-                } => self.handle_child(link, peer, slot, added),
+                } => self.handle_child(link, peer, slot, added, now),
                 tree::Output::Uplink { link, added } => self.route(Route::Uplink { link, added }),
                 tree::Output::Placed(why) => self.handle_placed(why, now),
                 tree::Output::Lost => self.event(Event::Parent {
@@ -165,7 +165,7 @@ impl Member {
         self.announce_joined(chair == parent.and_then(Link::person), now);
     }
 
-    fn handle_child(&mut self, link: Neighbour, peer: Peer, slot: Slot, added: bool) {
+    fn handle_child(&mut self, link: Neighbour, peer: Peer, slot: Slot, added: bool, now: Duration) {
         match slot {
             Slot::Child => {
                 self.route(Route::Child { link, added });
@@ -174,7 +174,7 @@ impl Member {
             Slot::Standby => self.route(Route::StandbyChild { link, added }),
         }
         if slot == Slot::Child && added {
-            self.brief(link);
+            self.brief(link, now);
         }
     }
 }

@@ -395,6 +395,7 @@ impl Member {
             Change::Revoked { person, tag } => {
                 self.route(Route::Revoke(tag));
                 self.event(Event::Stage { person, on: false });
+                self.forget_mic(person);
                 if person == me {
                     self.outputs.push_back(Output::Stage(None));
                     self.tree.set_on_stage(false, now);
@@ -452,6 +453,7 @@ impl Member {
         let seconds = u32::try_from(self.clock.now_ms(now) / 1000).unwrap_or(u32::MAX);
         let epoch = seconds.max(self.last_epoch.saturating_add(1));
         self.last_epoch = epoch;
+        self.say_mic_soon(now);
         self.tree.set_on_stage(true, now);
         self.outputs
             .push_back(Output::Stage(Some(OnStage { tag, epoch })));
@@ -484,7 +486,7 @@ impl Member {
     }
 
     /// Tells a new child what those on the tree know: the newest beacon, the stage's names, the census.
-    pub(super) fn brief(&mut self, child: Neighbour) {
+    pub(super) fn brief(&mut self, child: Neighbour, now: Duration) {
         self.tell_beacon(child);
         let stage = self.log.iter().flat_map(|log| log.state().stage().keys());
         let profiles: Vec<_> = stage
@@ -497,6 +499,8 @@ impl Member {
         let listeners = self.listeners;
         self.send(child, Message::Census { listeners });
         self.brief_hands(child);
+        self.brief_chat(child, now);
+        self.brief_mics(child);
     }
 
     pub(super) fn is_on_stage(&self, person: Person) -> bool {

@@ -1,10 +1,13 @@
-//! Notes on their way up to the chair, and what the chair makes of them on its way down: the queue of raised hands.
+//! Notes on their way up to the chair, and what the chair makes of them on its way down: the queue of raised hands, and
+//! the notes that are for everyone ([`super::chat`], [`super::mics`], [`super::appeals`]).
 //!
 //! Invariant: a note that passes here costs the chair no more than a request does, whoever floods it from below; and
 //! nothing that came down is passed on before its signature was checked.
 
 use alloc::{format, string::ToString};
 use core::time::Duration;
+
+use bytes::Bytes;
 
 use crate::{
     limits,
@@ -13,14 +16,14 @@ use crate::{
     person::Person,
     reason::Reason,
     signed::{Signed, Verified},
-    stage::{HAND_LAPSE_MS, HAND_REFRESH_MS, HandList, Hands, Heard, Note, Saying},
+    stage::{HAND_LAPSE_MS, HAND_REFRESH_MS, HandList, Hands, Heard, Note, Saying, kind},
+    text::Text,
     wire::message::{Message, Outcome, Refusal, Verdict},
 };
 
 use super::{CommandId, Event, Member, budget::Budget, refusal, shares::Shares};
 
-/// Notes a second that are passed up in all, and as many saved up as [`BURST`]. With a note's cost of two that is what the
-/// parent takes from one peer, less what this member asks for itself.
+/// Hands a second that are passed up in all, and as many saved up as [`BURST`].
 const RATE: u32 = 8;
 
 /// Notes passed up at once.
@@ -101,6 +104,13 @@ impl StageLife {
     }
 }
 
+/// What a note about a hand says.
+struct Hand {
+    raised: bool,
+    nick: Text,
+    pass: Bytes,
+}
+
 impl Member {
     /// Raised hands, the one that waits longest first.
     #[must_use]
@@ -148,8 +158,12 @@ impl Member {
         }
     }
 
-    /// A note on its way to the chair.
+    /// A note on its way to the chair, or one for everyone on its way from there.
     pub(super) fn handle_note(&mut self, link: Neighbour, note: Signed<Note>, now: Duration) {
+        let is_for_the_chair = note.peek().is_ok_and(|note| note.kind == kind::HAND);
+        if self.way_to_chair() == Some(link) && !self.is_chair() && !is_for_the_chair {
+            return self.take_note(link, &note, now);
+        }
         let id = Note::id(&note);
         if !self.is_on_tree(link) {
             let outcome = Outcome::Refused(refusal(Reason::NotInTheRoom, "take a place first"));
@@ -167,6 +181,17 @@ impl Member {
             }
         };
         self.send(link, Message::Verdict(Verdict { action: id, outcome }));
+    }
+
+    /// Something for everyone came down.
+    fn take_note(&mut self, link: Neighbour, note: &Signed<Note>, now: Duration) {
+        match note.peek().map(|note| note.kind) {
+            Ok(kind::CHAT) => self.take_chat(link, note, now),
+            Ok(kind::MICROPHONE) => self.take_mic(link, note, now),
+            Ok(kind::APPEAL) => self.take_appeal(link, note, now),
+            // Of a later version.
+            _ => {}
+        }
     }
 
     /// The queue as the chair has signed it.
@@ -337,7 +362,7 @@ impl Member {
         self.sign_note(&Saying::Hand { raised, nick, pass }, now)
     }
 
-    fn sign_note(&mut self, saying: &Saying, now: Duration) -> Result<Signed<Note>, Refusal> {
+    pub(super) fn sign_note(&mut self, saying: &Saying, now: Duration) -> Result<Signed<Note>, Refusal> {
         let me = self.config.key.person();
         let after = self.stage_life.last_at.saturating_add(1);
         let at = self.clock.now_ms(now).max(after);
@@ -348,7 +373,7 @@ impl Member {
     }
 
     /// Brings a note of this member's own to the chair.
-    fn bring_note(&mut self, note: Signed<Note>, now: Duration) -> Result<(), Refusal> {
+    pub(super) fn bring_note(&mut self, note: Signed<Note>, now: Duration) -> Result<(), Refusal> {
         if self.is_chair() {
             let id = Note::id(&note);
             let place = self.hear_note(None, &note, now)?;
@@ -371,11 +396,10 @@ impl Member {
         let Some(way) = way else {
             return Err(refusal(Reason::NotTheChair, "no way to the chair from here now"));
         };
-        let of_link = self.links.get_mut(&link);
-        let may =
-            of_link.is_some_and(|link| link.notes.take(1, now)) && self.stage_life.passed_up.take(1, now);
-        if !may {
-            return Err(refusal(Reason::TooMany, "slow down"));
+        match note.peek().map(|note| note.kind) {
+            Ok(kind::CHAT) => self.check_chat_up(link, &note, now)?,
+            Ok(kind::APPEAL) => self.check_appeal_up(&note, now)?,
+            _ => self.check_hand_up(link, now)?,
         }
         self.share_way_up(link, &note, now)?;
         self.relayed.note(Note::id(&note), link);
@@ -383,7 +407,16 @@ impl Member {
         Ok(())
     }
 
-    /// Judges a note, as the chair; where its author stands in the queue by it, 0 for nowhere.
+    /// Whether one more hand may go up from this link.
+    fn check_hand_up(&mut self, link: Neighbour, now: Duration) -> Result<(), Refusal> {
+        let of_link = self.links.get_mut(&link);
+        let may =
+            of_link.is_some_and(|link| link.notes.take(1, now)) && self.stage_life.passed_up.take(1, now);
+        may.then_some(())
+            .ok_or_else(|| refusal(Reason::TooMany, "slow down"))
+    }
+
+    /// Judges a note, as the chair; where its author stands in the queue of hands by it, 0 for nowhere.
     fn hear_note(
         &mut self,
         link: Option<Neighbour>,
@@ -395,13 +428,29 @@ impl Member {
         if note.room != self.room {
             return Err(refusal(Reason::UnknownRoom, "the note belongs to another room"));
         }
-        let saying = note.saying().map_err(|error| malformed(&error.to_string()))?;
-        let Saying::Hand { raised, nick, pass } = saying else {
-            return Err(refusal(
+        match note.saying().map_err(|error| malformed(&error.to_string()))? {
+            Saying::Hand { raised, nick, pass } => {
+                self.hear_hand(link, signed, &note, Hand { raised, nick, pass }, now)
+            }
+            Saying::Chat { .. } => self.hear_chat(link, signed, now),
+            Saying::Microphone { .. } => self.hear_mic(signed, now),
+            Saying::Appeal { .. } => self.hear_appeal(signed, now),
+            Saying::Unknown { .. } => Err(refusal(
                 Reason::Unsupported,
                 "the chair does not know this kind of note",
-            ));
-        };
+            )),
+        }
+    }
+
+    fn hear_hand(
+        &mut self,
+        link: Option<Neighbour>,
+        signed: &Signed<Note>,
+        note: &Note,
+        hand: Hand,
+        now: Duration,
+    ) -> Result<u32, Refusal> {
+        let Hand { raised, nick, pass } = hand;
         let clock = self.clock.now_ms(now);
         let is_up = self.stage_life.hands.place(note.author).is_some();
         // Lowering is always welcome, and so is holding up.
@@ -420,7 +469,7 @@ impl Member {
         signed
             .clone()
             .verify()
-            .map_err(|error| malformed(&error.to_string()))?;
+            .map_err(|error| refusal(Reason::Malformed, &error.to_string()))?;
         self.stage_life.heard.note(note.author, note.at, clock);
         let place = if raised {
             if !is_up {
@@ -474,7 +523,12 @@ impl Member {
     }
 
     /// Remembers who waits for the chair's answer to a note.
-    fn expect_verdict(&mut self, id: ActionId, command: CommandId, now: Duration) -> Result<(), Refusal> {
+    pub(super) fn expect_verdict(
+        &mut self,
+        id: ActionId,
+        command: CommandId,
+        now: Duration,
+    ) -> Result<(), Refusal> {
         self.expect(id, super::command::Pending::of_note(command, now))
     }
 }

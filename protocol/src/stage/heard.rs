@@ -49,6 +49,14 @@ impl Heard {
         }
     }
 
+    /// Whether a note's own time lies at least so long behind that of its author's last one: what every member that has
+    /// heard both finds alike, however they were delayed.
+    #[must_use]
+    pub fn is_apart(&self, author: Person, at: u64, apart_ms: u64) -> bool {
+        let newest = self.authors.get(&author);
+        newest.is_none_or(|newest| at >= newest.at.saturating_add(apart_ms))
+    }
+
     /// Notes one that passed and whose signature holds.
     pub fn note(&mut self, author: Person, at: u64, clock: u64) {
         let is_first = !self.authors.contains_key(&author);
@@ -95,6 +103,7 @@ mod tests {
         assert_eq!(heard.check(AUTHOR, 11, 11, 0), Ok(()));
         assert_eq!(heard.check(AUTHOR, 11, 11, 2), Err(Reason::TooMany));
         assert_eq!(heard.check(AUTHOR, 11, 12, 2), Ok(()));
+        assert!(heard.is_apart(AUTHOR, 12, 2) && !heard.is_apart(AUTHOR, 11, 2));
     }
 
     #[test]

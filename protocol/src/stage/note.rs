@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     domain, limits,
     log::ActionId,
+    media::Tag,
     person::Person,
     room::{RoomId, at_most},
     signed::{self, Malformed, Signed, Statement, VERSION},
@@ -17,6 +18,12 @@ use crate::{
 pub mod kind {
     /// Raises or lowers the author's hand.
     pub const HAND: u16 = 1;
+    /// A line in the room's chat.
+    pub const CHAT: u16 = 2;
+    /// Whether the author's microphone is open.
+    pub const MICROPHONE: u16 = 3;
+    /// What a banned person says to those who keep order.
+    pub const APPEAL: u16 = 4;
 }
 
 /// A signed word to the room. [`Saying::decode`] says what its body means.
@@ -49,6 +56,25 @@ pub enum Saying {
         nick: Text,
         /// The author's pass, whole, where the room's door is shut to those without one; else empty.
         pass: Bytes,
+    },
+    /// A line in the room's chat, 1 to [`limits::CHAT`] bytes.
+    Chat {
+        /// What the author is called.
+        nick: Text,
+        /// The line.
+        text: Text,
+    },
+    /// The author's microphone is open, or closed again, in this stay on the stage.
+    Microphone {
+        /// The tag of the stay.
+        tag: Tag,
+        /// Which.
+        on: bool,
+    },
+    /// What a banned author says to those who keep order, 1 to [`limits::APPEAL`] bytes.
+    Appeal {
+        /// It.
+        text: Text,
     },
     /// A kind that this version does not know.
     Unknown {
@@ -126,6 +152,28 @@ impl Saying {
                 at_most("pass", pass.len(), limits::EXTENSION)?;
                 Self::Hand { raised, nick, pass }
             }
+            kind::CHAT => {
+                let (nick, text): (Text, Text) = signed::decode(body, "chat")?;
+                at_most("nick", nick.len(), limits::NICK)?;
+                at_most("line of chat", text.len(), limits::CHAT)?;
+                if text.is_empty() {
+                    return Err(Malformed::Invalid {
+                        what: "an empty line of chat",
+                    });
+                }
+                Self::Chat { nick, text }
+            }
+            kind::MICROPHONE => {
+                let (tag, on): ([u8; 4], bool) = signed::decode(body, "microphone")?;
+                Self::Microphone { tag: Tag(tag), on }
+            }
+            kind::APPEAL => {
+                let saying = Self::Appeal {
+                    text: signed::decode(body, "appeal")?,
+                };
+                saying.check()?;
+                saying
+            }
             kind => Self::Unknown {
                 kind,
                 body: body.clone(),
@@ -133,9 +181,23 @@ impl Saying {
         })
     }
 
+    /// Checks the limits of what is about to be signed, where there are any beyond those of its parts.
+    pub(crate) fn check(&self) -> Result<(), Malformed> {
+        match self {
+            Self::Appeal { text } if text.is_empty() => Err(Malformed::Invalid {
+                what: "an empty appeal",
+            }),
+            Self::Appeal { text } => at_most("appeal", text.len(), limits::APPEAL),
+            _ => Ok(()),
+        }
+    }
+
     fn encode(&self) -> Bytes {
         match self {
             Self::Hand { raised, nick, pass } => signed::encode(&(raised, nick, pass)),
+            Self::Chat { nick, text } => signed::encode(&(nick, text)),
+            Self::Microphone { tag, on } => signed::encode(&(tag.0, on)),
+            Self::Appeal { text } => signed::encode(text),
             Self::Unknown { body, .. } => body.clone(),
         }
     }
@@ -143,6 +205,9 @@ impl Saying {
     fn kind(&self) -> u16 {
         match self {
             Self::Hand { .. } => kind::HAND,
+            Self::Chat { .. } => kind::CHAT,
+            Self::Microphone { .. } => kind::MICROPHONE,
+            Self::Appeal { .. } => kind::APPEAL,
             Self::Unknown { kind, .. } => *kind,
         }
     }
@@ -159,6 +224,17 @@ mod tests {
                 raised: true,
                 nick: Text::clean("سلمى"),
                 pass: Bytes::from_static(b"a pass"),
+            },
+            Saying::Chat {
+                nick: Text::clean("سلمى"),
+                text: Text::clean("أهلا وسهلا"),
+            },
+            Saying::Appeal {
+                text: Text::clean("it was my brother"),
+            },
+            Saying::Microphone {
+                tag: Tag([1, 2, 3, 4]),
+                on: true,
             },
             Saying::Unknown {
                 kind: 77,
@@ -194,5 +270,42 @@ mod tests {
                 count: 1
             }
         );
+        let appeal = |text: &str| refused(kind::APPEAL, signed::encode(&text));
+        assert!(matches!(appeal(" "), Malformed::Invalid { .. }));
+        assert!(matches!(appeal(&"x".repeat(181)), Malformed::TooLong { .. }));
+        let line = |nick: &str, text: &str| refused(kind::CHAT, signed::encode(&(nick, text)));
+        assert_eq!(line(&"x".repeat(65), "hello"), too_long);
+        assert_eq!(
+            line("x", &"y".repeat(limits::CHAT + 1)),
+            Malformed::TooLong {
+                what: "line of chat",
+                max: limits::CHAT
+            }
+        );
+        assert_eq!(
+            line("x", " \u{200b}\n"),
+            Malformed::Invalid {
+                what: "an empty line of chat"
+            }
+        );
+    }
+
+    #[test]
+    fn a_line_of_chat_is_clean_whatever_was_signed_and_the_longest_fits() {
+        let body = signed::encode(&("n", "a\u{202e}b\n\u{1b}[31mc"));
+        assert_eq!(
+            Saying::decode(kind::CHAT, &body),
+            Ok(Saying::Chat {
+                nick: Text::clean("n"),
+                text: Text::clean("ab c")
+            })
+        );
+        let key = crate::person::PersonKey::from_seed(&[7; 32]);
+        let longest = Saying::Chat {
+            nick: Text::clean(&"م".repeat(limits::NICK / 2)),
+            text: Text::clean(&"م".repeat(limits::CHAT / 2)),
+        };
+        let note = Note::new(RoomId([1; 32]), key.person(), u64::MAX, &longest);
+        assert!(signed::Verified::sign(note, &key).is_ok());
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     reason::Reason,
     room::{Genesis, RoomId, at_most},
     signed::{Malformed, Signed, decode, encode},
-    stage::{HandList, Note, Pass},
+    stage::{HandList, Note, Pass, Reactions},
     text::Text,
     wire::frame::{self, Frame},
 };
@@ -229,6 +229,28 @@ pub struct Report {
     pub offers: Vec<Offer>,
 }
 
+/// A wish for names of the audience: of the members from one place on in the order of the tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AudienceWanted {
+    /// For the answer; the sender's choice.
+    pub number: u32,
+    /// The place of the first.
+    pub skip: u32,
+    /// How many places.
+    pub most: u8,
+}
+
+/// Names of the audience.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Audience {
+    /// Of the request.
+    pub number: u32,
+    /// The place to ask from next; none behind the last.
+    pub next: Option<u32>,
+    /// Those at the places before it who are not on the stage, at most [`limits::AUDIENCE`].
+    pub people: Vec<Signed<Profile>>,
+}
+
 /// A message between two members of a room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
@@ -283,6 +305,13 @@ pub enum Message {
     PassWanted(Vec<Person>),
     /// The receiver keeps its own, and passes the others on to who asked.
     Passes(Vec<Signed<Pass>>),
+    /// From below, the receiver adds them to what it sends on towards the chair; from there, it shows them and passes them
+    /// on.
+    Reactions(Reactions),
+    /// From a child, the receiver asks above, or looks where it is the root; from a parent, it looks in its own branch.
+    AudienceWanted(AudienceWanted),
+    /// The receiver passes it on to who asked.
+    Audience(Audience),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -318,6 +347,9 @@ mod kind {
     pub(super) const PASS_WANTED: u16 = 20;
     pub(super) const PASSES: u16 = 21;
     pub(super) const TICK: u16 = 22;
+    pub(super) const REACTIONS: u16 = 23;
+    pub(super) const AUDIENCE_WANTED: u16 = 24;
+    pub(super) const AUDIENCE: u16 = 25;
 }
 
 impl Message {
@@ -354,6 +386,9 @@ impl Message {
             Self::Hands(list) => (kind::HANDS, encode(list)),
             Self::PassWanted(people) => (kind::PASS_WANTED, encode(people)),
             Self::Passes(passes) => (kind::PASSES, encode(passes)),
+            Self::Reactions(sum) => (kind::REACTIONS, sum.encode()),
+            Self::AudienceWanted(wanted) => (kind::AUDIENCE_WANTED, encode(wanted)),
+            Self::Audience(audience) => (kind::AUDIENCE, encode(audience)),
         };
         Frame { kind, body }.encode()
     }
@@ -397,6 +432,9 @@ impl Message {
             kind::HANDS => Self::Hands(decode(body, "hands")?),
             kind::PASS_WANTED => Self::PassWanted(checked(body, "pass wanted")?),
             kind::PASSES => Self::Passes(checked(body, "passes")?),
+            kind::REACTIONS => Self::Reactions(Reactions::decode(body)?),
+            kind::AUDIENCE_WANTED => Self::AudienceWanted(decode(body, "audience wanted")?),
+            kind::AUDIENCE => Self::Audience(checked(body, "audience")?),
             kind if kind < frame::CRITICAL => return Ok(None),
             _ => {
                 return Err(Malformed::NeedsNewer {
@@ -496,6 +534,12 @@ impl Limited for Vec<Candidate> {
 impl Limited for Vec<Signed<Profile>> {
     fn validate(&self) -> Result<(), Malformed> {
         count("profiles", self.len(), limits::PROFILES)
+    }
+}
+
+impl Limited for Audience {
+    fn validate(&self) -> Result<(), Malformed> {
+        count("people", self.people.len(), limits::AUDIENCE)
     }
 }
 
@@ -700,12 +744,23 @@ mod tests {
                 offers: vec![offer(peer); limits::CANDIDATES],
             }),
             Message::Leave,
-            Message::Profiles(vec![profile]),
+            Message::Profiles(vec![profile.clone()]),
             Message::Census { listeners: 8_000 },
             Message::Note(signed(Note::new(room, key.person(), 9, &hand), &key)),
             Message::Hands(signed(hands.next_list(room, key.person(), 2), &key)),
             Message::PassWanted(vec![key.person(); limits::PASSES]),
             Message::Passes(vec![signed(Pass::new(room, key.person(), key.person(), 4), &key)]),
+            Message::Reactions(Reactions::one("wow").expect("there is one")),
+            Message::AudienceWanted(AudienceWanted {
+                number: u32::MAX,
+                skip: 3,
+                most: 16,
+            }),
+            Message::Audience(Audience {
+                number: u32::MAX,
+                next: Some(19),
+                people: vec![profile; limits::AUDIENCE],
+            }),
         ]
     }
 

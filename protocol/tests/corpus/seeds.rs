@@ -41,7 +41,7 @@ pub(super) fn of(target: &str) -> Vec<Vec<u8>> {
         "flow" => scripts(&[&repaired(), &bridged(), &answered()]),
         "relay" => scripts(&[&heard(), &replayed(), &held()]),
         "listings" => scripts(&[&listed(), &crowded(), &over(), &planned()]),
-        "log_chain" => scripts(&[&titles(), &seats()]),
+        "log_chain" => scripts(&[&titles(), &seats(), &policies()]),
         "member" => scripts(&[&hosted(), &joined()]),
         other => panic!("{other} has no seeds"),
     }
@@ -622,6 +622,27 @@ fn seats() -> Vec<u8> {
         by(2, &[8]),
     ]
     .concat()
+}
+
+/// The host says of everything there is what the room lets people do, and says it again.
+fn policies() -> Vec<u8> {
+    let by_host = |what: u8, how: &[u8]| [&[100, 0, 0, 10, 1, 1, what][..], how, &[15, 0]].concat();
+    let all: [(u8, &[u8]); 12] = [
+        (0, &[1]),
+        (1, &[]),
+        (2, &[]),
+        (3, &[]),
+        (5, &[2]),
+        (4, &[]),
+        (6, &[6]),
+        (7, &[1]),
+        (8, &[0, 60]),
+        (9, &[3]),
+        (10, &[3]),
+        (11, &[0, 30]),
+    ];
+    let once: Vec<u8> = all.iter().flat_map(|(what, how)| by_host(*what, how)).collect();
+    once.repeat(2)
 }
 
 /// A host that two strangers greet; one of them asks for a place, and a title is given.

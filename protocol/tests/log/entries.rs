@@ -310,7 +310,7 @@ fn nothing_follows_the_end() {
     let after = room.action(&key(1), &title("again"));
     assert_eq!(member_says_to(&room, &after), ActionError::Refused(Reason::Ended));
     let unknown = Act::Unknown {
-        kind: 0x0040,
+        kind: 0x0043,
         body: vec![].into(),
     };
     let after = room.action(&key(1), &unknown);
@@ -398,7 +398,7 @@ fn oversized_entries_and_actions_are_refused() {
 fn an_unknown_act_is_kept_and_changes_nothing() {
     let room = room();
     let unknown = Act::Unknown {
-        kind: 0x0040,
+        kind: 0x0043,
         body: vec![1].into(),
     };
     let mut member = room.member();

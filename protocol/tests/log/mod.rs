@@ -3,6 +3,7 @@
 mod entries;
 mod file;
 mod moderation;
+mod policy;
 mod properties;
 mod roles;
 mod schedule;

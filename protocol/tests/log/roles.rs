@@ -191,7 +191,7 @@ fn only_the_host_ends_the_room_and_then_nothing_more_happens() {
 #[test]
 fn the_chair_writes_down_nothing_that_it_cannot_judge() {
     let mut room = room();
-    for kind in [0x0040, 0x803f] {
+    for kind in [0x0041, 0x803f] {
         let unknown = Act::Unknown {
             kind,
             body: vec![1, 2, 3].into(),

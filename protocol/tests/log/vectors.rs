@@ -1,4 +1,4 @@
-//! `vectors/log.json`: a log of twelve entries, a beacon and a tick, made with fixed keys.
+//! `vectors/log.json`: a log with what people ask of a room, a beacon and a tick, made with fixed keys.
 //!
 //! To write it anew after the format was changed on purpose:
 //! `cargo test -p majlis-protocol --test tests -- --ignored log::vectors::write`
@@ -6,9 +6,9 @@
 use std::{fs, path::PathBuf};
 
 use majlis_protocol::{
-    log::{Act, ActionId, Beacon, Entry, Log, NewestBeacon, Role, Tick},
+    log::{Act, ActionId, Beacon, Entry, GuestList, Log, NewestBeacon, Role, Tick},
     person::{Peer, Person, PersonKey},
-    room::{Genesis, RoomId},
+    room::{Chat, Genesis, Hands, RoomId},
     signed::{Signed, Verified},
     text::Text,
     wire::{frame::FrameReader, message::Message},
@@ -74,6 +74,9 @@ fn make() -> Value {
     for (author, act) in moderation(guest.person()) {
         let author = if author { &host } else { &guest };
         log(&mut room, author, &act);
+    }
+    for act in policy(person(3)) {
+        log(&mut room, &host, &act);
     }
     let head = room.head();
     log(&mut room, &host, &Act::End);
@@ -157,6 +160,30 @@ fn moderation(guest: Person) -> Vec<(bool, Act)> {
     ]
 }
 
+/// Every act about what the room lets people do, by the host.
+fn policy(subject: Person) -> Vec<Act> {
+    vec![
+        Act::Hands { who: Hands::Nobody },
+        Act::Lock,
+        Act::Unlock,
+        Act::Guest { subject },
+        Act::GuestList {
+            list: GuestList::Speak,
+        },
+        Act::Unguest { subject },
+        Act::Speakers { most: 7 },
+        Act::Chat { who: Chat::Stage },
+        Act::SlowMode { seconds: 30 },
+        Act::SpeakingTime { seconds: 600 },
+        Act::Pin {
+            link: Text::clean("https://example.org/مجلس"),
+        },
+        Act::Unpin {
+            link: Text::clean("https://example.org/مجلس"),
+        },
+    ]
+}
+
 #[test]
 #[ignore = "writes vectors/log.json; run it when the format was changed on purpose"]
 fn write() {
@@ -183,7 +210,7 @@ fn the_vectors_are_accepted_from_their_bytes_alone() {
 
     let mut log = Log::new(genesis);
     let entries = vectors["entries"].as_array().unwrap();
-    assert_eq!(entries.len(), 12);
+    assert_eq!(entries.len(), 12 + policy(person(3)).len());
     for vector in entries {
         let entry = Signed::<Entry>::from_bytes(&unhex(&vector["signed"])).unwrap();
         let applied = log.handle_entry(entry).unwrap().expect("a new entry");

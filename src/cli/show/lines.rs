@@ -196,6 +196,23 @@ pub(super) fn line(event: &Event, names: &Names, scene: Scene) -> Option<String>
             key.tag()
         ),
         Event::Hand { key, nick, .. } => format!("{DIM}{nick}#{} lowers the hand{DIM:#}", key.tag()),
+        Event::Mic { key, on } if !names.is_own(key) => {
+            let is = if *on { "open" } else { "closed" };
+            format!("{DIM}the microphone of {} is {is}{DIM:#}", names.of(key))
+        }
+        Event::Appeal { key, text, .. } => format!(
+            "{LOUD}!{LOUD:#} {}, who is banned, appeals: {text}",
+            names.of(key)
+        ),
+        Event::Reactions { counts } => {
+            let counts: Vec<String> = counts
+                .iter()
+                .map(|(sign, count)| format!("{sign} {count}"))
+                .collect();
+            counts.join("  ")
+        }
+        Event::Chat { key, text, .. } if names.is_own(key) => format!("{BOLD}you:{BOLD:#} {text}"),
+        Event::Chat { nick, tag, text, .. } => format!("{BOLD}{nick}#{tag}:{BOLD:#} {text}"),
         Event::Chair { key, .. } if names.is_own(key) => {
             format!("{DIM}you are in the chair, and write the room's log{DIM:#}")
         }
@@ -394,6 +411,17 @@ mod tests {
     fn an_open_microphone_is_said_plainly() {
         let line = plain(&Event::Microphone { on: true }).expect("a line");
         assert!(line.contains("you are live"), "{line}");
+    }
+
+    #[test]
+    fn a_line_of_chat_stands_behind_the_name_and_tag_of_its_author() {
+        let event = Event::Chat {
+            key: Person([1; 32]),
+            nick: "salma".into(),
+            tag: "abcdefgh".into(),
+            text: "welcome".into(),
+        };
+        assert_eq!(plain(&event).as_deref(), Some("salma#abcdefgh: welcome"));
     }
 
     #[test]

@@ -22,7 +22,11 @@ impl Names {
     /// Takes the names out of an event.
     pub(super) fn learn(&mut self, event: &Event) {
         match event {
-            Event::Profile { key, nick, .. } if self.nicks.len() < NAMES || self.nicks.contains_key(key) => {
+            Event::Profile { key, nick, .. }
+            | Event::Chat { key, nick, .. }
+            | Event::Hand { key, nick, .. }
+                if self.nicks.len() < NAMES || self.nicks.contains_key(key) =>
+            {
                 self.nicks.insert(*key, nick.clone());
             }
             Event::Listening { key, .. } => self.own = Some(*key),

@@ -18,6 +18,9 @@ pub(crate) fn info(info: &Value) -> String {
         format!("depth      {}", number("depth")),
         format!("term       {}", number("term")),
     ];
+    for pin in info["pins"].as_array().into_iter().flatten() {
+        lines.push(format!("pinned     {}", pin.as_str().unwrap_or_default()));
+    }
     for stream in info["stats"]["streams"].as_array().into_iter().flatten() {
         lines.push(format!(
             "hears      {}: {} of {} frames, {} ms delay",
@@ -44,14 +47,22 @@ pub(crate) fn people(info: &Value) -> String {
             } else {
                 ""
             };
-            let muted = if person["muted"] == true { "  muted" } else { "" };
+            let muted = match (&person["muted"], &person["mic"]) {
+                (Value::Bool(true), _) => "  muted",
+                (_, Value::Bool(true)) => "  mic on",
+                (_, Value::Bool(false)) => "  mic off",
+                _ => "",
+            };
+            let turn = person["turn_left_ms"].as_u64();
+            let turn = turn.map(|ms| format!("  for {}", lines::span(ms)));
+            let turn = turn.unwrap_or_default();
             let invited = if person["invited"] == true {
                 "  invited"
             } else {
                 ""
             };
             format!(
-                "{named:<24} {:<9} {}{stage}{muted}{invited}",
+                "{named:<24} {:<9} {}{stage}{muted}{turn}{invited}",
                 text(person, "role"),
                 text(person, "key")
             )
@@ -63,6 +74,37 @@ pub(crate) fn people(info: &Value) -> String {
     } else {
         lines.join("\n")
     }
+}
+
+/// The pinned links, one a line.
+pub(crate) fn pins(info: &Value) -> String {
+    let pins = info["pins"].as_array().into_iter().flatten();
+    let lines: Vec<&str> = pins.filter_map(Value::as_str).collect();
+    if lines.is_empty() {
+        "nothing is pinned".to_owned()
+    } else {
+        lines.join("\n")
+    }
+}
+
+/// A page of those who listen, one a line.
+pub(crate) fn audience(page: &Value) -> String {
+    let text = |person: &Value, name: &str| person[name].as_str().unwrap_or_default().to_owned();
+    let people = page["people"].as_array().into_iter().flatten();
+    let mut lines: Vec<String> = people
+        .map(|person| {
+            let named = format!("{}#{}", text(person, "nick"), text(person, "tag"));
+            format!("{named:<24} {}", text(person, "key"))
+        })
+        .collect();
+    if lines.is_empty() {
+        lines.push("nobody is on this page".to_owned());
+    }
+    if page["more"] == true {
+        let next = page["page"].as_u64().unwrap_or(0) + 1;
+        lines.push(format!("there may be more: --page {next}"));
+    }
+    lines.join("\n")
 }
 
 /// Who has raised a hand, in order.
@@ -131,12 +173,15 @@ mod tests {
     #[test]
     fn people_are_named_by_nick_and_tag_with_the_key_to_copy() {
         let info = json!({ "people": [
-            { "key": "12D3", "nick": "salma", "tag": "abcd", "role": "speaker", "on_stage": true, "muted": true },
+            { "key": "12D3", "nick": "salma", "tag": "abcd", "role": "speaker", "on_stage": true, "muted": true, "mic": false },
+            { "key": "12D5", "nick": "noor", "tag": "ijkl", "role": "speaker", "on_stage": true, "muted": false, "mic": false },
         ], "kept_out": [
             { "key": "12D4", "tag": "efgh", "kicked": false, "left_ms": 7_200_000, "reason": "spam" },
         ] });
         let shown = people(&info);
-        let (line, out) = shown.split_once('\n').expect("two lines");
+        let (line, out) = shown.split_once('\n').expect("three lines");
+        let (silent, out) = out.split_once('\n').expect("three lines");
+        assert!(silent.ends_with("on stage  mic off"), "{silent}");
         assert!(line.starts_with("salma#abcd ") && line.contains("12D3"), "{line}");
         assert!(line.ends_with("on stage  muted"), "{line}");
         assert!(
@@ -156,6 +201,18 @@ mod tests {
             "{shown}"
         );
         assert_eq!(hands(&json!({})), "no hand is up");
+    }
+
+    #[test]
+    fn the_audience_is_shown_with_how_to_go_on() {
+        let page =
+            json!({ "page": 2, "more": true, "people": [{ "key": "12D3", "nick": "salma", "tag": "abcd" }] });
+        let shown = audience(&page);
+        assert!(
+            shown.starts_with("salma#abcd ") && shown.ends_with("--page 3"),
+            "{shown}"
+        );
+        assert_eq!(audience(&json!({})), "nobody is on this page");
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub(super) fn make_member(setup: &mut Setup, alias: Alias) -> Result<Member, Roo
         alias,
         max_children: setup.max_children,
     };
-    let mut member = match std::mem::replace(&mut setup.entry, Entry::Join) {
+    let mut member = match std::mem::replace(&mut setup.entry, Entry::Join { appeal: None }) {
         Entry::Open(genesis) => Member::host(config, *genesis, Duration::ZERO)?,
         Entry::OpenAgain => {
             let log = stored_log(&mut setup.log)?.ok_or(RoomError::NotOurs)?;
@@ -35,11 +35,14 @@ pub(super) fn make_member(setup: &mut Setup, alias: Alias) -> Result<Member, Roo
             }
             Member::reopen(config, log, Duration::ZERO)?
         }
-        Entry::Join => {
+        Entry::Join { appeal } => {
             let log = stored_log(&mut setup.log)?;
             let mut member = Member::join(config, setup.link.room, log, Duration::ZERO)?;
             if let Some(pass) = setup.log.pass() {
                 member.resume_pass(&pass);
+            }
+            if let Some(appeal) = appeal {
+                member.appeal(&appeal)?;
             }
             member
         }

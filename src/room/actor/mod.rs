@@ -36,12 +36,13 @@ mod sound;
 mod telling;
 
 use super::{
-    ActError, EventSender, HandInfo, KeptOut, PersonInfo, REQUESTS, ReadySeat, Request, RoomError,
-    RoomHandle, RoomInfo, RulesInfo, TreeInfo,
+    ActError, AudiencePage, EventSender, HandInfo, KeptOut, ListenerInfo, PersonInfo, REQUESTS, ReadySeat,
+    Request, RoomError, RoomHandle, RoomInfo, RulesInfo, TreeInfo,
     announcing::Announcing,
     events,
     links::{Control, Link},
     listening::{self, Listening, millis},
+    mics::Mics,
     seek::{self, Lead},
     speaking::{News, Speaking},
 };
@@ -112,8 +113,8 @@ pub(crate) enum Entry {
     Open(Box<Verified<Genesis>>),
     /// As the host of one that was opened before.
     OpenAgain,
-    /// As anyone.
-    Join,
+    /// As anyone; with what is to be said to those who keep order, should this person be banned.
+    Join { appeal: Option<String> },
 }
 
 /// What an actor starts from.
@@ -169,6 +170,9 @@ struct Actor {
     network: Network,
     plane: Plane,
     media: Arc<RoomMedia>,
+    mics: Mics,
+    /// What the room was told of our microphone.
+    told_on: bool,
     log: Option<RoomLog>,
     /// The newest entry, for the packets we send.
     head: Arc<AtomicU32>,
@@ -194,6 +198,8 @@ struct Actor {
     /// Whether it was told that nobody known here has heard of the room.
     is_unheard_of: bool,
     replies: BTreeMap<CommandId, oneshot::Sender<Result<u32, Refusal>>>,
+    /// Pages of the audience that are being asked for.
+    pages: BTreeMap<CommandId, (u32, oneshot::Sender<Result<AudiencePage, Refusal>>)>,
     next_command: u64,
     ready: Option<oneshot::Sender<Result<Person, RoomError>>>,
     leaving: Option<(LeftReason, oneshot::Sender<Stats>)>,
@@ -236,6 +242,8 @@ impl Actor {
             network: setup.network,
             plane: setup.plane,
             media,
+            mics: Mics::default(),
+            told_on: false,
             log: Some(setup.log),
             head: Arc::default(),
             links: BTreeMap::new(),
@@ -256,6 +264,7 @@ impl Actor {
             is_sought: false,
             is_unheard_of: false,
             replies: BTreeMap::new(),
+            pages: BTreeMap::new(),
             next_command: 0,
             ready: Some(ready),
             leaving: None,
@@ -283,19 +292,21 @@ impl Actor {
                 Some(arrival) = self.arrivals.recv() => self.handle_arrival(arrival),
                 Some(signal) = self.signals.recv() => self.handle_signal(signal),
                 request = self.requests.recv(), if !self.is_forsaken => self.handle_request(request).await,
-                event = next_event(self.listening.as_ref()) => self.tell(event),
+                event = next_event(self.listening.as_ref()) => self.hear(event),
                 news = next_news(self.speaking.as_mut()) => self.handle_own_sound(news),
                 _ = stats.tick() => {
                     if self.ready.is_none() {
                         self.tell(Event::Stats(self.stats()));
                         self.announce_if_due();
                         self.follow_links();
+                        self.follow_mics();
                     } else {
                         self.tell_seeking();
                     }
                 }
                 () = sleep_until(due) => self.input(MemberInput::Timeout),
             }
+            self.tell_own_microphone();
             self.perform().await;
         }
         self.finish().await;
@@ -391,6 +402,13 @@ impl Actor {
                     let _ = reply.send(info);
                 }
             }
+            Some(Request::Audience { page, reply }) => {
+                let id = CommandId(self.next_command);
+                self.next_command += 1;
+                self.pages.insert(id, (page, reply));
+                let page = page.saturating_sub(1);
+                self.input(MemberInput::Audience { id, page });
+            }
             Some(Request::Tree { reply }) => {
                 let _ = reply.send(self.tree());
             }
@@ -454,6 +472,11 @@ impl Actor {
             MemberOutput::Done { command, result } => {
                 if let Some(reply) = self.replies.remove(&command) {
                     let _ = reply.send(result);
+                }
+            }
+            MemberOutput::Audience { command, result } => {
+                if let Some((page, reply)) = self.pages.remove(&command) {
+                    let _ = reply.send(result.map(|found| report::audience(page, found)));
                 }
             }
             MemberOutput::Event(event) => self.handle_event(event),

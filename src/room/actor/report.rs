@@ -3,15 +3,17 @@
 use std::collections::BTreeSet;
 
 use majlis_protocol::{
+    identity::Profile,
     log::{Exclusion, GuestList, Log, State},
     person::{Peer, Person},
-    room::Hands,
+    room::{Chat, Hands},
+    signed::Verified,
     stage::Hand,
 };
 
 use super::{
-    Actor, HandInfo, KeptOut, Listening, PersonInfo, RoomInfo, RulesInfo, Speaking, Stats, TreeInfo,
-    listening,
+    Actor, AudiencePage, HandInfo, KeptOut, ListenerInfo, Listening, PersonInfo, RoomInfo, RulesInfo,
+    Speaking, Stats, TreeInfo, listening,
 };
 
 impl Actor {
@@ -64,9 +66,10 @@ impl Actor {
             listeners: self.member.listeners(),
             microphone: self.speaking.as_ref().is_some_and(Speaking::is_on),
             muted: state.mutes().contains_key(&self.me),
-            people: self.people(log),
+            people: self.people(log, clock_ms),
             kept_out: self.kept_out(log.state(), clock_ms),
             hands: hands(self.member.hands(), clock_ms),
+            pins: state.rules().pins().iter().map(ToString::to_string).collect(),
             rules: rules(log.state()),
             stats: self.stats(),
         })
@@ -105,7 +108,7 @@ impl Actor {
     }
 
     /// The people on the stage first, then those who keep order, then those invited, then the others at the ends of our links.
-    fn people(&self, log: &Log) -> Vec<PersonInfo> {
+    fn people(&self, log: &Log, clock_ms: u64) -> Vec<PersonInfo> {
         let state = log.state();
         let mut keys: Vec<Person> = state
             .stage()
@@ -125,11 +128,24 @@ impl Actor {
             role: state.role(key).into(),
             on_stage: state.stage().contains_key(&key),
             muted: state.mutes().contains_key(&key),
+            mic: state.stage().contains_key(&key).then(|| self.mics.is_on(key)),
+            turn_left_ms: state.speaks_until(key).map(|end| end.saturating_sub(clock_ms)),
             invited: state.invited().contains_key(&key),
             me: key == self.me,
         };
         keys.into_iter().map(person).collect()
     }
+}
+
+/// A page of the audience, as the member found it.
+pub(super) fn audience(page: u32, (people, more): (Vec<Verified<Profile>>, bool)) -> AudiencePage {
+    let one = |profile: &Verified<Profile>| ListenerInfo {
+        key: profile.person,
+        nick: profile.nick.to_string(),
+        tag: profile.person.tag(),
+    };
+    let people = people.iter().map(one).collect();
+    AudiencePage { page, people, more }
 }
 
 /// The queue of hands, with how long each waits.
@@ -159,5 +175,12 @@ fn rules(state: &State) -> RulesInfo {
         },
         guests: rules.guests().iter().copied().collect(),
         speakers: rules.speakers(),
+        chat: match rules.chat() {
+            Chat::Anyone => "anyone",
+            Chat::Stage => "stage",
+            Chat::Nobody => "nobody",
+        },
+        slow_mode_s: rules.slow_mode_s(),
+        speaking_time_s: rules.speaking_time().map_or(0, |time| time.seconds),
     }
 }

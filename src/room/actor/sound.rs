@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use majlis_protocol::{log::Act, member::OnStage};
+use majlis_protocol::{log::Act, member::OnStage, person::Person};
 use tokio::{sync::oneshot, time};
 
 use super::{ActError, Actor, Event, Input, Listening, MemberInput, RoomError, Speaking};
@@ -119,6 +119,42 @@ impl Actor {
                 let state = log.state();
                 state.check(self.me, &act, state.clock()).is_ok()
             })
+    }
+
+    /// What playback tells: whoever is heard is shown.
+    pub(super) fn hear(&mut self, event: Event) {
+        if let Event::Level { key, .. } = event
+            && self
+                .member
+                .log()
+                .is_some_and(|log| log.state().stage().contains_key(&key))
+        {
+            let shown = self.mics.heard(key, self.epoch.elapsed());
+            self.tell_mics(shown);
+        }
+        self.tell(event);
+    }
+
+    /// Shows as closed whose microphone is, and who was heard nevertheless and is no more.
+    pub(super) fn follow_mics(&mut self) {
+        for shown in self.mics.fade(self.epoch.elapsed()) {
+            self.tell_mics(Some(shown));
+        }
+    }
+
+    pub(super) fn tell_mics(&self, shown: Option<(Person, bool)>) {
+        if let Some((key, on)) = shown {
+            self.tell(Event::Mic { key, on });
+        }
+    }
+
+    /// Tells the room whether sound of ours goes out, whatever opened or closed it. The member says it once.
+    pub(super) fn tell_own_microphone(&mut self) {
+        let on = self.speaking.as_ref().is_some_and(Speaking::is_sounding);
+        if on != self.told_on {
+            self.told_on = on;
+            self.input(MemberInput::Microphone { on });
+        }
     }
 
     /// Another has muted us: nothing more goes out until that is lifted and the input is turned on again.

@@ -120,7 +120,12 @@ impl Actor {
                     role: role.into(),
                 });
             }
+            member::Event::Microphone { person, on } => {
+                let shown = self.mics.mark(person, on, self.epoch.elapsed());
+                self.tell_mics(shown);
+            }
             member::Event::Stage { person, on } => {
+                self.mics.forget(person);
                 if let (false, Some(listening)) = (on, &self.listening) {
                     listening.end(person);
                 }
@@ -136,6 +141,20 @@ impl Actor {
                 key: person,
                 nick: nick.to_string(),
                 raised,
+            }),
+            member::Event::Chat { person, nick, text } => self.tell(Event::Chat {
+                key: person,
+                nick: nick.to_string(),
+                tag: person.tag(),
+                text: text.to_string(),
+            }),
+            member::Event::Appeal { person, text } => self.tell(Event::Appeal {
+                key: person,
+                tag: person.tag(),
+                text: text.to_string(),
+            }),
+            member::Event::Reactions(sum) => self.tell(Event::Reactions {
+                counts: sum.counts().collect(),
             }),
             member::Event::Silenced(person) => {
                 if let Some(listening) = &self.listening {

@@ -4,15 +4,17 @@ use majlis_protocol::{
     identity::{Certificate, Profile},
     link::Address,
     log::{Action, ActionId, Beacon, Head, Tick},
+    media::Tag,
     neighbour::Neighbour,
     person::{Peer, PersonKey},
     reason::Reason,
     room::RoomId,
     signed::{Signed, Statement, Verified},
+    stage::{Note, Reactions, Saying},
     text::Text,
     wire::message::{
-        Alias, Attach, Attached, Candidate, Entries, Hello, Message, Offer, Outcome, Position, Redirect,
-        Refusal, Report, Slot, Verdict, Welcome, Wish,
+        Alias, Attach, Attached, Audience, AudienceWanted, Candidate, Entries, Hello, Message, Offer,
+        Outcome, Position, Redirect, Refusal, Report, Slot, Verdict, Welcome, Wish,
     },
 };
 
@@ -120,6 +122,7 @@ pub fn message(world: &World, script: &mut Script<'_>) -> Message {
         16 => Message::Report(report(script)),
         13 => Message::AttachRefused(refusal(script)),
         17 if script.flag() => Message::Tick(tick(world, script)),
+        17 => beside_the_sound(world, script),
         14 if script.flag() => Message::Leave,
         14 => Message::Census {
             listeners: script.number(),
@@ -130,6 +133,48 @@ pub fn message(world: &World, script: &mut Script<'_>) -> Message {
                 .collect(),
         ),
     }
+}
+
+/// What people say beside the sound, true or not.
+fn beside_the_sound(world: &World, script: &mut Script<'_>) -> Message {
+    let seed = world.stranger(script);
+    let text = Text::clean(&String::from_utf8_lossy(&script.bytes(6)));
+    let saying = match script.below(8) {
+        0 => Saying::Hand {
+            raised: script.flag(),
+            nick: text,
+            pass: script.bytes(3).to_vec().into(),
+        },
+        1 | 2 => Saying::Chat {
+            nick: Text::clean("x"),
+            text,
+        },
+        3 => Saying::Microphone {
+            tag: Tag::of(&genesis().host.0),
+            on: script.flag(),
+        },
+        4 => Saying::Appeal { text },
+        5 => return Message::Reactions(Reactions::one("clap").expect("there is one")),
+        6 => {
+            return Message::AudienceWanted(AudienceWanted {
+                number: script.number(),
+                skip: script.number(),
+                most: script.byte(),
+            });
+        }
+        _ => {
+            let named = |script: &mut Script<'_>| profile(1 + script.below(6), 0, "someone");
+            return Message::Audience(Audience {
+                number: script.number(),
+                next: script.flag().then(|| script.number()),
+                people: (0..script.below(4)).map(|_| named(script)).collect(),
+            });
+        }
+    };
+    let signer = key(seed);
+    let at = world.clock_ms() + u64::from(script.byte()) * 100;
+    let note = Note::new(RoomId::of(genesis()), signer.person(), at, &saying);
+    Message::Note(sign(note, &signer))
 }
 
 /// A place that is given, by someone with this path.

@@ -12,10 +12,11 @@ use core::time::Duration;
 use majlis_protocol::{
     log::Log,
     media::Complaint,
-    member::{Command, Input, Side},
+    member::{Command, CommandId, Input, Side},
     neighbour::Neighbour,
     person::Peer,
     signed::Malformed,
+    stage::Reactions,
     tree::Errand,
 };
 
@@ -154,6 +155,11 @@ fn other(world: &mut World, script: &mut Script<'_>) {
             world.told_to_leave();
             Input::Leave
         }
+        11 if script.below(4) == 0 => Input::Microphone { on: script.flag() },
+        11 if script.below(4) == 0 => Input::Audience {
+            id: CommandId(u64::MAX),
+            page: script.below(3).into(),
+        },
         _ => Input::Timeout,
     };
     world.handle(input);
@@ -169,7 +175,14 @@ fn command(script: &mut Script<'_>) -> Command {
         8 => Command::LeaveStage,
         9 | 10 => Command::Move(person),
         _ if script.below(8) == 0 => Command::End,
-        _ => Command::Accept,
+        _ => match script.below(4) {
+            0 => Command::Say(String::from_utf8_lossy(&script.bytes(20)).into_owned()),
+            1 => Command::Hand {
+                raised: script.flag(),
+            },
+            2 => Command::React(Reactions::one("wow").expect("there is one")),
+            _ => Command::SlowMode(script.byte().into()),
+        },
     }
 }
 

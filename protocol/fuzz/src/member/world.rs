@@ -317,7 +317,7 @@ impl World {
             Output::Dial { candidates, .. } => {
                 assert!(!candidates.is_empty() && candidates.len() <= limits::CANDIDATES);
             }
-            Output::Seek | Output::StorePass(_) => {}
+            Output::Seek | Output::StorePass(_) | Output::Audience { .. } => {}
             Output::Route(route) => self.route(route),
             Output::Stage(None) => {}
             Output::Stage(Some(stage)) => {
