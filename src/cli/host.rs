@@ -27,8 +27,8 @@ use super::{
   majlis host \"Evening talk\" --output none   on a machine without loudspeakers
   majlis host \"Poems\" --tag poetry --input file:poem.wav --wait-listeners 1
   majlis host \"Only for you\" --visibility unlisted
-  majlis host --room ROOM-ID             open your own room again, or one that you scheduled
-  majlis host \"Poems\" --at 2026-12-01T20:00   announce it now, stay, and open it then
+  majlis host --room ROOM-ID             open yours again, or on its day
+  majlis host \"Poems\" --at 2026-12-01T20:00   announce it, and open it then
 
 The link that it prints is what to pass on. The microphone stays closed until you open it: press Enter, or run `majlis ctl mic on`.
 

@@ -15,8 +15,7 @@ use super::{face::Face, options::NodeFlags, printer::Printer, signals::Signals};
       --announce /dns4/node.example.org/udp/4001/quic-v1
   majlis host \"Evening talk\" --bootstrap MULTIADDR   an address that it printed
 
-It answers who asks for rooms, keeps the list of them, and needs no sound device. Rooms that were announced ahead it keeps
-while their hosts are away, also when it is started anew. Ctrl-C ends it.")]
+It answers who asks for rooms, keeps the list of them, and needs no sound device. Rooms that were announced ahead it keeps while their hosts are away, also when it is started anew. Ctrl-C ends it.")]
 pub(crate) struct NodeArgs {}
 
 /// How often what is kept for others is written down, if there was news: what a node that is killed may lose.

@@ -43,15 +43,12 @@ const LOOK: Duration = Duration::from_secs(5);
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
     after_help = "Examples:
-  majlis schedule \"Poems\" --start 2026-12-01T20:00 --tag poetry --bootstrap MULTIADDR
+  majlis schedule \"Poems\" --start 2026-12-01T20:00 --bootstrap MULTIADDR
+  majlis schedule \"Poems\" --start 2026-12-01T20:00 --tag poetry --language en
   majlis schedule list
-  majlis schedule change ROOM-ID --start 2026-12-01T21:00 --bootstrap MULTIADDR
-  majlis schedule cancel ROOM-ID --reason \"I am ill\" --bootstrap MULTIADDR
-  majlis schedule ics ROOM-ID --output poems.ics
   majlis host --room ROOM-ID              open it: with the same id and link
 
-It waits until a community node keeps the announcement, says which do, and ends. Others find the room while you are away, for as
-long as one of those runs. Tags and language stay as they are; all else can be changed until the room opens."
+It waits until a community node keeps the announcement, says which do, and ends. Others find the room while you are away, for as long as one of those runs. Tags and language stay as they are; all else can be changed until the room opens."
 )]
 pub(crate) struct ScheduleArgs {
     /// What the room is called
@@ -85,8 +82,10 @@ struct WaitFlags {
 #[derive(Debug, Subcommand)]
 enum ScheduleCommand {
     /// Show the rooms that this home has announced ahead
+    #[command(after_help = "Example:\n  majlis schedule list")]
     List,
     /// Change the start, the title or the description
+    #[command(after_help = "Example:\n  majlis schedule change ROOM-ID --start 2026-12-01T21:00")]
     Change {
         /// The room
         room: RoomId,
@@ -103,6 +102,7 @@ enum ScheduleCommand {
         wait: WaitFlags,
     },
     /// Give the announcement to community nodes again, as to another one
+    #[command(after_help = "Example:\n  majlis schedule announce ROOM-ID --bootstrap MULTIADDR")]
     Announce {
         /// The room
         room: RoomId,
@@ -110,6 +110,7 @@ enum ScheduleCommand {
         wait: WaitFlags,
     },
     /// Call the room off: it is listed as cancelled until its time, and never opens
+    #[command(after_help = "Example:\n  majlis schedule cancel ROOM-ID --reason \"I am ill\"")]
     Cancel {
         /// The room
         room: RoomId,
@@ -120,6 +121,7 @@ enum ScheduleCommand {
         wait: WaitFlags,
     },
     /// Write an entry for calendars (iCalendar), of a room of this home or of any that is listed
+    #[command(after_help = "Example:\n  majlis schedule ics ROOM-ID --output poems.ics")]
     Ics {
         /// The room
         room: RoomId,
