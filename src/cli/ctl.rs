@@ -28,10 +28,10 @@ const CENTURY: u64 = 36_500 * 86_400;
   majlis ctl hand                   ask for the word; `hand down` takes it back
   majlis ctl hands                  who does, in order; `invite 1` for the first
   majlis ctl mic on
-  majlis ctl chat \"welcome, all\"         a line that everyone in the room reads
-  majlis ctl react 👏                     or: clap heart laugh like dislike party fire wow
-  majlis ctl policy slow-mode 30s         one line of each person in 30 s
-  majlis ctl pin https://example.org/     a link for everyone to see
+  majlis ctl chat \"welcome, all\"   a line that everyone in the room reads
+  majlis ctl react 👏                or heart laugh like dislike party fire wow
+  majlis ctl policy slow-mode 30s   one line of each person in 30 s
+  majlis ctl pin https://example.org/   a link for everyone to see
   majlis ctl grant salma#x7f2k3ab moderator
   majlis ctl ban noise#q3m8t2vk --for 2h --reason \"noise, three times\"
   majlis ctl lock                   nobody new comes in
@@ -92,24 +92,30 @@ enum CtlAction {
   majlis ctl hands")]
     Hands,
     /// Write a line that everyone in the room reads
-    #[command(visible_alias = "say")]
+    #[command(
+        visible_alias = "say",
+        after_help = "Example:\n  majlis ctl chat \"welcome, all\""
+    )]
     Chat {
         /// The line
         text: String,
     },
     /// React: everyone sees how many did
+    #[command(after_help = "Examples:\n  majlis ctl react 👏\n  majlis ctl react heart")]
     React {
         /// How: 👏 ❤️ 😂 👍 👎 🎉 🔥 😮, or clap heart laugh like dislike party fire wow
         #[arg(value_parser = reaction)]
         reaction: String,
     },
     /// Pin a link for everyone to see, or show those that are pinned
+    #[command(after_help = "Examples:\n  majlis ctl pin\n  majlis ctl pin https://example.org/")]
     Pin {
         /// The link: of https, http or majlis
         #[arg(value_name = "URL")]
         link: Option<String>,
     },
     /// Take a pinned link off again
+    #[command(after_help = "Example:\n  majlis ctl unpin https://example.org/")]
     Unpin {
         /// The link
         #[arg(value_name = "URL")]
