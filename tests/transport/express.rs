@@ -263,3 +263,30 @@ async fn a_way_that_ends_is_left_for_quic_and_taken_again_when_it_is_back() {
     middle.meddle(|packet| vec![packet.to_vec()]);
     exchange_until(&a, &b, || a.stats().express_sent > before + 10).await;
 }
+
+#[tokio::test]
+async fn what_the_path_does_not_allow_at_once_goes_into_the_queue_of_quic() {
+    let [(_dialler, a), (_listener, b)] = connect(Node::ours(), Node::ours(), IPV4).await;
+    exchange_until(&a, &b, || a.stats().express_sent > 0).await;
+    exchange_until(&a, &b, || a.has_room()).await;
+    let before = a.stats();
+    // Half a megabyte in a moment, which is seven windows.
+    let last = 499_u32;
+    for number in 0..=last {
+        let mut datagram = number.to_be_bytes().to_vec();
+        datagram.resize(1000, 0);
+        a.send(datagram.into()).unwrap();
+    }
+    assert!(!a.has_room(), "answers wait until live sound has gone");
+    let beside = a.stats().express_sent - before.express_sent;
+    assert!(
+        (1..u64::from(last)).contains(&beside),
+        "{beside} went beside QUIC"
+    );
+    // Of what QUIC's queue takes the newest is kept.
+    within("the last datagram", async {
+        while b.recv().await.unwrap()[..4] != last.to_be_bytes() {}
+    })
+    .await;
+    exchange_until(&a, &b, || a.has_room()).await;
+}

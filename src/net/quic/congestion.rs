@@ -7,7 +7,8 @@
 //! quinn's BBR 28.4 and 33; it is called experimental by its authors, and a constant is easier to reason
 //! about). What keeps the network safe instead is that the sender is bounded three times:
 //! the tree's capacity rule bounds how many packets a second are offered, [`WINDOW`] bounds how much may
-//! be under way, and the 16 KiB datagram buffer drops what the window does not let out. A path on which
+//! be under way (and as much again beside QUIC: see `express/allowance.rs`), and the 16 KiB datagram buffer
+//! drops what the window does not let out. A path on which
 //! nothing at all arrives any more is persistent congestion (RFC 9002, section 7.6), and then the window
 //! does shrink, to [`FLOOR`], and must be earned back by acknowledgements.
 //!

@@ -182,9 +182,13 @@ impl Link {
         self.0.lossy.as_ref().map_or(0, LossyLink::lost)
     }
 
-    /// Whether at least half of the queue of datagrams is free.
+    /// Whether what is not live may be sent: at least half of the queue of datagrams is free, and half of what may go
+    /// beside QUIC now.
     #[must_use]
     pub fn has_room(&self) -> bool {
+        if self.0.express.as_ref().is_some_and(|express| !express.has_room()) {
+            return false;
+        }
         let space = self.0.connection.datagram_send_buffer_space();
         space >= self.0.ledger().space_when_empty / 2
     }

@@ -12,6 +12,7 @@
 //! - A packet is handed on at most once, and only if it was sealed by the other end of this very connection.
 //! - A connection that carries no datagrams costs nothing here: the first one sent asks the first question.
 
+mod allowance;
 mod packet;
 mod socket;
 mod window;
@@ -23,7 +24,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::{Bytes, BytesMut};
@@ -32,6 +33,7 @@ use tokio::{runtime::Handle, time::sleep};
 
 pub(super) use self::socket::Socket;
 use self::{
+    allowance::Allowance,
     packet::{Kind, Opener, Sealer, Token},
     window::Window,
 };
@@ -54,7 +56,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 const UNANSWERED: u32 = 3;
 
 /// Datagrams that wait to be read; past it the oldest is dropped. What is ready together comes in one, so this is two
-/// seconds of a stage, and 170 kB at most.
+/// seconds of a stage, and 190 kB at most, as [`packet::LONGEST`] says.
 const WAITING: usize = 128;
 
 /// One connection's way beside QUIC.
@@ -72,6 +74,8 @@ pub(super) struct Express {
     is_open: AtomicBool,
     /// Bytes that one datagram may have, as far as the path is known.
     most: AtomicUsize,
+    /// How much may be sent, as far as the path is known.
+    allowance: Allowance,
     /// Questions since the last answer.
     unanswered: AtomicU32,
     /// Whether somebody asks the questions.
@@ -117,6 +121,7 @@ impl Express {
             arrived: Queue::new(WAITING),
             is_open: AtomicBool::new(false),
             most: AtomicUsize::new(0),
+            allowance: Allowance::new(Instant::now()),
             unanswered: AtomicU32::new(0),
             is_kept: AtomicBool::new(false),
             sent: AtomicU64::new(0),
@@ -151,13 +156,24 @@ impl Express {
         self.is_open.load(Ordering::Relaxed)
     }
 
-    /// Sends a datagram, if the way is open and the socket takes it at once. Says whether it did; where it did not, QUIC
-    /// does better, or knows why not.
+    /// Whether what is not live may be sent: half of what the path allows is kept for what is.
+    pub(super) fn has_room(&self) -> bool {
+        !self.is_open() || self.allowance.has_room(Instant::now())
+    }
+
+    /// Sends a datagram, if the way is open, the path allows it and the socket takes it at once. Says whether it did; where
+    /// it did not, QUIC does better: it has a queue, of which it drops the oldest, or knows why nothing goes.
     pub(super) fn send(self: &Arc<Self>, datagram: &[u8], connection: &quinn::Connection) -> bool {
         if !self.is_kept.swap(true, Ordering::Relaxed) {
             self.runtime.spawn(keep(Arc::clone(self), connection.clone()));
         }
         if !self.is_open() || datagram.len() > self.most.load(Ordering::Relaxed) {
+            return false;
+        }
+        if !self
+            .allowance
+            .take(datagram.len() + packet::OVERHEAD, Instant::now())
+        {
             return false;
         }
         let Some(packet) = self.sealer.seal(Kind::Datagram, datagram) else {
@@ -260,6 +276,8 @@ async fn keep(express: Arc<Express>, connection: quinn::Connection) {
         // The path takes as much of either.
         let most = connection.max_datagram_size().unwrap_or(0);
         express.most.store(most, Ordering::Relaxed);
+        let path = connection.stats().path;
+        express.allowance.measure(path.cwnd, path.rtt, Instant::now());
     };
     let asking = async {
         measure();

@@ -22,6 +22,13 @@ const NUMBER: usize = 1 + size_of::<Token>();
 /// Where a packet's sealed content begins.
 const CONTENT: usize = NUMBER + size_of::<u64>();
 
+/// Bytes of a packet beside its content.
+pub(super) const OVERHEAD: usize = CONTENT + TAG;
+
+/// The longest packet that is opened: what QUIC takes in one UDP packet. A longer one came in fragments, which nobody of
+/// ours sends, and would lie in memory until it is read.
+pub(super) const LONGEST: usize = 1472;
+
 /// The first three bits of a first byte. No QUIC packet has these: the second is always set there (RFC 9000, section
 /// 17), but where the first is.
 const MARK: u8 = 0b0010_0000;
@@ -136,8 +143,11 @@ impl Opener {
         self.token
     }
 
-    /// Opens a packet; `None` if it is none that the other end sealed.
+    /// Opens a packet; `None` if it is none that the other end sealed, or longer than [`LONGEST`].
     pub(super) fn open(&self, mut packet: BytesMut) -> Option<Opened> {
+        if packet.len() > LONGEST {
+            return None;
+        }
         let kind = Kind::from_code(packet.first()? & !MARK_MASK)?;
         let mut head = [0; CONTENT];
         head.copy_from_slice(packet.get(..CONTENT)?);
@@ -237,6 +247,18 @@ mod tests {
         }
         for length in 0..packet.len() {
             assert_eq!(at_listener.open(packet[..length].into()), None, "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn a_packet_that_fits_no_path_is_not_opened_whoever_sealed_it() {
+        let ((dialler, _), (_, at_listener)) = ends();
+        let longest = vec![7; LONGEST - OVERHEAD];
+        let packet = dialler.seal(Kind::Datagram, &longest).unwrap();
+        assert_eq!(at_listener.open(packet[..].into()).unwrap().content, longest);
+        for length in [longest.len() + 1, 65_000] {
+            let packet = dialler.seal(Kind::Datagram, &vec![7; length]).unwrap();
+            assert_eq!(at_listener.open(packet[..].into()), None, "{length} bytes");
         }
     }
 
