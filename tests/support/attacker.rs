@@ -269,6 +269,11 @@ impl Intruder {
 impl Says {
     /// A packet that says so, signed with a key for a room.
     pub(crate) fn signed(self, key: &PersonKey, room: RoomId) -> Bytes {
+        self.sounding(SILENCE, key, room)
+    }
+
+    /// The same with another frame in it.
+    pub(crate) fn sounding(self, frame: &[u8], key: &PersonKey, room: RoomId) -> Bytes {
         let header = Header {
             tag: self.tag,
             epoch: self.epoch,
@@ -280,7 +285,7 @@ impl Says {
         };
         let draft = Draft {
             header,
-            frames: &[SILENCE],
+            frames: &[frame],
             redundant: &[],
         };
         draft.sign(room, key).expect("valid").packet().bytes().clone()

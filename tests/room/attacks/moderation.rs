@@ -1,5 +1,7 @@
 //! People who were told to be silent or to go, and whose programs do not care.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use majlis::{
     audio::Input,
@@ -9,7 +11,8 @@ use majlis::{
 use majlis_protocol::{link::RoomLink, log::Role, person::Person, reason::Reason, wire::message::Message};
 
 use crate::support::{
-    attacker::{Attacker, Intruder, Says, hello, until},
+    attacker::{Attacker, Intruder, Says, hello, until, within},
+    ear,
     nodes::{TestNode, wait_for},
     scene::{self, Scene},
 };
@@ -153,6 +156,47 @@ async fn a_muted_speakers_own_program_falls_silent_and_only_its_owner_turns_it_o
         })
         .await;
         there.leave(LeftReason::Interrupted).await.expect("it was there");
+    })
+    .await;
+}
+
+/// Whether the listener's node shows the microphone of someone as open; `None` for those off the stage.
+async fn shown(scene: &Scene, person: Person) -> Option<bool> {
+    let people = scene.there.info().await.expect("the listener stays").people;
+    let person = people.iter().find(|one| one.key == person)?;
+    person.mic
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_heard_is_shown_with_an_open_microphone_though_they_never_said_so() {
+    scene::during(async |scene: &mut Scene| {
+        let (intruder, says) = scene.speaker().await;
+        let person = intruder.attacker.person();
+        until("the stage at the listener", async || {
+            shown(scene, person).await == Some(false)
+        })
+        .await;
+        let tone: Vec<i16> = (0..48_000)
+            .map(|n| ((f64::from(n) * 0.0576).sin() * 9_000.0) as i16)
+            .collect();
+        let frames = ear::encode(&tone);
+        let mut pace = tokio::time::interval(Duration::from_millis(20));
+        let mut sequence = 0;
+        within("them to be shown", async {
+            while shown(scene, person).await != Some(true) {
+                pace.tick().await;
+                let frame = &frames[sequence as usize % frames.len()];
+                let (key, room) = (&intruder.attacker.key, intruder.log.room());
+                let packet = says.at(sequence).sounding(frame, key, room);
+                send(&intruder, &[intruder.datagram(&[&packet])]);
+                sequence += 1;
+            }
+        })
+        .await;
+        until("them to be silent again", async || {
+            shown(scene, person).await == Some(false)
+        })
+        .await;
     })
     .await;
 }
