@@ -6,7 +6,7 @@
 mod opus;
 
 pub use opus::{OpusDecoder, OpusEncoder};
-pub(super) use opus::{OpusPackets, is_frame, stand_in};
+pub(super) use opus::{OpusPackets, is_frame, silence, stand_in};
 
 use super::Channels;
 use bytes::Bytes;

@@ -206,16 +206,19 @@ pub(in crate::audio) fn is_frame(payload: &[u8]) -> bool {
     whole_frame(payload).is_ok()
 }
 
-/// A packet of 20 ms that holds nothing, in the mode of the one before it: decoders conceal it, and after silence it is
-/// silence. `None` stands for no packet before it.
-pub(in crate::audio) fn stand_in(before: Option<&[u8]>) -> Bytes {
-    /// One frame of the mode that codes the full band, mono (RFC 6716, section 3.1).
-    const FULL_BAND: u8 = 31 << 3;
-    /// How many frames a packet holds.
+/// A packet of 20 ms that holds nothing, in the mode of the one before it: decoders conceal it.
+pub(in crate::audio) fn stand_in(before: &[u8]) -> Bytes {
+    /// How many frames a packet holds: here one.
     const COUNT: u8 = 0b11;
-    let is_single = |first: &u8| first & COUNT == 0;
-    let mode = before.and_then(<[u8]>::first).copied().filter(is_single);
-    Bytes::copy_from_slice(&[mode.unwrap_or(FULL_BAND)])
+    match before.first() {
+        Some(mode) if mode & COUNT == 0 => Bytes::copy_from_slice(&[*mode]),
+        _ => silence(),
+    }
+}
+
+/// A packet of 20 ms of silence (RFC 6716: one frame of the mode that codes the full band, with its silence flag set).
+pub(in crate::audio) const fn silence() -> Bytes {
+    Bytes::from_static(&[31 << 3, 0xff, 0xfe])
 }
 
 /// The payload as a packet, if it holds exactly one frame's time.

@@ -1,9 +1,12 @@
 //! What a sound file contains, whatever its format: samples at its own rate and in its own channels.
 //!
-//! Invariant: memory does not grow with the file. What is damaged in the middle is left out, and a file whose end is
-//! missing gives what it has.
+//! Invariants: memory does not grow with the file. What is damaged in the middle is left out, and a file whose end is
+//! missing gives what it has. A panic of a decoder is an error like any other: a hostile file may find one.
 
-use std::path::{Path, PathBuf};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+};
 
 use symphonia::core::{
     codecs::audio::{AudioCodecParameters, AudioDecoder, well_known::CODEC_ID_OPUS},
@@ -74,9 +77,10 @@ impl SoundFile {
         if let Some(extension) = path.extension().and_then(|extension| extension.to_str()) {
             hint.with_extension(extension);
         }
-        let format = symphonia::default::get_probe()
-            .probe(&hint, stream, Default::default(), Default::default())
-            .map_err(|error| failed(path, error))?;
+        let format = unharmed(|| {
+            symphonia::default::get_probe().probe(&hint, stream, Default::default(), Default::default())
+        })
+        .map_err(|error| failed(path, error))?;
         let (track, decoder, shape) = first_track(path, &*format)?;
         Ok(Self {
             path: path.to_owned(),
@@ -96,10 +100,10 @@ impl SoundFile {
     pub(super) fn read(&mut self, samples: &mut Vec<f32>) -> Result<bool, AudioError> {
         let mut damaged = 0;
         loop {
-            let done = match self.format.next_packet() {
+            let done = match unharmed(|| self.format.next_packet()) {
                 Ok(None) => return Ok(false),
                 Ok(Some(packet)) if packet.track_id != self.track => continue,
-                Ok(Some(packet)) => self.decoder.decode(&packet, self.shape, samples),
+                Ok(Some(packet)) => unharmed(|| self.decoder.decode(&packet, self.shape, samples)),
                 Err(error) => Err(error),
             };
             match done {
@@ -224,6 +228,13 @@ fn decoder(params: &AudioCodecParameters) -> Result<(Decoder, Shape), Error> {
     };
     let channels = channels.count();
     Ok((Decoder::Plain(decoder), Shape { rate, channels }))
+}
+
+/// What a decoder makes of a file that may be hostile. After a panic it is not called again.
+fn unharmed<T>(decode: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(decode)).unwrap_or(Err(Error::Unsupported(
+        "it is damaged in a way that its decoder does not bear",
+    )))
 }
 
 fn failed(path: &Path, error: Error) -> AudioError {

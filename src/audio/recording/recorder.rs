@@ -185,9 +185,16 @@ mod tests {
 
         /// The packet with a frame of a tone, captured at a tick of its own clock.
         fn say(&mut self, time: u32) -> SpeechPacket {
-            let frame: Vec<f32> = (0..FRAME_SAMPLES)
-                .map(|n| ((time as usize * FRAME_SAMPLES + n) as f32 * 0.06).sin() * 0.3)
-                .collect();
+            let tone = |n: usize| ((time as usize * FRAME_SAMPLES + n) as f32 * 0.06).sin() * 0.3;
+            self.packet(time, (0..FRAME_SAMPLES).map(tone).collect())
+        }
+
+        /// The packet that closes what it said.
+        fn close(&mut self, time: u32) -> SpeechPacket {
+            self.packet(time, vec![0.0; FRAME_SAMPLES])
+        }
+
+        fn packet(&mut self, time: u32, frame: Vec<f32>) -> SpeechPacket {
             let payload = self.encoder.encode(&frame).unwrap().payload;
             self.sequence += 1;
             SpeechPacket {
@@ -251,6 +258,9 @@ mod tests {
                 let late = ms(u64::from(tick * 7 % 4) * 20);
                 recorder.handle_packet(&a.say(tick), captured + late).unwrap();
             }
+            if tick == 150 {
+                recorder.handle_packet(&a.close(tick), captured).unwrap();
+            }
             if tick >= 100 {
                 recorder.handle_packet(&b.say(tick + 90_000), captured).unwrap();
             }
@@ -262,7 +272,7 @@ mod tests {
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         files.sort();
-        assert_eq!(files, ["Sara-----k3x9.opus", "mix-speaker.opus", "mix.opus"]);
+        assert_eq!(files, ["Sara----k3x9.opus", "mix-speaker.opus", "mix.opus"]);
         for file in &files {
             assert_eq!(
                 read_all(&dir.path().join(file)).len(),

@@ -1,9 +1,9 @@
 //! One speaker's part of a recording: packets as they were sent, each at its time, and what they sound like.
 //!
-//! A file has a packet for each 20 ms from the recording's start on. Where nothing was sent, or nothing came, an empty one
-//! stands. Frames have their place by the time of their capture, which the speaker's own clock counts; where that clock
-//! begins is taken from the packet that was least held up on its way. Clocks run apart, so it is looked at again at each
-//! start of speech.
+//! A file has a packet for each 20 ms from the recording's start on. Where a frame is missing an empty packet stands, which
+//! decoders conceal, and where nothing was sent one of silence. Frames have their place by the time of their capture, which
+//! the speaker's own clock counts; where that clock begins is taken from the packet that was least held up on its way.
+//! Clocks run apart, so it is looked at again at each start of speech.
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
@@ -28,7 +28,7 @@ const ASTRAY: i64 = 2;
 /// Packets after which the one that was least held up is looked for anew: half a minute of speech.
 const LOOK_BACK: u32 = 1_500;
 
-/// Ticks without a frame after which nothing more is made up in the mix.
+/// Ticks without a frame that are concealed. What comes after is silence.
 const FADED: u32 = 10;
 
 /// See the module's documentation.
@@ -61,6 +61,8 @@ struct Clock {
     looked_at: u32,
     /// The time of the newest frame.
     newest: i64,
+    /// The tick at which the speech under way begins.
+    begins: i64,
 }
 
 impl Track {
@@ -82,7 +84,7 @@ impl Track {
             sound: vec![0.0; channels.frame_len()],
         };
         for _ in 0..written {
-            track.file.push(codec::stand_in(None))?;
+            track.file.push(codec::silence())?;
         }
         Ok(track)
     }
@@ -90,7 +92,11 @@ impl Track {
     /// Takes a packet that arrived at `arrived`; `next` is the next tick to be written.
     pub(super) fn handle_packet(&mut self, packet: &SpeechPacket, arrived: Duration, next: u64) {
         let clock = Clock::follow(&mut self.clock, packet, arrived);
-        let first = clock.offset.saturating_add(i64::from(packet.time));
+        let earlier = clock.correct(next);
+        let (begins, first) = (clock.begins, clock.offset.saturating_add(i64::from(packet.time)));
+        if earlier > 0 {
+            self.move_up(begins, earlier);
+        }
         let frames = packet
             .frames
             .iter()
@@ -107,11 +113,23 @@ impl Track {
             if !(next..next + AHEAD).contains(&tick) || !codec::is_frame(payload) {
                 continue;
             }
-            let is_better = |there: &Frame| there.is_copy && !is_copy;
-            if self.waiting.get(&tick).is_none_or(is_better) {
-                let payload = payload.clone();
-                self.waiting.insert(tick, Frame { payload, is_copy });
-            }
+            let payload = payload.clone();
+            self.place(tick, Frame { payload, is_copy });
+        }
+    }
+
+    /// The speech that begins at `begins` has its place some ticks before where it was put.
+    fn move_up(&mut self, begins: i64, earlier: i64) {
+        let was = u64::try_from(begins.saturating_add(earlier)).unwrap_or(0);
+        for (tick, frame) in self.waiting.split_off(&was) {
+            self.place(tick.saturating_sub(earlier.unsigned_abs()), frame);
+        }
+    }
+
+    fn place(&mut self, tick: u64, frame: Frame) {
+        let is_better = |there: &Frame| there.is_copy && !frame.is_copy;
+        if self.waiting.get(&tick).is_none_or(is_better) {
+            self.waiting.insert(tick, frame);
         }
     }
 
@@ -130,12 +148,20 @@ impl Track {
         if decoded.is_err() {
             self.sound.fill(0.0);
         }
-        let packet = match frame {
-            Some(frame) => frame.payload,
-            None => codec::stand_in(self.newest.as_deref()),
-        };
-        self.newest = Some(packet.clone());
-        self.file.push(packet)
+        match frame {
+            Some(frame) => {
+                self.newest = Some(frame.payload.clone());
+                self.file.push(frame.payload)
+            }
+            None => self.file.push(self.stand_in()),
+        }
+    }
+
+    fn stand_in(&self) -> Bytes {
+        match &self.newest {
+            Some(newest) if self.empty < FADED => codec::stand_in(newest),
+            _ => codec::silence(),
+        }
     }
 
     /// What the tick that was written last sounds like; `None` for silence.
@@ -146,14 +172,14 @@ impl Track {
     /// Ends the file at a length in samples.
     pub(super) fn finish(&mut self, samples: u64) -> Result<(), AudioError> {
         // The encoder's delay has pushed the end into a packet of its own.
-        self.file.push(codec::stand_in(self.newest.as_deref()))?;
+        self.file.push(self.stand_in())?;
         self.file.finish(samples)
     }
 }
 
 impl Clock {
     /// The clock of a packet's epoch, with what the packet says of it.
-    fn follow<'a>(clock: &'a mut Option<Self>, packet: &SpeechPacket, arrived: Duration) -> &'a Self {
+    fn follow<'a>(clock: &'a mut Option<Self>, packet: &SpeechPacket, arrived: Duration) -> &'a mut Self {
         let time = i64::from(packet.time);
         let spans = i64::try_from(packet.frames.len()).unwrap_or(i64::MAX);
         // It left when its last frame was full.
@@ -166,23 +192,38 @@ impl Clock {
             least: seen,
             looked_at: 0,
             newest: last,
+            begins: seen.saturating_add(time),
         };
-        let clock = match clock {
-            Some(clock) if clock.epoch == packet.epoch => clock,
-            other => return other.insert(fresh),
-        };
+        let is_new = clock.as_ref().is_none_or(|clock| clock.epoch != packet.epoch);
+        if is_new {
+            return clock.insert(fresh);
+        }
+        let clock = clock.get_or_insert(fresh);
         // What was asked for again says nothing about the way.
         if !packet.repaired {
             let begins_anew = clock.looked_at >= LOOK_BACK;
             clock.least = if begins_anew { seen } else { clock.least.min(seen) };
             clock.looked_at = if begins_anew { 0 } else { clock.looked_at + 1 };
         }
-        let speech_begins = time.saturating_sub(clock.newest) >= PAUSE;
-        if speech_begins && clock.least.abs_diff(clock.offset) >= ASTRAY.unsigned_abs() {
-            clock.offset = clock.least;
+        if time.saturating_sub(clock.newest) >= PAUSE {
+            if clock.least.abs_diff(clock.offset) >= ASTRAY.unsigned_abs() {
+                clock.offset = clock.least;
+            }
+            clock.begins = clock.offset.saturating_add(time);
         }
         clock.newest = clock.newest.max(last);
         clock
+    }
+
+    /// Takes the speech under way for captured earlier, where that is known now and nothing of it was written; by how many
+    /// ticks.
+    fn correct(&mut self, next: u64) -> i64 {
+        let next = i64::try_from(next).unwrap_or(i64::MAX);
+        let earlier = self.offset.saturating_sub(self.least);
+        let earlier = earlier.min(self.begins.saturating_sub(next)).max(0);
+        self.offset -= earlier;
+        self.begins -= earlier;
+        earlier
     }
 }
 
