@@ -99,13 +99,10 @@ impl Recorder {
             let inputs: Vec<MixInput<'_, SpeakerKey>> = self
                 .tracks
                 .iter()
-                .filter_map(|(&key, track)| {
-                    let frame = track.sound()?;
-                    Some(MixInput {
-                        key,
-                        frame,
-                        leaving: false,
-                    })
+                .map(|(&key, track)| MixInput {
+                    key,
+                    frame: track.sound(),
+                    leaving: false,
                 })
                 .collect();
             self.mixer.mix(&inputs, &mut self.mixed);
@@ -191,7 +188,10 @@ mod tests {
 
         /// The packet that closes what it said.
         fn close(&mut self, time: u32) -> SpeechPacket {
-            self.packet(time, vec![0.0; FRAME_SAMPLES])
+            SpeechPacket {
+                end_of_spurt: true,
+                ..self.packet(time, vec![0.0; FRAME_SAMPLES])
+            }
         }
 
         fn packet(&mut self, time: u32, frame: Vec<f32>) -> SpeechPacket {

@@ -39,7 +39,7 @@ pub(super) struct Track {
     waiting: BTreeMap<u64, Frame>,
     /// The newest packet that was written.
     newest: Option<Bytes>,
-    /// Ticks since a frame.
+    /// Ticks since a frame that was to be followed by another.
     empty: u32,
     sound: Vec<f32>,
 }
@@ -49,6 +49,8 @@ struct Frame {
     payload: Bytes,
     /// Not the frame itself but the copy that a later packet carried.
     is_copy: bool,
+    /// Silence follows.
+    ends: bool,
 }
 
 /// Where one epoch of a speaker's clock lies in the recording, in ticks.
@@ -106,6 +108,7 @@ impl Track {
             .redundant
             .iter()
             .map(|(back, payload)| (-i64::from(*back), payload, true));
+        let last = i64::try_from(packet.frames.len()).unwrap_or(i64::MAX) - 1;
         for (apart, payload, is_copy) in frames.chain(copies) {
             let Ok(tick) = u64::try_from(first.saturating_add(apart)) else {
                 continue;
@@ -113,8 +116,12 @@ impl Track {
             if !(next..next + AHEAD).contains(&tick) || !codec::is_frame(payload) {
                 continue;
             }
-            let payload = payload.clone();
-            self.place(tick, Frame { payload, is_copy });
+            let frame = Frame {
+                payload: payload.clone(),
+                is_copy,
+                ends: packet.end_of_spurt && apart == last,
+            };
+            self.place(tick, frame);
         }
     }
 
@@ -136,37 +143,46 @@ impl Track {
     /// Writes the packet of a tick, and makes its sound.
     pub(super) fn write(&mut self, tick: u64) -> Result<(), AudioError> {
         let frame = self.waiting.remove(&tick);
-        self.empty = match &frame {
-            Some(_) => 0,
-            None => self.empty.saturating_add(1),
-        };
         let decoded = match &frame {
             Some(frame) => self.decoder.decode(&frame.payload, &mut self.sound),
-            None if self.empty < FADED => self.decoder.conceal(&mut self.sound),
-            None => Ok(()),
+            None if self.is_missing() => self.decoder.conceal(&mut self.sound),
+            None => {
+                self.sound.fill(0.0);
+                Ok(())
+            }
         };
         if decoded.is_err() {
             self.sound.fill(0.0);
         }
         match frame {
             Some(frame) => {
+                self.empty = if frame.ends { FADED } else { 0 };
                 self.newest = Some(frame.payload.clone());
                 self.file.push(frame.payload)
             }
-            None => self.file.push(self.stand_in()),
+            None => {
+                let done = self.file.push(self.stand_in());
+                self.empty = self.empty.saturating_add(1);
+                done
+            }
         }
+    }
+
+    /// Whether a frame that does not come is missing, and not silence.
+    fn is_missing(&self) -> bool {
+        self.empty < FADED
     }
 
     fn stand_in(&self) -> Bytes {
         match &self.newest {
-            Some(newest) if self.empty < FADED => codec::stand_in(newest),
+            Some(newest) if self.is_missing() => codec::stand_in(newest),
             _ => codec::silence(),
         }
     }
 
-    /// What the tick that was written last sounds like; `None` for silence.
-    pub(super) fn sound(&self) -> Option<&[f32]> {
-        (self.empty < FADED).then_some(&self.sound)
+    /// What the tick that was written last sounds like.
+    pub(super) fn sound(&self) -> &[f32] {
+        &self.sound
     }
 
     /// Ends the file at a length in samples.
