@@ -299,6 +299,16 @@ pub enum Event {
         /// What.
         title: String,
     },
+    /// The host records the room from now on, or no more. Told of what is so on joining, too, if it is recorded.
+    Recording {
+        /// Whether it does.
+        on: bool,
+    },
+    /// A recording that this node made is whole.
+    Recorded {
+        /// The folder with its files, one Ogg Opus file a speaker and the mix.
+        folder: String,
+    },
     /// The estimate of how many listen changed.
     Listeners {
         /// How many.

@@ -152,6 +152,11 @@ pub enum Act {
         /// In seconds, 10 to 36,000; 0 for as long as they like.
         seconds: u16,
     },
+    /// Records the room, in this node's home, or no more. For the host.
+    Record {
+        /// Whether it is to be recorded.
+        on: bool,
+    },
     /// Pins a link for everyone to see.
     Pin {
         /// The link: of https, http or majlis, at most 512 bytes.

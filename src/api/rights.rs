@@ -60,6 +60,7 @@ fn kind_of(action: &RoomAction) -> (u16, Option<Person>) {
         RoomAction::LeaveStage => (kind::MOVE, None),
         RoomAction::Move(person) => (kind::MOVE, Some(*person)),
         RoomAction::End => (kind::END, None),
+        RoomAction::Record { .. } => (kind::RECORD, None),
         RoomAction::Line(_) => (kind::LINE, None),
         RoomAction::Hands(_) => (kind::HANDS, None),
         RoomAction::Lock(_) => (kind::LOCK, None),

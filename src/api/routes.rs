@@ -264,6 +264,7 @@ async fn action(room: &RoomHandle, act: Act) -> Result<RoomAction, Refused> {
         }),
         Act::SlowMode { seconds } => RoomAction::SlowMode(seconds),
         Act::SpeakingTime { seconds } => RoomAction::SpeakingTime(seconds),
+        Act::Record { on } => RoomAction::Record { on },
         Act::Pin { link } => RoomAction::Pin { link, pinned: true },
         Act::Unpin { link } => RoomAction::Pin { link, pinned: false },
         Act::Hands { who } => RoomAction::Hands(match who {

@@ -18,9 +18,9 @@ pub enum AudioError {
         /// What the system said.
         source: io::Error,
     },
-    /// The input file is not a WAV file that can be read: the file's fault. A retry needs another file.
-    #[error("{} is not a WAV file that can be played ({reason}); convert it to 16-bit PCM WAV first", path.display())]
-    NotWav {
+    /// The input file holds no sound that can be played: the file's fault. A retry needs another file.
+    #[error("{} cannot be played ({reason}); give a WAV, FLAC, MP3, Ogg Opus or Ogg Vorbis file", path.display())]
+    NotPlayable {
         /// The file that was asked for.
         path: PathBuf,
         /// What is wrong with it.

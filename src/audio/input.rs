@@ -42,7 +42,7 @@ pub enum Fill {
 pub enum Input {
     /// A microphone: the system's default, or the first whose name contains the given one.
     Mic(Option<String>),
-    /// A WAV file, played in real time.
+    /// A sound file (WAV, FLAC, MP3, Ogg), played in real time.
     File(PathBuf),
     /// A sine of this many hertz.
     Tone(f64),
@@ -72,7 +72,7 @@ impl FromStr for Input {
             _ => Err(word::unknown(
                 word,
                 "input",
-                "mic, mic:NAME, file:PATH.wav, tone:HERTZ or none",
+                "mic, mic:NAME, file:PATH, tone:HERTZ or none",
             )),
         }
     }

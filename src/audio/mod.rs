@@ -20,7 +20,7 @@ mod mixer;
 mod output;
 mod pace;
 mod playback;
-
+mod recording;
 mod resample;
 mod sample;
 #[cfg(test)]
@@ -30,7 +30,7 @@ mod word;
 
 pub use capture::{Capture, CaptureOptions, Captured, EncodedFrame};
 pub use error::AudioError;
-pub use files::{FileSource, WavSink};
+pub use files::{FileSource, OpusSink, WavSink};
 pub use input::{AudioSource, Fill, Input, SourceKind};
 pub use mixer::{MAX_MIXED, MixInput, Mixer};
 pub use output::{AudioSink, Output};
@@ -38,7 +38,7 @@ pub use playback::{
     FinalReport, Finish, Playback, PlaybackEvent, PlaybackFeed, PlaybackHandle, PlaybackOptions,
     PlaybackStats, ReadyOutput,
 };
-
+pub use recording::{Recording, RecordingFeed};
 pub use resample::Resampler;
 pub use sample::{Channels, level_of, to_i16};
 pub use tone::Tone;

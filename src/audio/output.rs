@@ -29,7 +29,7 @@ pub trait AudioSink: Send {
 pub enum Output {
     /// Loudspeakers or headphones: the system's default, or the first whose name contains the given one.
     Speakers(Option<String>),
-    /// A WAV file of the mix, 48 kHz, 16 bit.
+    /// A file of the mix: Ogg Opus where its name ends in `.opus` or `.ogg`, else WAV, 48 kHz, 16 bit.
     File(PathBuf),
     /// Nowhere; everything is decoded and counted all the same.
     None,
@@ -43,24 +43,28 @@ impl FromStr for Output {
     fn from_str(word: &str) -> Result<Self, AudioError> {
         match word::split(word) {
             ("speakers", name) => Ok(Self::Speakers(name.map(Into::into))),
-            ("file", Some(path)) => wav_path(path.into()),
+            ("file", Some(path)) => sound_path(path.into()),
             ("none", None) => Ok(Self::None),
             _ => Err(word::unknown(
                 word,
                 "output",
-                "speakers, speakers:NAME, file:PATH.wav or none",
+                "speakers, speakers:NAME, file:PATH.wav, file:PATH.opus or none",
             )),
         }
     }
 }
 
-/// Refuses a name that promises another format than the WAV it would get.
-fn wav_path(path: PathBuf) -> Result<Output, AudioError> {
+/// Refuses a name that promises a format which is not written.
+fn sound_path(path: PathBuf) -> Result<Output, AudioError> {
+    let known = ["wav", "opus", "ogg"];
     match path.extension() {
-        Some(extension) if !extension.eq_ignore_ascii_case("wav") => Err(AudioError::Usage(format!(
-            "sound is written as WAV only; write file:{}",
-            path.with_extension("wav").display()
-        ))),
+        Some(extension) if !known.iter().any(|known| extension.eq_ignore_ascii_case(known)) => {
+            Err(AudioError::Usage(format!(
+                "sound is written as WAV or Ogg Opus; write file:{} or file:{}",
+                path.with_extension("wav").display(),
+                path.with_extension("opus").display()
+            )))
+        }
         _ => Ok(Output::File(path)),
     }
 }
@@ -86,6 +90,7 @@ mod tests {
         assert_eq!(understood("speakers"), "Speakers(None)");
         assert_eq!(understood("speakers:HDMI"), "Speakers(Some(\"HDMI\"))");
         assert_eq!(understood("file:a.WAV"), "File(\"a.WAV\")");
+        assert_eq!(understood("file:a.opus"), "File(\"a.opus\")");
         assert_eq!(understood("file:/dev/null"), "File(\"/dev/null\")");
         assert_eq!(understood("none"), "None");
     }
@@ -98,7 +103,7 @@ mod tests {
             ("speakers:", "write speakers"),
             ("loud", "write speakers"),
             ("none:x", "write speakers"),
-            ("file:talk.mp3", "write file:talk.wav"),
+            ("file:talk.mp3", "write file:talk.wav or file:talk.opus"),
         ] {
             let error = word.parse::<Output>().unwrap_err().to_string();
             assert!(error.contains(advice), "{word}: {error}");

@@ -9,7 +9,7 @@
 use super::engine::{Engine, EngineEvent, SpeakerKey, SpeechPacket, StreamStats};
 use super::live::SpeakerSink;
 use super::pace::{Schedule, Step};
-use super::{AudioError, AudioSink, Channels, FRAME, Output, WavSink};
+use super::{AudioError, AudioSink, Channels, FRAME, Output, files};
 use crate::queue::Queue;
 use core::time::Duration;
 use majlis_protocol::jitter::DelayGoal;
@@ -169,7 +169,7 @@ impl ReadyOutput {
         Ok(Self(match output {
             Output::Speakers(name) => Ready::Speakers(Box::new(SpeakerSink::open(name.as_deref())?), name),
             Output::File(path) => {
-                WavSink::check(&path)?;
+                files::check(&path)?;
                 Ready::Other(Output::File(path))
             }
             other => Ready::Other(other),
@@ -179,7 +179,7 @@ impl ReadyOutput {
     fn open(self, channels: Channels) -> Result<Opened, AudioError> {
         let sink: Box<dyn AudioSink> = match self.0 {
             Ready::Speakers(sink, name) => return Ok((Some(sink), Some(name))),
-            Ready::Other(Output::File(path)) => Box::new(WavSink::create(&path, channels)?),
+            Ready::Other(Output::File(path)) => files::create(&path, channels)?,
             Ready::Other(Output::Sink(sink)) => sink,
             Ready::Other(Output::None | Output::Speakers(_)) => return Ok((None, None)),
         };

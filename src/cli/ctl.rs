@@ -32,6 +32,7 @@ const CENTURY: u64 = 36_500 * 86_400;
   majlis ctl react 👏                or heart laugh like dislike party fire wow
   majlis ctl policy slow-mode 30s   one line of each person in 30 s
   majlis ctl pin https://example.org/   a link for everyone to see
+  majlis ctl record on              in files, one a speaker, and all are told
   majlis ctl grant salma#x7f2k3ab moderator
   majlis ctl ban noise#q3m8t2vk --for 2h --reason \"noise, three times\"
   majlis ctl lock                   nobody new comes in
@@ -106,6 +107,15 @@ enum CtlAction {
         /// How: 👏 ❤️ 😂 👍 👎 🎉 🔥 😮, or clap heart laugh like dislike party fire wow
         #[arg(value_parser = reaction)]
         reaction: String,
+    },
+    /// Record the room in this home, which everyone in it is told, or end that
+    ///
+    /// Each speaker is in an Ogg Opus file of their own, as they were sent, and all are in `mix.opus`; the files begin and end
+    /// together. They lie in the home, in the room's folder, under `recordings`.
+    #[command(after_help = "Examples:\n  majlis ctl record on\n  majlis ctl record off")]
+    Record {
+        /// On or off
+        switch: Switch,
     },
     /// Pin a link for everyone to see, or show those that are pinned
     #[command(after_help = "Examples:\n  majlis ctl pin\n  majlis ctl pin https://example.org/")]
@@ -431,6 +441,9 @@ pub(crate) async fn run(args: CtlArgs, flags: &NodeFlags) -> anyhow::Result<()> 
         },
         CtlAction::Policy(PolicyAction::SlowMode { apart }) => Act::SlowMode { seconds: apart },
         CtlAction::Policy(PolicyAction::SpeakingTime { time }) => Act::SpeakingTime { seconds: time },
+        CtlAction::Record { switch } => Act::Record {
+            on: switch == Switch::On,
+        },
         CtlAction::Pin { link: None } => {
             let pins = json!({ "room": room, "pins": client.get(&path).await?["pins"] });
             return Ok(face.result("pins", &pins, &show::room::pins(&pins))?);

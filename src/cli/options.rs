@@ -85,9 +85,10 @@ pub(crate) struct NodeFlags {
 /// Options of the commands that are in a room.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct SeatFlags {
-    /// What to speak with: mic, mic:NAME, file:PATH.wav, tone:HERTZ or none [default: mic]
+    /// What to speak with: mic, mic:NAME, file:PATH, tone:HERTZ or none [default: mic]
     ///
-    /// A microphone is opened only on the stage and by you; a file or tone starts by itself once on the stage.
+    /// A microphone is opened only on the stage and by you; a file or tone starts by itself once on the stage. A file is
+    /// WAV, FLAC, MP3, Ogg Opus or Ogg Vorbis.
     #[arg(long, value_name = "INPUT", value_parser = input_word)]
     pub(crate) input: Option<String>,
     /// Start the file over at its end, instead of playing it once
@@ -96,7 +97,9 @@ pub(crate) struct SeatFlags {
     /// Start the input once N others take sound from here
     #[arg(long, value_name = "N")]
     pub(crate) wait_listeners: Option<u32>,
-    /// Where the room is heard: speakers, speakers:NAME, file:PATH.wav or none [default: speakers]
+    /// Where the room is heard: speakers, speakers:NAME, file:PATH or none [default: speakers]
+    ///
+    /// A file ends in .wav, or in .opus or .ogg for Ogg Opus.
     #[arg(long, value_name = "OUTPUT", value_parser = output_word)]
     pub(crate) output: Option<String>,
     /// Leave after this many seconds

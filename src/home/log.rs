@@ -53,6 +53,21 @@ pub(crate) fn keep_pass(path: &Path, pass: &[u8]) -> Result<(), HomeError> {
 }
 
 impl RoomLog {
+    /// Makes a folder for a recording of the room, called `name` or, where that is taken, `name-2` and so on.
+    ///
+    /// # Errors
+    /// [`HomeError::Write`].
+    pub(crate) fn make_recording_folder(&self, name: &str) -> Result<PathBuf, HomeError> {
+        let all = self.path.with_file_name("recordings");
+        let numbered = (2..).map(|number| format!("{name}-{number}"));
+        let folder = std::iter::once(name.to_owned())
+            .chain(numbered)
+            .map(|name| all.join(name))
+            .find(|folder| !folder.exists())
+            .expect("some number is free");
+        atomic::create_dir(&folder).map(|()| folder)
+    }
+
     /// Where the pass of an earlier stay is kept.
     pub(crate) fn pass_path(&self) -> PathBuf {
         self.path.with_file_name("pass")

@@ -11,6 +11,7 @@
 //! | `peers` | addresses of peers met before, one a line |
 //! | `announced` | announcements of others' rooms to come, as a community node keeps them |
 //! | `api.port`, `api.token` | where the local API listens and what it asks for, while a node runs |
+//! | `rooms/<id>/recordings/<time>/` | what was said in a room of ours while it was recorded, one Ogg Opus file a speaker, and the mix |
 //! | `rooms/<id>/log` | a room's log, in the format of `majlis_protocol::log::file` |
 
 mod access;

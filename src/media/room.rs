@@ -25,7 +25,7 @@ use tokio::{
 use super::{ear::Ear, intake::Intake, outlet::Outlet, paths::Paths};
 use crate::{
     audio::{
-        PlaybackFeed,
+        PlaybackFeed, RecordingFeed,
         engine::{SpeakerKey, SpeechPacket},
     },
     net::Network,
@@ -82,6 +82,8 @@ pub struct RoomMedia {
     alias: Alias,
     started: Instant,
     ear: Ear,
+    /// Where a recording takes what is said, while there is one.
+    tape: Mutex<Option<RecordingFeed>>,
     room: Outlet,
     state: Mutex<State>,
     /// Rung when the flow wants to be woken earlier than it said before, and when there is no flow any more.
@@ -110,6 +112,7 @@ impl RoomMedia {
             alias,
             started: Instant::now(),
             ear: Ear::new(),
+            tape: Mutex::default(),
             room: Outlet::new(signals),
             state: Mutex::new(state),
             earlier: Arc::new(Notify::new()),
@@ -125,6 +128,11 @@ impl RoomMedia {
     /// Gives what is heard from now on to a playback; the first one stays.
     pub fn listen(&self, feed: PlaybackFeed) {
         self.ear.open(feed);
+    }
+
+    /// Gives what is said from now on, here too, to a recording, or to none any more.
+    pub fn record(&self, feed: Option<RecordingFeed>) {
+        *self.tape.lock().unwrap_or_else(PoisonError::into_inner) = feed;
     }
 
     /// What was counted so far.
@@ -253,19 +261,36 @@ impl RoomMedia {
                 arrived,
             });
         }
+        self.tape(&deliveries, arrived);
         for delivery in &deliveries {
             self.ear.hear(speech(delivery), arrived);
+        }
+    }
+
+    fn tape(&self, deliveries: &[Delivery], at: Instant) {
+        if let Some(tape) = &*self.tape.lock().unwrap_or_else(PoisonError::into_inner) {
+            for delivery in deliveries {
+                tape.push(speech(delivery), at);
+            }
         }
     }
 
     /// Sends a packet of our own.
     pub fn send(&self, own: Own) {
         let mut state = self.lock();
-        match state.flow.commit_own(own, self.started.elapsed()) {
-            Ok(delivery) => state.paths.push(&[delivery]),
-            Err(dropped) => tracing::debug!(%dropped, "an own packet was not sent"),
-        }
+        let delivery = match state.flow.commit_own(own, self.started.elapsed()) {
+            Ok(delivery) => delivery,
+            Err(dropped) => {
+                tracing::debug!(%dropped, "an own packet was not sent");
+                self.settle(&mut state);
+                return;
+            }
+        };
+        let together = [delivery];
+        state.paths.push(&together);
         self.settle(&mut state);
+        drop(state);
+        self.tape(&together, Instant::now());
     }
 
     /// Does what the flow wants after an input: sends, tells the room, and has it woken in time.

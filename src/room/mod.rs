@@ -9,6 +9,7 @@ mod events;
 mod links;
 mod listening;
 mod mics;
+mod recording;
 mod seek;
 mod speaking;
 mod tree;
@@ -240,6 +241,8 @@ pub struct RoomInfo {
     pub pins: Vec<String>,
     /// What the room lets whom do.
     pub rules: RulesInfo,
+    /// Whether the host records the room.
+    pub recorded: bool,
     /// What was counted.
     pub stats: Stats,
 }

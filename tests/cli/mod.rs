@@ -14,6 +14,7 @@ mod mics;
 mod offline;
 mod pins;
 pub(crate) mod program;
+mod recording;
 mod rooms;
 mod schedule;
 mod stage;

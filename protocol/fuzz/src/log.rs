@@ -197,7 +197,7 @@ fn link(script: &mut Script<'_>) -> Text {
 /// An act about what the room lets people do.
 fn policy(script: &mut Script<'_>) -> Act {
     let subject = key(1 + script.below(40)).person();
-    match script.below(12) {
+    match script.below(13) {
         0 => Act::Hands {
             who: [Hands::Anyone, Hands::Nobody][usize::from(script.below(2))],
         },
@@ -219,6 +219,9 @@ fn policy(script: &mut Script<'_>) -> Act {
         },
         9 => Act::Pin { link: link(script) },
         10 => Act::Unpin { link: link(script) },
+        11 => Act::Record {
+            on: script.byte() & 1 == 1,
+        },
         _ => Act::SlowMode {
             seconds: script.u16().min(limits::SLOW_MODE_S),
         },

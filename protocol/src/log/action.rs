@@ -82,6 +82,8 @@ pub mod kind {
     pub const SLOW_MODE: u16 = 0x8016;
     /// Says for how long a speaker stays on the stage.
     pub const SPEAKING_TIME: u16 = 0x8017;
+    /// Says whether the host records the room.
+    pub const RECORD: u16 = 0x8018;
     /// Pins a link for everyone to see.
     pub const PIN: u16 = 0x0040;
     /// Takes it off again.
@@ -280,6 +282,11 @@ pub enum Act {
     SpeakingTime {
         /// In seconds, within [`limits::SPEAKING_TIME_S`]; 0 for no limit.
         seconds: u16,
+    },
+    /// The host records the room from now on, or no more.
+    Record {
+        /// Whether it does.
+        on: bool,
     },
     /// A link is pinned: 1 to [`limits::PIN`] bytes that begin with `https://`, `http://` or `majlis:`, without spaces.
     Pin {
@@ -493,6 +500,9 @@ impl Act {
                 }
                 Self::SpeakingTime { seconds }
             }
+            kind::RECORD => Self::Record {
+                on: field(body, "recording")?,
+            },
             kind::PIN => Self::Pin { link: link(body)? },
             kind::UNPIN => Self::Unpin { link: link(body)? },
             kind => Self::Unknown {
@@ -530,6 +540,7 @@ impl Act {
             Self::Speakers { most } => signed::encode(most),
             Self::Chat { who } => signed::encode(who),
             Self::SlowMode { seconds } | Self::SpeakingTime { seconds } => signed::encode(seconds),
+            Self::Record { on } => signed::encode(on),
             Self::Pin { link } | Self::Unpin { link } => signed::encode(link),
             Self::Grant { subject, role } => signed::encode(&(subject, number(*role))),
             Self::Revoke { subject, reason }
@@ -582,6 +593,7 @@ impl Act {
             Self::Chat { .. } => kind::CHAT,
             Self::SlowMode { .. } => kind::SLOW_MODE,
             Self::SpeakingTime { .. } => kind::SPEAKING_TIME,
+            Self::Record { .. } => kind::RECORD,
             Self::Pin { .. } => kind::PIN,
             Self::Unpin { .. } => kind::UNPIN,
             Self::Unknown { kind, .. } => *kind,
@@ -621,6 +633,8 @@ impl Act {
             Self::Chat { .. } => "chat",
             Self::SlowMode { .. } => "slow-mode",
             Self::SpeakingTime { .. } => "speaking-time",
+            Self::Record { on: true } => "record",
+            Self::Record { on: false } => "record-off",
             Self::Pin { .. } => "pin",
             Self::Unpin { .. } => "unpin",
             Self::Unknown { .. } => "unknown",
@@ -661,6 +675,7 @@ impl Act {
             | Self::SpeakingTime { .. }
             | Self::Pin { .. }
             | Self::Unpin { .. }
+            | Self::Record { .. }
             | Self::Unknown { .. } => None,
         }
     }
@@ -877,6 +892,7 @@ mod tests {
             Act::Speakers { most: 32 },
             Act::Chat { who: Chat::Stage },
             Act::SlowMode { seconds: 3_600 },
+            Act::Record { on: true },
             Act::SpeakingTime { seconds: 0 },
             Act::SpeakingTime { seconds: 600 },
             Act::Pin {

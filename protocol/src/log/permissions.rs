@@ -127,6 +127,7 @@ pub const RULES: &[Rule] = &[
     rule(kind::SPEAKERS, Role::CoHost, Whom::Room),
     rule(kind::SCHEDULE, Role::Host, Whom::Room),
     rule(kind::CANCEL, Role::Host, Whom::Room),
+    rule(kind::RECORD, Role::Host, Whom::Room),
     rule(kind::CHAT, Role::Host, Whom::Room),
     rule(kind::CHAT, Role::CoHost, Whom::Room),
     rule(kind::CHAT, Role::Moderator, Whom::Room),
@@ -242,7 +243,7 @@ mod tests {
             &[Oneself, Other(Listener), Other(Speaker), Other(Moderator)];
         match (kind, by) {
             (kind::TITLE | kind::CHAIR | kind::CARRIED, CoHost | Host)
-            | (kind::END | kind::LINE | kind::SCHEDULE | kind::CANCEL, Host) => ROOM,
+            | (kind::END | kind::LINE | kind::SCHEDULE | kind::CANCEL | kind::RECORD, Host) => ROOM,
             (kind::EXPOSED, Moderator | CoHost | Host) => ROOM,
             (
                 kind::HANDS

@@ -43,6 +43,7 @@ pub struct Rules {
     slow_mode_s: u16,
     speaking_time: Option<SpeakingTime>,
     pins: Vec<Text>,
+    is_recorded: bool,
 }
 
 /// For how long a speaker stays on the stage.
@@ -67,6 +68,7 @@ impl Rules {
             slow_mode_s: 0,
             speaking_time: None,
             pins: Vec::new(),
+            is_recorded: false,
         }
     }
 
@@ -124,6 +126,12 @@ impl Rules {
         &self.pins
     }
 
+    /// Whether the host records the room.
+    #[must_use]
+    pub fn is_recorded(&self) -> bool {
+        self.is_recorded
+    }
+
     /// Whether hands may be raised.
     pub(super) fn check_hand(&self) -> Result<(), Reason> {
         match self.hands {
@@ -177,6 +185,7 @@ impl Rules {
             Act::SpeakingTime { seconds } => *seconds != self.speaking_time.map_or(0, |time| time.seconds),
             Act::Pin { link } => !self.pins.contains(link),
             Act::Unpin { link } => self.pins.contains(link),
+            Act::Record { on } => *on != self.is_recorded,
             _ => false,
         }
     }
@@ -204,6 +213,7 @@ impl Rules {
             }
             Act::Pin { link } => self.pins.push(link.clone()),
             Act::Unpin { link } => self.pins.retain(|pin| pin != link),
+            Act::Record { on } => self.is_recorded = *on,
             _ => {}
         }
     }

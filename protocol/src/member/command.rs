@@ -83,6 +83,11 @@ pub enum Command {
     /// Say how many seconds a speaker without an office stays on the stage, 10 to 36,000; 0 for no limit. For hosts,
     /// co-hosts and moderators.
     SpeakingTime(u16),
+    /// Record the room, or record it no more. For hosts.
+    Record {
+        /// Whether it is to be recorded.
+        on: bool,
+    },
     /// Pin a link for everyone to see: at most 512 bytes, of https, http or majlis; or take it off again. For hosts,
     /// co-hosts and moderators.
     Pin {
@@ -335,6 +340,7 @@ impl Member {
                 return Err(refusal(Reason::Malformed, "a speaking time is 10 s to 10 h"));
             }
             Command::SpeakingTime(seconds) => Act::SpeakingTime { seconds },
+            Command::Record { on } => Act::Record { on },
             Command::Pin { link, pinned } => return act_of_pin(&link, pinned),
             moderation => return act_of_moderation(moderation),
         })

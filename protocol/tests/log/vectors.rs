@@ -175,6 +175,7 @@ fn policy(subject: Person) -> Vec<Act> {
         Act::Chat { who: Chat::Stage },
         Act::SlowMode { seconds: 30 },
         Act::SpeakingTime { seconds: 600 },
+        Act::Record { on: true },
         Act::Pin {
             link: Text::clean("https://example.org/مجلس"),
         },

@@ -6,6 +6,7 @@
 mod opus;
 
 pub use opus::{OpusDecoder, OpusEncoder};
+pub(super) use opus::{OpusPackets, is_frame, silence, stand_in};
 
 use super::Channels;
 use bytes::Bytes;
@@ -106,6 +107,9 @@ pub trait Encoder: Send {
 
     /// Prepares for this much loss from the next frame on, in percent; more than 100 counts as 100.
     fn set_expected_loss(&mut self, percent: u8) -> Result<(), CodecError>;
+
+    /// Samples of one channel by which what is decoded lags what was encoded.
+    fn delay(&self) -> Result<u16, CodecError>;
 
     /// Whether silence is told from sound ([`Activity`]); without it every frame is [`Activity::Sound`].
     fn set_silence_detection(&mut self, on: bool) -> Result<(), CodecError>;

@@ -23,6 +23,9 @@ const PRECISION_BITS: u8 = 16;
 /// payloads equal to those of any other encoder that gives it enough.
 const AMPLE_ROOM: usize = 1_276;
 
+/// The longest packet of Opus, in samples of one channel: 120 ms.
+const LONGEST: usize = 5_760;
+
 /// Up to this bitrate the encoder gets [`AMPLE_ROOM`]: its rate control keeps a frame far below
 /// [`MAX_PAYLOAD`] then, which is six times the average. Above, the bound is imposed.
 const AMPLE_UP_TO: u32 = 64_000;
@@ -106,6 +109,11 @@ impl Encoder for OpusEncoder {
         self.inner.set_packet_loss_perc(percent.min(100)).map_err(setting)
     }
 
+    fn delay(&self) -> Result<u16, CodecError> {
+        let samples = self.inner.lookahead().map_err(setting)?;
+        u16::try_from(samples).map_err(|_| CodecError::Settings(format!("a delay of {samples} samples")))
+    }
+
     fn set_silence_detection(&mut self, on: bool) -> Result<(), CodecError> {
         self.inner.set_dtx(on).map_err(setting)
     }
@@ -159,6 +167,58 @@ impl Decoder for OpusDecoder {
     fn reset(&mut self) -> Result<(), CodecError> {
         self.inner.reset_state().map_err(setting)
     }
+}
+
+/// libopus' decoder at 48 kHz for the packets of a file, which have any length that Opus allows.
+#[derive(Debug)]
+pub(in crate::audio) struct OpusPackets {
+    inner: coder::Decoder,
+    channels: Channels,
+    samples: Vec<f32>,
+}
+
+impl OpusPackets {
+    /// A decoder that makes everything louder by `gain`, in 256ths of a decibel.
+    pub(in crate::audio) fn new(channels: Channels, gain: i16) -> Result<Self, CodecError> {
+        let inner = coder::Decoder::new(SampleRate::Hz48000, native(channels)).map_err(setting)?;
+        inner.set_gain(i32::from(gain)).map_err(setting)?;
+        Ok(Self {
+            inner,
+            channels,
+            samples: vec![0.0; LONGEST * channels.count()],
+        })
+    }
+
+    /// Decodes one packet; its samples, channels interleaved.
+    pub(in crate::audio) fn decode(&mut self, packet: &[u8]) -> Result<&[f32], CodecError> {
+        let packet = Packet::try_from(packet).map_err(refused)?;
+        let signals = MutSignals::try_from(&mut self.samples[..]).map_err(refused)?;
+        let made = self
+            .inner
+            .decode_float(Some(packet), signals, false)
+            .map_err(refused)?;
+        Ok(&self.samples[..made * self.channels.count()])
+    }
+}
+
+/// Whether a payload is one frame of 20 ms, as far as can be told without decoding it.
+pub(in crate::audio) fn is_frame(payload: &[u8]) -> bool {
+    whole_frame(payload).is_ok()
+}
+
+/// A packet of 20 ms that holds nothing, in the mode of the one before it: decoders conceal it.
+pub(in crate::audio) fn stand_in(before: &[u8]) -> Bytes {
+    /// How many frames a packet holds: here one.
+    const COUNT: u8 = 0b11;
+    match before.first() {
+        Some(mode) if mode & COUNT == 0 => Bytes::copy_from_slice(&[*mode]),
+        _ => silence(),
+    }
+}
+
+/// A packet of 20 ms of silence (RFC 6716: one frame of the mode that codes the full band, with its silence flag set).
+pub(in crate::audio) const fn silence() -> Bytes {
+    Bytes::from_static(&[31 << 3, 0xff, 0xfe])
 }
 
 /// The payload as a packet, if it holds exactly one frame's time.

@@ -1,37 +1,28 @@
-//! A WAV file as a source: any usual sample format, rate and number of channels, streamed.
+//! A file as a source: WAV, FLAC, MP3 or Ogg, of any usual rate and number of channels, streamed.
 //!
 //! Invariant: memory does not grow with the file, and nothing that a file contains can panic. A file whose
 //! end is missing plays as far as it goes.
 
-use crate::{
-    audio::{AudioError, AudioSource, Channels, Fill, Resampler, SAMPLE_RATE, SourceKind},
-    regular_file,
-};
-use hound::{SampleFormat, WavIntoSamples, WavReader};
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 
-/// Most channels a file may have. Real files have up to 24 or so; the bound keeps one moment small.
-const MAX_FILE_CHANNELS: u16 = 64;
+use super::decode::{Shape, SoundFile, not_playable};
+use crate::audio::{AudioError, AudioSource, Channels, Fill, Resampler, SAMPLE_RATE, SourceKind};
 
-/// Moments (one sample of each channel) read from the file at once: about 10 ms.
-const READ_AHEAD: usize = 480;
-
-/// A WAV file that plays once, or over and over.
+/// A sound file that plays once, or over and over.
 #[derive(Debug)]
 pub struct FileSource {
     path: PathBuf,
     repeat: bool,
     channels: Channels,
-    samples: Samples,
-    file_channels: usize,
+    file: SoundFile,
+    shape: Shape,
     resampler: Option<Resampler>,
-    /// 48 kHz samples in the room's channels, waiting to be asked for: a few blocks at most.
+    /// 48 kHz samples in the room's channels, waiting to be asked for: a few packets at most.
     ready: VecDeque<f32>,
-    /// Reused for what is read and converted.
+    /// Reused for what is read, laid out as the room wants it, and converted.
     read: Vec<f32>,
+    laid_out: Vec<f32>,
     converted: Vec<f32>,
     /// Whether this pass through the file gave anything: an empty file is not repeated forever.
     gave_any: bool,
@@ -41,27 +32,25 @@ pub struct FileSource {
 impl FileSource {
     /// Opens a file for a room with `channels`. With `repeat` it starts over at its end.
     pub fn open(path: &Path, channels: Channels, repeat: bool) -> Result<Self, AudioError> {
-        let reader = open(path)?;
-        let spec = reader.spec();
-        if spec.channels == 0 || spec.channels > MAX_FILE_CHANNELS {
-            return Err(not_wav(path, format!("{} channels", spec.channels)));
-        }
-        let resampler = if spec.sample_rate == SAMPLE_RATE {
+        let file = SoundFile::open(path)?;
+        let shape = file.shape();
+        let resampler = if shape.rate == SAMPLE_RATE {
             None
         } else {
-            let resampler = Resampler::to_48k(spec.sample_rate, channels.count())
-                .map_err(|error| not_wav(path, error.to_string()))?;
+            let resampler = Resampler::to_48k(shape.rate, channels.count())
+                .map_err(|error| not_playable(path, error.to_string()))?;
             Some(resampler)
         };
         Ok(Self {
             path: path.to_owned(),
             repeat,
             channels,
-            samples: Samples::new(reader),
-            file_channels: usize::from(spec.channels),
+            file,
+            shape,
             resampler,
             ready: VecDeque::new(),
             read: Vec::new(),
+            laid_out: Vec::new(),
             converted: Vec::new(),
             gave_any: false,
             ended: false,
@@ -71,28 +60,19 @@ impl FileSource {
     /// Reads a little more of the file into `ready`; starts over or ends at its end.
     fn read_more(&mut self) -> Result<(), AudioError> {
         self.read.clear();
-        let mut at_end = false;
-        for _ in 0..READ_AHEAD {
-            match self.samples.next_moment(self.file_channels, self.channels) {
-                Ok(Some(moment)) => self.read.extend(&moment[..self.channels.count()]),
-                Ok(None) => {
-                    at_end = true;
-                    break;
-                }
-                Err(error) => return Err(failed(&self.path, error)),
-            }
-        }
-        self.gave_any |= !self.read.is_empty();
+        let at_end = !self.file.read(&mut self.read)?;
+        self.lay_out();
+        self.gave_any |= !self.laid_out.is_empty();
         match &mut self.resampler {
             Some(resampler) => {
                 self.converted.clear();
-                resampler.push(&self.read, &mut self.converted);
+                resampler.push(&self.laid_out, &mut self.converted);
                 if at_end && !(self.repeat && self.gave_any) {
                     resampler.finish(&mut self.converted);
                 }
                 self.ready.extend(&self.converted);
             }
-            None => self.ready.extend(&self.read),
+            None => self.ready.extend(&self.laid_out),
         }
         if at_end {
             self.start_over()?;
@@ -100,17 +80,37 @@ impl FileSource {
         Ok(())
     }
 
+    /// What was read, in the room's channels: two stay two, and of any other number the mean is taken.
+    fn lay_out(&mut self) {
+        self.laid_out.clear();
+        let channels = self.shape.channels;
+        for moment in self.read.chunks_exact(channels) {
+            let sound = |sample: f32| {
+                if sample.is_finite() {
+                    sample.clamp(-1.0, 1.0)
+                } else {
+                    0.0
+                }
+            };
+            match (self.channels, moment) {
+                (Channels::Stereo, &[left, right]) => self.laid_out.extend([sound(left), sound(right)]),
+                (room, _) => {
+                    let middle = moment.iter().copied().map(sound).sum::<f32>() / channels as f32;
+                    self.laid_out.extend(std::iter::repeat_n(middle, room.count()));
+                }
+            }
+        }
+    }
+
     fn start_over(&mut self) -> Result<(), AudioError> {
         if !self.repeat || !self.gave_any {
             self.ended = true;
             return Ok(());
         }
-        let reader = open(&self.path)?;
-        let spec = reader.spec();
-        if usize::from(spec.channels) != self.file_channels {
-            return Err(not_wav(&self.path, "it changed while playing".into()));
+        self.file = SoundFile::open(&self.path)?;
+        if self.file.shape() != self.shape {
+            return Err(not_playable(&self.path, "it changed while playing"));
         }
-        self.samples = Samples::new(reader);
         self.gave_any = false;
         Ok(())
     }
@@ -135,128 +135,18 @@ impl AudioSource for FileSource {
         }
         let available = frame.len().min(self.ready.len());
         for (slot, sample) in frame.iter_mut().zip(self.ready.drain(..available)) {
-            *slot = sample;
+            // Resampling goes a little beyond peaks.
+            *slot = sample.clamp(-1.0, 1.0);
         }
         frame[available..].fill(0.0);
         Ok(Fill::Frame)
     }
 }
 
-/// The samples of a file, one by one, scaled to ±1.0.
-enum Samples {
-    Whole {
-        samples: WavIntoSamples<BufReader<File>, i32>,
-        scale: f32,
-    },
-    Float(WavIntoSamples<BufReader<File>, f32>),
-}
-
-impl Samples {
-    fn new(reader: WavReader<BufReader<File>>) -> Self {
-        let spec = reader.spec();
-        match spec.sample_format {
-            SampleFormat::Float => Self::Float(reader.into_samples()),
-            SampleFormat::Int => Self::Whole {
-                samples: reader.into_samples(),
-                // A power of two, so that 16-bit samples stay exact.
-                scale: 1.0 / 2f32.powi(i32::from(spec.bits_per_sample) - 1),
-            },
-        }
-    }
-
-    /// One sample of each of the file's channels, as left and right of a room with `channels`. A moment
-    /// that the file breaks off counts as its end.
-    fn next_moment(
-        &mut self,
-        file_channels: usize,
-        channels: Channels,
-    ) -> Result<Option<[f32; 2]>, hound::Error> {
-        let (mut sum, mut first, mut second) = (0.0, 0.0, 0.0);
-        for index in 0..file_channels {
-            let Some(sample) = self.next_sample()? else {
-                return Ok(None);
-            };
-            sum += sample;
-            match index {
-                0 => first = sample,
-                1 => second = sample,
-                _ => {}
-            }
-        }
-        let middle = sum / file_channels as f32;
-        Ok(Some(match (channels, file_channels) {
-            (Channels::Stereo, 2) => [first, second],
-            _ => [middle, middle],
-        }))
-    }
-
-    fn next_sample(&mut self) -> Result<Option<f32>, hound::Error> {
-        let sample = match self {
-            Self::Whole { samples, scale } => samples
-                .next()
-                .map(|sample| sample.map(|value| value as f32 * *scale)),
-            Self::Float(samples) => samples.next(),
-        };
-        match sample {
-            None => Ok(None),
-            Some(Ok(value)) if value.is_finite() => Ok(Some(value.clamp(-1.0, 1.0))),
-            Some(Ok(_)) => Ok(Some(0.0)),
-            Some(Err(error)) if is_torn(&error) => Ok(None),
-            Some(Err(error)) => Err(error),
-        }
-    }
-}
-
-impl core::fmt::Debug for Samples {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("Samples")
-    }
-}
-
-fn open(path: &Path) -> Result<WavReader<BufReader<File>>, AudioError> {
-    let file = regular_file::open(path).map_err(|source| AudioError::ReadInput {
-        path: path.to_owned(),
-        source,
-    })?;
-    WavReader::new(BufReader::new(file)).map_err(|error| failed(path, error))
-}
-
-/// Whether the file ends before its header says: a recorder was killed. What there is can be played.
-fn is_torn(error: &hound::Error) -> bool {
-    match error {
-        hound::Error::IoError(error) => {
-            // hound makes an error of kind `Other` for a sample that is cut short.
-            matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::Other)
-        }
-        _ => false,
-    }
-}
-
-fn failed(path: &Path, error: hound::Error) -> AudioError {
-    match error {
-        hound::Error::IoError(source) if !is_eof(&source) => AudioError::ReadInput {
-            path: path.to_owned(),
-            source,
-        },
-        other => not_wav(path, other.to_string()),
-    }
-}
-
-fn is_eof(error: &std::io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::Other)
-}
-
-fn not_wav(path: &Path, reason: String) -> AudioError {
-    AudioError::NotWav {
-        path: path.to_owned(),
-        reason,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hound::{WavSpec, WavWriter};
+    use hound::{SampleFormat, WavSpec, WavWriter};
     use proptest::prelude::*;
 
     const SECOND: usize = 48_000;
@@ -394,8 +284,59 @@ mod tests {
         assert!(sound.len() >= SECOND / 2 - 960, "{}", sound.len());
     }
 
+    fn sound(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/sounds")
+            .join(name)
+    }
+
     #[test]
-    fn what_is_not_a_wav_file_is_named() {
+    fn flac_mp3_vorbis_and_opus_give_the_sound_that_they_were_made_from() {
+        for (name, allowed) in [
+            ("tone.flac", 0.003),
+            ("tone.mp3", 0.03),
+            ("tone.ogg", 0.02),
+            ("tone.opus", 0.02),
+        ] {
+            let mut source = FileSource::open(&sound(name), Channels::Mono, false).unwrap();
+            let read = read_all(&mut source, 100);
+            assert_eq!(read.len(), SECOND, "{name}: neither delay nor padding is heard");
+            let worst = (1_920..SECOND - 1_920)
+                .map(|n| (read[n] - sine(n, 48_000)).abs())
+                .fold(0.0, f32::max);
+            assert!(worst < allowed, "{name} is off by {worst}");
+        }
+    }
+
+    #[test]
+    fn a_name_says_nothing_about_what_a_file_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tone.wav");
+        std::fs::copy(sound("tone.opus"), &path).unwrap();
+        let mut source = FileSource::open(&path, Channels::Stereo, false).unwrap();
+        assert_eq!(read_all(&mut source, 100).len(), 2 * SECOND);
+    }
+
+    #[test]
+    fn a_wav_that_was_streamed_plays_to_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("in.wav");
+        write(
+            &path,
+            spec(1, 48_000, 16, SampleFormat::Int),
+            &vec![500i16; SECOND],
+        );
+        let mut bytes = std::fs::read(&path).unwrap();
+        // Who writes to a pipe cannot come back to say how much there was.
+        bytes[4..8].fill(0xff);
+        bytes[40..44].fill(0xff);
+        std::fs::write(&path, bytes).unwrap();
+        let mut source = FileSource::open(&path, Channels::Mono, false).unwrap();
+        assert_eq!(read_all(&mut source, 100).len(), SECOND);
+    }
+
+    #[test]
+    fn what_is_no_sound_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let missing = FileSource::open(&dir.path().join("no.wav"), Channels::Mono, false);
         assert!(matches!(missing, Err(AudioError::ReadInput { .. })));
@@ -403,7 +344,7 @@ mod tests {
         std::fs::write(&text, "this is no sound").unwrap();
         let error = FileSource::open(&text, Channels::Mono, false).unwrap_err();
         assert!(error.to_string().contains("text.wav"), "{error}");
-        assert!(matches!(error, AudioError::NotWav { .. }));
+        assert!(matches!(error, AudioError::NotPlayable { .. }));
     }
 
     #[test]
@@ -441,6 +382,35 @@ mod tests {
                         break;
                     }
                     prop_assert!(frame.iter().all(|sample| sample.abs() <= 1.0));
+                }
+            }
+        }
+
+        #[test]
+        fn no_damage_makes_reading_panic(
+            which in 0usize..4,
+            edits in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..20),
+            cut in any::<proptest::sample::Index>(),
+        ) {
+            let name = ["tone.flac", "tone.mp3", "tone.ogg", "tone.opus"][which];
+            let mut bytes = std::fs::read(sound(name)).unwrap();
+            // Headers are where most can go wrong.
+            for (at, (index, byte)) in edits.iter().enumerate() {
+                let reach = if at % 2 == 0 { 200 } else { bytes.len() };
+                let slot = index.index(reach);
+                bytes[slot] = *byte;
+            }
+            bytes.truncate(1 + cut.index(bytes.len() * 3));
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            if let Ok(mut source) = FileSource::open(&path, Channels::Mono, false) {
+                let mut frame = vec![0.0; 960];
+                for _ in 0..60 {
+                    match source.read_frame(Channels::Mono, &mut frame) {
+                        Ok(Fill::Frame) => prop_assert!(frame.iter().all(|sample| sample.abs() <= 1.0)),
+                        Ok(_) | Err(_) => break,
+                    }
                 }
             }
         }

@@ -351,7 +351,7 @@ impl<'a> Stage<'a> {
         let wav = self.wav(&guest.plan);
         let said = clip.as_decoded(&self.homes)?;
         // No file, or none that can be read, is nothing heard.
-        let heard = speech::read_wav(&wav).unwrap_or_default();
+        let heard = speech::read(&wav).unwrap_or_default();
         let moves = seen.moves.iter().skip(guest.before.1);
         let moved_to = moves.map(|peer| self.names.of(Some(peer)).unwrap_or("someone else"));
         Ok(Row::new(

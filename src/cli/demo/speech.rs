@@ -60,14 +60,15 @@ impl Clip {
     }
 }
 
-/// The first channel of a 16-bit WAV file.
-pub(super) fn read_wav(path: &Path) -> anyhow::Result<Vec<f32>> {
-    let mut reader = hound::WavReader::open(path)?;
-    let channels = usize::from(reader.spec().channels.max(1));
-    let samples = reader.samples::<i16>().step_by(channels);
-    Ok(samples
-        .map(|sample| sample.map(|sample| f32::from(sample) / 32_768.0))
-        .collect::<Result<_, _>>()?)
+/// What a file sounds like, mono at 48 kHz; silence fills its last 20 ms up.
+pub(super) fn read(path: &Path) -> anyhow::Result<Vec<f32>> {
+    let mut source = FileSource::open(path, Channels::Mono, false)?;
+    let mut frame = vec![0.0; Channels::Mono.frame_len()];
+    let mut sound = Vec::new();
+    while source.read_frame(Channels::Mono, &mut frame)? == Fill::Frame {
+        sound.extend_from_slice(&frame);
+    }
+    Ok(sound)
 }
 
 #[cfg(test)]

@@ -58,6 +58,9 @@ pub(super) fn line(event: &Event, names: &Names, scene: Scene) -> Option<String>
         return None;
     }
     Some(match event {
+        Event::Recording { on: true } => format!("{LOUD}●{LOUD:#} this room is being recorded by its host"),
+        Event::Recording { on: false } => "this room is not recorded any more".to_owned(),
+        Event::Recorded { folder } => format!("the recording is in {folder}"),
         Event::Seeking { .. } => format!("{DIM}looking for the room…{DIM:#}"),
         Event::NoAnswer {
             addresses, reason, ..

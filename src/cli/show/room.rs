@@ -18,6 +18,9 @@ pub(crate) fn info(info: &Value) -> String {
         format!("depth      {}", number("depth")),
         format!("term       {}", number("term")),
     ];
+    if info["recorded"] == true {
+        lines.push("recorded   by its host".to_owned());
+    }
     for pin in info["pins"].as_array().into_iter().flatten() {
         lines.push(format!("pinned     {}", pin.as_str().unwrap_or_default()));
     }

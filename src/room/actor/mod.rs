@@ -33,6 +33,7 @@ use tokio::{
 mod entering;
 mod report;
 mod sound;
+mod taping;
 mod telling;
 
 use super::{
@@ -43,6 +44,7 @@ use super::{
     links::{Control, Link},
     listening::{self, Listening, millis},
     mics::Mics,
+    recording::Tape,
     seek::{self, Lead},
     speaking::{News, Speaking},
 };
@@ -183,6 +185,9 @@ struct Actor {
     output: Option<ReadyOutput>,
     speaking: Option<Speaking>,
     announcing: Option<Announcing>,
+    tape: Option<Tape>,
+    /// Whether it was told that the room is recorded.
+    told_recorded: bool,
     input: Option<Input>,
     repeat: bool,
     wait_listeners: u32,
@@ -253,6 +258,8 @@ impl Actor {
             output: Some(setup.seat.output),
             speaking: None,
             announcing: None,
+            tape: None,
+            told_recorded: false,
             input: Some(setup.seat.input),
             repeat: setup.seat.repeat,
             wait_listeners: setup.seat.wait_listeners,
@@ -308,6 +315,7 @@ impl Actor {
             }
             self.tell_own_microphone();
             self.perform().await;
+            self.follow_recording().await;
         }
         self.finish().await;
     }
@@ -584,6 +592,7 @@ impl Actor {
         let reason = self.left.unwrap_or(LeftReason::Interrupted);
         let mut stats = self.stats();
         self.end_announcing();
+        self.end_recording().await;
         self.speaking = None;
         self.links.clear();
         if let Some(listening) = self.listening.take() {

@@ -71,6 +71,7 @@ impl Actor {
             hands: hands(self.member.hands(), clock_ms),
             pins: state.rules().pins().iter().map(ToString::to_string).collect(),
             rules: rules(log.state()),
+            recorded: state.rules().is_recorded(),
             stats: self.stats(),
         })
     }

@@ -46,28 +46,6 @@ impl WavSink {
         })
     }
 
-    /// Whether the file could be created, with nothing left behind and nothing emptied.
-    ///
-    /// # Errors
-    /// As [`WavSink::create`].
-    pub fn check(path: &Path) -> Result<(), AudioError> {
-        // Opening a pipe or a device may do something to whoever is at its other end.
-        if std::fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
-            return Ok(());
-        }
-        let tried = match File::options().write(true).create_new(true).open(path) {
-            Ok(_) => std::fs::remove_file(path),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                File::options().write(true).open(path).map(drop)
-            }
-            Err(error) => Err(error),
-        };
-        tried.map_err(|source| AudioError::WriteOutput {
-            path: path.to_owned(),
-            source,
-        })
-    }
-
     fn append(&mut self, frame: &[f32]) -> io::Result<()> {
         if self.since_refresh.is_none() {
             self.write_header()?;
