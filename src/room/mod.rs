@@ -9,6 +9,7 @@ mod events;
 mod links;
 mod listening;
 mod mics;
+mod rights;
 mod seek;
 mod speaking;
 mod tree;

@@ -85,6 +85,26 @@ fn a_listener_two_hops_away_raises_a_hand_is_invited_accepts_and_is_heard_by_all
     succeeds(d, &["ctl", "hand", "down"]);
     hand(&mut host, theirs, false);
 
+    // Those who keep order lower the hand of another, and nobody else does.
+    succeeds(d, &["ctl", "hand"]);
+    for process in [&mut host, &mut relay, &mut asks] {
+        hand(process, theirs, true);
+    }
+    for words in [["ctl", "hand", "down", "1"], ["ctl", "hand", "down", theirs]] {
+        let said = fails(b, &words);
+        assert!(said.contains("only hosts, co-hosts and moderators may"), "{said}");
+    }
+    assert!(fails(a, &["ctl", "hand", "down", "2"]).contains("ctl hands"));
+    assert!(fails(a, &["ctl", "hand", "up", theirs]).contains("ctl invite"));
+    assert!(fails(a, &["ctl", "hand", "down", hers]).contains("not up"));
+    assert_eq!(
+        succeeds(a, &["ctl", "hand", "down", "1"])[0]["action"],
+        "lower-hand"
+    );
+    for process in [&mut host, &mut relay, &mut asks, &mut other] {
+        hand(process, theirs, false);
+    }
+
     succeeds(a, &["ctl", "policy", "hands", "nobody"]);
     other.until_that("log", |event| event["action"] == "hands");
     assert!(fails(d, &["ctl", "hand"]).contains("no hands"));

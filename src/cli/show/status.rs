@@ -18,7 +18,7 @@ const SHOWN: usize = 3;
 
 /// What the status shows.
 #[derive(Debug, Default)]
-pub(super) struct Status {
+pub(crate) struct Status {
     stats: Stats,
     /// The last level of each speaker, and how many seconds ago it was told.
     levels: BTreeMap<Person, (u8, u8)>,
@@ -27,7 +27,7 @@ pub(super) struct Status {
 
 impl Status {
     /// Takes what an event says. Whether the status is worth showing anew.
-    pub(super) fn learn(&mut self, event: &Event) -> bool {
+    pub(crate) fn learn(&mut self, event: &Event) -> bool {
         match event {
             Event::Stats(stats) => {
                 self.stats = stats.clone();
@@ -51,6 +51,19 @@ impl Status {
 
     /// The line, of no more than so many columns; `bars` draws levels, which only a line that is rewritten can show.
     pub(super) fn line(&self, names: &Names, bars: bool, columns: usize) -> String {
+        let live = if self.live { "● live | " } else { "" };
+        let who = self.speaking(names, bars);
+        let line = format!("{live}{who} | {} listen | {}", self.stats.listeners, self.sound());
+        line.chars().take(columns).collect()
+    }
+
+    /// Whether sound of one's own goes out.
+    pub(crate) fn is_live(&self) -> bool {
+        self.live
+    }
+
+    /// Who speaks, the loudest first.
+    pub(crate) fn speaking(&self, names: &Names, bars: bool) -> String {
         let mut speaking: Vec<_> = self
             .levels
             .iter()
@@ -65,14 +78,11 @@ impl Status {
                 format!("{}{bar}", names.of(person))
             })
             .collect();
-        let who = if who.is_empty() {
+        if who.is_empty() {
             "nobody speaks".to_owned()
         } else {
             who.join(" ")
-        };
-        let live = if self.live { "● live | " } else { "" };
-        let line = format!("{live}{who} | {} listen | {}", self.stats.listeners, self.sound());
-        line.chars().take(columns).collect()
+        }
     }
 
     /// How the sound that arrives here fares.
