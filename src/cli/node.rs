@@ -67,7 +67,7 @@ async fn serve(
             || matches!(event.event, Event::Cancelled(_));
         tokio::select! {
             () = signals.next() => return Ok(()),
-            ready = printer.ready() => ready?.send(Print::Event(event)),
+            ready = printer.ready() => ready?.send(Print::Event(Box::new(event))),
         }
     }
 }

@@ -20,7 +20,7 @@ const WAITING: usize = 256;
 #[derive(Debug)]
 pub(crate) enum Print {
     /// An event.
-    Event(Stamped),
+    Event(Box<Stamped>),
     /// A text for people, of one or more lines.
     Text(String),
     /// What stands below all else from now on.
@@ -79,7 +79,7 @@ impl Printer {
     /// # Errors
     /// As [`Printer::ready`].
     pub(crate) async fn tell(&self, event: Event) -> Result<(), NotRead> {
-        self.print(Print::Event(Stamped::now(event))).await
+        self.print(Print::Event(Box::new(Stamped::now(event)))).await
     }
 
     /// Prints, once it can be.

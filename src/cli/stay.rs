@@ -99,7 +99,7 @@ impl Stay<'_> {
                         _ => {}
                     }
                     tokio::select! {
-                        ready = self.printer.ready() => ready?.send(Print::Event(event)),
+                        ready = self.printer.ready() => ready?.send(Print::Event(Box::new(event))),
                         // Nobody may be reading.
                         () = self.signals.next() => return Ok(()),
                     }
@@ -165,7 +165,7 @@ impl Stay<'_> {
                 ready = self.printer.ready(), if waiting.is_some() => {
                     let is_read = ready.is_ok();
                     if let (Ok(ready), Some(event)) = (ready, waiting.take()) {
-                        ready.send(Print::Event(event));
+                        ready.send(Print::Event(Box::new(event)));
                     }
                     Woken::Printed { is_read }
                 }

@@ -190,20 +190,15 @@ pub(super) fn help(info: &RoomInfo, tells_release: bool) -> String {
     let mut lines = vec![format!("{BOLD}Keys{BOLD:#}")];
     let offered = ROOM.iter().filter(|key| key.command.is_offered(info));
     lines.extend(offered.map(|key| format!("  {:<6} {}", key.key, key.help)));
-    lines.push(format!(
-        "  {:<6} the raised hand of that place; in a list, whoever has the number",
-        "1 2 …"
-    ));
-    lines.push(
-        "Once somebody is picked, the row below says what can be done with them, and by which key."
-            .to_owned(),
-    );
+    let number = "the raised hand of that place; in a list, who has that number";
+    lines.push(format!("  {:<6} {number}", "1 2 …"));
+    lines.push("The row below says what can be done with whoever is picked so, by which key.".to_owned());
     lines.push(if tells_release {
         "This terminal tells when Space is let go: the microphone closes then.".to_owned()
     } else {
         format!(
-            "This terminal does not tell when Space is let go: the microphone closes {} s after the last repetition of \
-             the key, {} s after a single press.",
+            "This terminal does not tell when Space is let go: the microphone closes\n\
+             {} s after the key repeats no more, {} s after a single press.",
             seconds(talk::NEXT),
             seconds(talk::FIRST)
         )
@@ -322,6 +317,8 @@ mod tests {
         let help = help(&samples::info(Role::Listener), false);
         assert!(help.contains("does not tell when Space is let go"), "{help}");
         assert!(!help.contains("end the room"), "{help}");
+        let plain = strip_str(&help).to_string();
+        assert!(plain.lines().all(|line| line.chars().count() < 80), "{plain}");
     }
 
     #[test]

@@ -67,7 +67,7 @@ impl Status {
         let mut speaking: Vec<_> = self
             .levels
             .iter()
-            .filter(|(_, (level, _))| *level < SPEAKING)
+            .filter(|(person, (level, _))| *level < SPEAKING && (self.live || !names.is_own(person)))
             .collect();
         speaking.sort_by_key(|(_, (level, _))| *level);
         let who: Vec<String> = speaking
@@ -182,6 +182,22 @@ mod tests {
                 .line(&Names::default(), false, 78)
                 .starts_with("nobody speaks")
         );
+    }
+
+    #[test]
+    fn who_is_not_live_is_not_shown_as_speaking_themselves() {
+        let (mut names, mut status) = (Names::default(), Status::default());
+        let key = Person([1; 32]);
+        names.learn(&Event::Listening {
+            peer: majlis_protocol::person::Peer(key.0),
+            key,
+            addresses: Vec::new(),
+        });
+        for on in [true, false] {
+            status.learn(&Event::Microphone { on });
+            status.learn(&Event::Level { key, level: 10 });
+            assert_eq!(status.speaking(&names, false) == "you", on);
+        }
     }
 
     #[test]
