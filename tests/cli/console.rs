@@ -165,7 +165,7 @@ fn a_hand_is_lowered_and_somebody_banned_from_the_console() {
     assert_eq!(guest.finish(), Some(1));
     // Quitting asks; Ctrl-C does not.
     host.press("q");
-    host.until_row("leave your room");
+    host.until_row("leave? your room");
     host.press("n");
     host.until_row("? all keys");
     host.press(CTRL_C);

@@ -159,7 +159,7 @@ fn typing_row(typing: &Typing, columns: usize) -> String {
 fn question(sure: &Sure, info: &RoomInfo) -> String {
     let what = match sure {
         Sure::Quit if info.role.0 == majlis_protocol::log::Role::Host => {
-            "leave your room, which goes on if a co-host is there? x ends it instead.".to_owned()
+            "leave? your room goes on if a co-host is there; x ends it.".to_owned()
         }
         Sure::Quit => "leave the room?".to_owned(),
         Sure::End => "end the room for everyone, for good?".to_owned(),
@@ -174,7 +174,7 @@ fn question(sure: &Sure, info: &RoomInfo) -> String {
         }
         Sure::Ban(whom, _) => format!("ban {} until it is lifted?", whom.name),
     };
-    format!("{what} y: yes, any other key: no")
+    format!("{what} y: yes, else no")
 }
 
 fn reactions() -> String {
@@ -301,6 +301,15 @@ mod tests {
                     assert_eq!(fit(&row, columns), row, "{columns}: {row}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_question_says_within_80_columns_how_it_is_answered() {
+        let info = samples::info(Role::Host);
+        for sure in [Sure::Quit, Sure::End] {
+            let [_, row] = rows(&info, &Mode::Sure(sure), &Status::default(), 79);
+            assert!(row.ends_with("y: yes, else no"), "{row}");
         }
     }
 
