@@ -7,7 +7,7 @@ use std::fmt;
 use anstream::adapter::strip_str;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// Up so many rows (ECMA-48 CUU), to the start of the row, and clear to the end of the screen (ED).
+/// To the start of the row, and clear to the end of the screen (ECMA-48 ED).
 const CLEAR_BELOW: &str = "\r\x1b[J";
 
 /// Rows, the last one with the cursor at its end; none, where nothing is to stand there.

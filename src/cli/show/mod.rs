@@ -1,5 +1,5 @@
 //! What people see: a line for what happens, and on a terminal one more below them that shows who speaks and how
-//! the sound is.
+//! the sound is; or, where there is a console, its rows.
 //!
 //! On a terminal without control sequences and into a file there are plain lines only; then the state of the sound is a
 //! line now and then. `NO_COLOR` takes colours away and nothing else.
