@@ -210,6 +210,8 @@ pub enum Event {
         subject: Option<Person>,
         /// What the room is called from here on, for `title`.
         title: Option<String>,
+        /// The link, for `pin` and `unpin`.
+        link: Option<String>,
         /// The role that it gives.
         role: Option<RoleName>,
         /// How long a ban lasts; `null` for one without an end, and for every other action.

@@ -12,7 +12,7 @@
 //! | `GET /v1/room/{id}` | the room as [`crate::room::RoomInfo`] |
 //! | `GET /v1/room/{id}/audience?page=N` | who listens, as [`crate::room::AudiencePage`]; the first page is 1 |
 //! | `GET /v1/room/{id}/tree` | the relay tree as [`crate::room::TreeInfo`] |
-//! | `POST /v1/room/{id}/act` with an [`Act`] | `{seq}`, once it is in this node's log, or `{place}` of a hand or `{}` for a line of chat once the chair has it, and for a reaction at once; 409 with the chair's reason |
+//! | `POST /v1/room/{id}/act` with an [`Act`] | `{seq}`, once it is in this node's log, or `{place}` of a hand or `{}` for a line of chat and a lowered hand once the chair has it, and for a reaction at once; 409 with the chair's reason |
 //! | `POST /v1/room/{id}/mic` with a [`Mic`] | `{on}` |
 //! | `GET /v1/events` | a WebSocket of the events of `--json`, those of a room with its id as `room` |
 //!
@@ -23,7 +23,6 @@ mod client;
 mod events;
 mod guard;
 mod keys;
-mod rights;
 mod routes;
 mod server;
 
@@ -121,6 +120,11 @@ pub enum Act {
     Hand {
         /// Whether it is to be up.
         raised: bool,
+    },
+    /// Lowers the hand of another; the answer has no `seq`.
+    LowerHand {
+        /// Whose.
+        key: String,
     },
     /// Says who may raise a hand.
     Hands {

@@ -16,7 +16,6 @@ use axum::{
 use majlis_protocol::{
     log::{GuestList, Role},
     person::Person,
-    reason::Reason,
     room::{Chat, Hands, RoomId, RoomTag},
     stage::Reactions,
 };
@@ -24,7 +23,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::{Semaphore, watch};
 
-use super::{Act, ChatFor, ForGuests, HandPolicy, Mic, Office, events, guard, keys, rights};
+use super::{Act, ChatFor, ForGuests, HandPolicy, Mic, Office, events, guard, keys};
 use crate::{
     home::ApiAccess,
     node::Node,
@@ -160,21 +159,15 @@ async fn act(
     let Json(act) = act.map_err(malformed)?;
     let action = action(&room, act).await?;
     let is_hand = matches!(action, RoomAction::Hand { .. });
-    let is_entry = !matches!(action, RoomAction::Say(_) | RoomAction::React(_));
+    let is_entry = !matches!(
+        action,
+        RoomAction::Say(_) | RoomAction::React(_) | RoomAction::LowerHand(_)
+    );
     match room.act(action.clone()).await {
         Ok(place) if is_hand => Ok(Json(json!({ "place": place })).into_response()),
         Ok(seq) if is_entry => Ok(Json(json!({ "seq": seq })).into_response()),
         Ok(_) => Ok(Json(json!({})).into_response()),
-        Err(ActError::Refused(why)) if why.reason == Reason::NotAllowed => {
-            let info = known(&room).await?;
-            let me = context.node.person();
-            let hint = rights::hint(&action, me, info.role.0);
-            Err(refusal(
-                StatusCode::CONFLICT,
-                format!("{}: {hint}", ActError::Refused(why)),
-            ))
-        }
-        Err(error) => Err(refusal(StatusCode::CONFLICT, error)),
+        Err(error) => Err(refusal(StatusCode::CONFLICT, room.explain(&action, &error).await)),
     }
 }
 
@@ -249,6 +242,7 @@ async fn action(room: &RoomHandle, act: Act) -> Result<RoomAction, Refused> {
             ForGuests::Speak => GuestList::Speak,
         }),
         Act::Speakers { most } => RoomAction::Speakers(most),
+        Act::LowerHand { key } => RoomAction::LowerHand(whom(key).await?),
         Act::Hand { raised } => RoomAction::Hand { raised },
         Act::Chat { text } => RoomAction::Say(text),
         Act::React { reaction } => {

@@ -79,14 +79,17 @@ enum CtlAction {
         #[arg(long, value_name = "N", default_value_t = 1, requires = "audience", value_parser = clap::value_parser!(u32).range(1..))]
         page: u32,
     },
-    /// Raise your hand to ask for the word, or lower it
+    /// Raise your hand to ask for the word, or lower it; or lower that of another
     #[command(after_help = "Examples:
   majlis ctl hand
-  majlis ctl hand down")]
+  majlis ctl hand down
+  majlis ctl hand down 1            for those who keep order: the first hand")]
     Hand {
         /// Up or down
         #[arg(default_value = "up")]
         direction: Direction,
+        /// Whose is to go down: a key, nick#tag, or a number of `majlis ctl hands`; yours when left out
+        key: Option<String>,
     },
     /// Show who has raised a hand, in the order in which all see them; `ctl invite 1` invites the first
     #[command(after_help = "Example:
@@ -371,7 +374,21 @@ pub(crate) async fn run(args: CtlArgs, flags: &NodeFlags) -> anyhow::Result<()> 
             let hands = json!({ "room": room, "hands": info["hands"] });
             return Ok(face.result("hands", &hands, &show::room::hands(&info))?);
         }
-        CtlAction::Hand { direction } => {
+        CtlAction::Hand {
+            direction: Direction::Up,
+            key: Some(_),
+        } => {
+            let text = "nobody raises the hand of another; `majlis ctl invite KEY` brings them to the stage";
+            anyhow::bail!(text);
+        }
+        CtlAction::Hand { key: Some(key), .. } => {
+            client
+                .post(&format!("{path}/act"), &Act::LowerHand { key })
+                .await?;
+            let done = json!({ "room": room, "action": "lower-hand" });
+            return Ok(face.result("done", &done, "the hand is down")?);
+        }
+        CtlAction::Hand { direction, key: None } => {
             let raised = direction == Direction::Up;
             let answer = client.post(&format!("{path}/act"), &Act::Hand { raised }).await?;
             let place = &answer["place"];
@@ -544,7 +561,7 @@ fn slow_mode(text: &str) -> Result<u16, String> {
 }
 
 /// A time as people type it: a number and a unit, at least a second and below a century.
-fn span(text: &str) -> Result<Duration, String> {
+pub(crate) fn span(text: &str) -> Result<Duration, String> {
     let usage = || format!("'{text}' is not a time: write 90s, 10m, 2h or 7d");
     let unit = text.chars().next_back().ok_or_else(usage)?;
     let size: u64 = match unit {

@@ -12,7 +12,10 @@ use majlis::{
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::show::{self, Show, Voice};
+use super::{
+    printer::Print,
+    show::{self, Foot, Show, Voice},
+};
 
 /// The face that a command shows.
 #[derive(Debug)]
@@ -38,6 +41,41 @@ impl Face {
         match self {
             Self::Json => Self::Json,
             Self::People(show) => Self::People(Box::new(show.with_voice(voice))),
+        }
+    }
+
+    /// The same face for someone who has a console.
+    pub(crate) fn with_console(self) -> Self {
+        match self {
+            Self::Json => Self::Json,
+            Self::People(show) => Self::People(Box::new(show.with_console())),
+        }
+    }
+
+    /// Prints this.
+    pub(crate) fn print(&mut self, print: Print) -> io::Result<()> {
+        match (self, print) {
+            (face, Print::Event(event)) => face.event(&event),
+            (face, Print::Foot(foot)) => face.foot(foot),
+            (face, Print::Pause { then, done }) => {
+                face.foot(Foot::default())?;
+                then();
+                // Whoever waits for it may be gone.
+                let _ = done.send(());
+                Ok(())
+            }
+            (Self::People(show), Print::Text(text)) => show.text(&text),
+            (Self::People(show), Print::Afresh) => show.afresh(),
+            // Programs are told events alone.
+            (Self::Json, Print::Text(_) | Print::Afresh) => Ok(()),
+        }
+    }
+
+    /// Has this stand below all else.
+    pub(crate) fn foot(&mut self, foot: Foot) -> io::Result<()> {
+        match self {
+            Self::Json => Ok(()),
+            Self::People(show) => show.foot(foot),
         }
     }
 

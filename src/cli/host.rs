@@ -30,9 +30,11 @@ use super::{
   majlis host --room ROOM-ID             open yours again, or on its day
   majlis host \"Poems\" --at 2026-12-01T20:00   announce it, and open it then
 
-The link that it prints is what to pass on. The microphone stays closed until you open it: press Enter, or run `majlis ctl mic on`.
+The link that it prints is what to pass on. The microphone stays closed until you open it.
 
-Ctrl-C leaves: the first co-host who is there takes the chair at once, and you have it back ten seconds after you open the room again. With neither a co-host nor anybody else on the stage, the room is over for those who are in it until you do. `majlis ctl end` ends it for good.")]
+At a terminal you run the room by single keys, and ? shows them: m opens the microphone and closes it, Space opens it while you hold it, w shows who has raised a hand, p who is here. Type the number that stands beside somebody, and the row below says by which key you invite, mute, kick or ban them. Elsewhere, and from another shell, `majlis ctl` does all of it.
+
+Ctrl-C leaves: the first co-host who is there takes the chair at once, and you have it back ten seconds after you open the room again. With neither a co-host nor anybody else on the stage, the room is over for those who are in it until you do. The key x, or `majlis ctl end`, ends it for good.")]
 pub(crate) struct HostArgs {
     /// What the room is called
     #[arg(required_unless_present = "room", conflicts_with = "room")]

@@ -24,7 +24,7 @@ use super::{
   majlis join LINK --appeal \"it was my brother\"   to those who banned you
 
 A room that was announced and is not open yet is waited for.
-Everyone joins as a listener. When you are invited to the stage: `majlis ctl accept`, then open the microphone: press Enter, or run `majlis ctl mic on`. Ctrl-C leaves.")]
+Everyone joins as a listener. At a terminal single keys do the rest, and ? shows them: r raises your hand, a accepts an invitation to the stage, m opens the microphone and closes it, Space opens it while you hold it, c writes in the chat. Elsewhere, and from another shell, `majlis ctl hand`, `accept`, `mic on` and `chat` do so. Ctrl-C leaves.")]
 pub(crate) struct JoinArgs {
     /// The room: its link, or its bare id
     #[arg(value_name = "LINK|ROOM-ID")]

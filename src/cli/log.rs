@@ -128,6 +128,7 @@ fn show(report: &Report, face: &mut Face) -> anyhow::Result<()> {
                 author: entry.author,
                 subject: entry.subject,
                 title: entry.title.as_ref().map(ToString::to_string),
+                link: entry.link.as_ref().map(ToString::to_string),
                 role: entry.granted.map(Into::into),
                 lasts_ms: entry.lasts_ms,
                 reason: entry.reason.as_ref().map(ToString::to_string),

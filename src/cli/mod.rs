@@ -3,7 +3,9 @@
 //! Each subcommand has its file and sees the library's public face alone. Results go to stdout, errors to stderr
 //! with what to do next. Exit codes: 0 done, 1 failed, 2 wrong usage.
 
+mod aside;
 mod completions;
+mod console;
 mod ctl;
 mod demo;
 mod doctor;
@@ -158,7 +160,7 @@ fn trace(verbose: u8) {
     };
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
-        .with_writer(io::stderr)
+        .with_writer(|| aside::Traces)
         .with_ansi(io::stderr().is_terminal())
         .with_target(verbose > 1)
         .init();

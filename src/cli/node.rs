@@ -6,7 +6,12 @@ use clap::Args;
 use majlis::{api, event::Event, node::Node};
 use tokio::time;
 
-use super::{face::Face, options::NodeFlags, printer::Printer, signals::Signals};
+use super::{
+    face::Face,
+    options::NodeFlags,
+    printer::{Print, Printer},
+    signals::Signals,
+};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -62,7 +67,7 @@ async fn serve(
             || matches!(event.event, Event::Cancelled(_));
         tokio::select! {
             () = signals.next() => return Ok(()),
-            ready = printer.ready() => ready?.send(event),
+            ready = printer.ready() => ready?.send(Print::Event(Box::new(event))),
         }
     }
 }

@@ -48,3 +48,41 @@ impl Signals {
         }
     }
 }
+
+/// That the program goes on after it was stopped.
+#[derive(Debug)]
+pub(crate) struct Continued {
+    #[cfg(unix)]
+    stream: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Continued {
+    /// Notices it from now on.
+    pub(crate) fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        // POSIX names it, and tokio does not.
+        let kind = SignalKind::from_raw(rustix::process::Signal::CONT.as_raw());
+        Ok(Self {
+            stream: signal(kind)?,
+        })
+    }
+
+    /// Waits for the next time.
+    pub(crate) async fn next(&mut self) {
+        self.stream.recv().await;
+    }
+}
+
+#[cfg(not(unix))]
+impl Continued {
+    /// Notices it from now on.
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self {})
+    }
+
+    /// Nothing stops a program here.
+    pub(crate) async fn next(&mut self) {
+        std::future::pending::<()>().await;
+    }
+}

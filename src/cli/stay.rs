@@ -15,9 +15,10 @@ use majlis::{
 use tokio::sync::mpsc;
 
 use super::{
+    console::{Console, Heard, Wish, terminal},
     face::Face,
     options::SeatFlags,
-    printer::{self, NotRead, Printer},
+    printer::{self, NotRead, Print, Printer},
     show::Voice,
     signals::Signals,
 };
@@ -37,6 +38,8 @@ pub(crate) struct Stay<'a> {
     pub(crate) deadline: Option<Instant>,
     /// Whether the Enter key opens and closes the microphone.
     pub(crate) enter_toggles: bool,
+    /// What a console is to know of the time before there is one; none, where there will be none.
+    heard: Option<Heard>,
     /// Where the room's events come from as soon as it is looked for, each time that it is.
     early: mpsc::Receiver<EventStream>,
     /// What else happens before the room is reached.
@@ -51,6 +54,7 @@ enum Woken {
     Leave(LeftReason),
     Toggle,
     Toggled(Result<(), ActError>),
+    Wishes(Vec<Wish>),
 }
 
 impl Stay<'_> {
@@ -59,7 +63,9 @@ impl Stay<'_> {
         mut self,
         room: impl Future<Output = Result<RoomHandle, RoomError>>,
     ) -> anyhow::Result<()> {
-        let result = match self.printer.tell(self.node.listening()).await {
+        let listening = self.node.listening();
+        self.hear(&listening);
+        let result = match self.printer.tell(listening).await {
             Ok(()) => self.enter(room).await,
             Err(not_read) => Err(not_read.into()),
         };
@@ -80,6 +86,7 @@ impl Stay<'_> {
                 entered = &mut room => break entered,
                 event = told(&mut self.told) => self.printer.tell(event).await?,
                 event = of_the_room(&mut self.early, &mut events), if joined.is_none() => {
+                    self.hear(&event.event);
                     // From here on the stay tells, once the room can be acted on.
                     if matches!(event.event, Event::Joined { .. }) {
                         joined = Some(event);
@@ -92,7 +99,7 @@ impl Stay<'_> {
                         _ => {}
                     }
                     tokio::select! {
-                        ready = self.printer.ready() => ready?.send(event),
+                        ready = self.printer.ready() => ready?.send(Print::Event(Box::new(event))),
                         // Nobody may be reading.
                         () = self.signals.next() => return Ok(()),
                     }
@@ -142,19 +149,23 @@ impl Stay<'_> {
             };
             self.printer.tell(room).await?;
         }
-        let mut keys = self.enter_toggles.then(enter_key);
+        let mut console = match self.heard.take() {
+            Some(heard) => Some(Console::begin(room.clone(), heard, self.printer.prints())?),
+            None => None,
+        };
+        let mut keys = (self.enter_toggles && console.is_none()).then(enter_key);
         let (toggled, mut toggles) = mpsc::channel(1);
         let (mut on, mut left, mut is_read, mut is_vacant) = (false, None, true, false);
         // An event that is still to be printed, and until when it may wait for a reader once this node leaves.
         let (mut waiting, mut patience) = (first, None);
         loop {
-            let leaving = left.is_some();
+            let (leaving, mut wants_to_leave) = (left.is_some(), None);
             let woken = tokio::select! {
                 event = events.next(), if waiting.is_none() => Woken::Told(event.map(Box::new)),
                 ready = self.printer.ready(), if waiting.is_some() => {
                     let is_read = ready.is_ok();
                     if let (Ok(ready), Some(event)) = (ready, waiting.take()) {
-                        ready.send(event);
+                        ready.send(Print::Event(Box::new(event)));
                     }
                     Woken::Printed { is_read }
                 }
@@ -163,10 +174,14 @@ impl Stay<'_> {
                 () = until(patience), if patience.is_some() && waiting.is_some() => Woken::NotRead,
                 () = pressed(&mut keys) => Woken::Toggle,
                 Some(result) = toggles.recv() => Woken::Toggled(result),
+                wishes = wishes(&mut console) => Woken::Wishes(wishes),
             };
             match woken {
                 Woken::Told(None) => break,
                 Woken::Told(Some(event)) => {
+                    if let Some(console) = &mut console {
+                        console.learn(&event.event);
+                    }
                     match event.event {
                         Event::Microphone { on: now } => on = now,
                         Event::Left { reason } => left = Some(reason),
@@ -184,18 +199,27 @@ impl Stay<'_> {
                     leave(&room, LeftReason::Interrupted);
                 }
                 Woken::NotRead => return Err(NotRead.into()),
-                Woken::Leave(reason) if left.is_none() => {
-                    left = Some(reason);
-                    patience = Instant::now().checked_add(printer::PATIENCE);
-                    leave(&room, reason);
-                }
                 // Asked twice: do not wait for the others.
-                Woken::Leave(_) => break,
+                Woken::Leave(_) if leaving => break,
+                Woken::Leave(reason) => wants_to_leave = Some(reason),
+                Woken::Wishes(wishes) => match self.grant(wishes).await? {
+                    true if leaving => break,
+                    true => wants_to_leave = Some(LeftReason::Interrupted),
+                    false => {}
+                },
                 Woken::Toggle => toggle(&room, !on, toggled.clone()),
                 Woken::Toggled(Err(error)) => {
                     let text = error.to_string();
                     self.printer.tell(Event::Warning { text }).await?;
                 }
+            }
+            if let Some(reason) = wants_to_leave {
+                left = Some(reason);
+                patience = Instant::now().checked_add(printer::PATIENCE);
+                leave(&room, reason);
+            }
+            if let (Some(console), None) = (&mut console, left) {
+                self.show_foot(console);
             }
         }
         match left {
@@ -205,6 +229,37 @@ impl Stay<'_> {
             }
             Some(reason) => outcome(reason),
             None => anyhow::bail!("the room closed without a reason; please try again"),
+        }
+    }
+}
+
+/// For a console.
+impl Stay<'_> {
+    /// Keeps what an event says from before there is a console.
+    fn hear(&mut self, event: &Event) {
+        if let Some(heard) = &mut self.heard {
+            heard.learn(event);
+        }
+    }
+
+    /// Prints what the console wants printed. Whether it wants to leave.
+    async fn grant(&self, wishes: Vec<Wish>) -> Result<bool, NotRead> {
+        let mut leaves = false;
+        for wish in wishes {
+            match wish {
+                Wish::Print(print) => self.printer.print(print).await?,
+                Wish::Leave => leaves = true,
+            }
+        }
+        Ok(leaves)
+    }
+
+    /// Shows what is to stand below the events, where that has changed.
+    fn show_foot(&self, console: &mut Console) {
+        if let Some(foot) = console.newer_foot()
+            && self.printer.foot(foot.clone())
+        {
+            console.shows(foot);
         }
     }
 }
@@ -223,14 +278,18 @@ impl<'a> Stay<'a> {
     ) -> Self {
         let (seat, started) = seat;
         let has_keys = matches!(face, Face::People(_)) && std::io::stdin().is_terminal();
+        let has_console = has_keys && terminal::is_there();
         let voice = seat.voice(has_keys);
+        let face = face.with_voice(voice);
+        let face = if has_console { face.with_console() } else { face };
         Self {
             node,
             home,
-            printer: Printer::new(face.with_voice(voice)),
+            printer: Printer::new(face),
             signals,
             deadline: seat.duration.and_then(|duration| started.checked_add(duration)),
             enter_toggles: voice == (Voice::Microphone { enter: true }),
+            heard: has_console.then(Heard::default),
             early: events,
             told: None,
         }
@@ -321,6 +380,14 @@ fn outcome(reason: LeftReason) -> anyhow::Result<()> {
             "you are banned from the room; only its host, co-hosts and moderators can lift that"
         ),
         _ => anyhow::bail!("the room did not let this node in"),
+    }
+}
+
+/// What the console asks for next; never, where there is none.
+async fn wishes(console: &mut Option<Console>) -> Vec<Wish> {
+    match console {
+        Some(console) => console.next().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -10,6 +10,7 @@ mod links;
 mod listening;
 mod mics;
 mod recording;
+mod rights;
 mod seek;
 mod speaking;
 mod tree;

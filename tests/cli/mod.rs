@@ -4,6 +4,8 @@ mod api;
 mod appeals;
 mod chat;
 mod clocks;
+#[cfg(unix)]
+mod console;
 mod ctl;
 mod events;
 mod failures;

@@ -1,6 +1,6 @@
 //! What those who keep order set for all: pinned links, and how long a speaker speaks.
 
-use super::program::{fails, host, join, succeeds};
+use super::program::{fails, host, id_of, join, run, succeeds};
 
 #[test]
 fn links_are_pinned_for_everyone_and_a_speaker_has_their_time() {
@@ -14,12 +14,23 @@ fn links_are_pinned_for_everyone_and_a_speaker_has_their_time() {
     assert!(fails(c, &["ctl", "pin", "https://example.org/"]).contains("may not"));
     assert!(fails(a, &["ctl", "pin", "javascript:alert(1)"]).contains("https://"));
     succeeds(a, &["ctl", "pin", "https://example.org/poems"]);
-    guest.until_that("log", |event| event["action"] == "pin");
+    let pin = guest.until_that("log", |event| event["action"] == "pin");
+    assert_eq!(pin["link"], "https://example.org/poems");
     let pins = &succeeds(c, &["ctl", "pin"])[0]["pins"];
     assert_eq!(*pins, serde_json::json!(["https://example.org/poems"]));
     succeeds(a, &["ctl", "unpin", "https://example.org/poems"]);
     guest.until_that("log", |event| event["action"] == "unpin");
     assert_eq!(succeeds(c, &["ctl", "info"])[0]["pins"], serde_json::json!([]));
+
+    let log = c.join("rooms").join(id_of(&link));
+    let shown = String::from_utf8(run(c, &["log", "show", log.to_str().unwrap()]).stdout).unwrap();
+    for line in ["pin https://example.org/poems", "unpin https://example.org/poems"] {
+        let mut lines = shown.lines();
+        assert!(
+            lines.any(|shown| shown.ends_with(&format!(") {line}"))),
+            "{shown}"
+        );
+    }
 
     assert!(fails(c, &["ctl", "policy", "speaking-time", "10s"]).contains("may not"));
     succeeds(a, &["ctl", "policy", "speaking-time", "10s"]);

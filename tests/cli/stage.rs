@@ -45,11 +45,11 @@ fn a_listener_two_hops_away_raises_a_hand_is_invited_accepts_and_is_heard_by_all
     // The host has one place, so that the others hang below the relay.
     let places = ["--nick", "amir", "--max-children", "1", "--output", &outputs[0]];
     let (mut host, link) = host(a, &places);
-    let (mut relay, _) = start(b, &link, &words("salma", "4", &outputs[1]), &[]);
+    let (mut relay, its) = start(b, &link, &words("salma", "4", &outputs[1]), &[]);
     let (mut asks, hers) = start(c, &link, &words("noor", "0", "none"), &["--input", SAID]);
     let (mut other, theirs) = start(d, &link, &words("omar", "0", &outputs[2]), &[]);
     assert_eq!((&hers["depth"], &theirs["depth"]), (&2.into(), &2.into()));
-    let (hers, theirs) = (key(&hers), key(&theirs));
+    let (its, hers, theirs) = (key(&its), key(&hers), key(&theirs));
 
     let up = &succeeds(c, &["ctl", "hand"])[0];
     assert_eq!((&up["action"], &up["place"]), (&"hand".into(), &1.into()));
@@ -84,6 +84,24 @@ fn a_listener_two_hops_away_raises_a_hand_is_invited_accepts_and_is_heard_by_all
     assert_eq!(succeeds(b, &["ctl", "hands"])[0]["hands"][0]["key"], theirs);
     succeeds(d, &["ctl", "hand", "down"]);
     hand(&mut host, theirs, false);
+
+    // Those who keep order lower the hand of another, and nobody else does.
+    succeeds(b, &["ctl", "hand"]);
+    for process in [&mut host, &mut relay, &mut asks, &mut other] {
+        hand(process, its, true);
+    }
+    for whose in ["1", its] {
+        let said = fails(d, &["ctl", "hand", "down", whose]);
+        assert!(said.contains("only hosts, co-hosts and moderators may"), "{said}");
+    }
+    assert!(fails(a, &["ctl", "hand", "down", "2"]).contains("ctl hands"));
+    assert!(fails(a, &["ctl", "hand", "up", its]).contains("ctl invite"));
+    assert!(fails(a, &["ctl", "hand", "down", theirs]).contains("not up"));
+    let down = &succeeds(a, &["ctl", "hand", "down", "1"])[0];
+    assert_eq!(down["action"], "lower-hand");
+    for process in [&mut host, &mut relay, &mut asks, &mut other] {
+        hand(process, its, false);
+    }
 
     succeeds(a, &["ctl", "policy", "hands", "nobody"]);
     other.until_that("log", |event| event["action"] == "hands");

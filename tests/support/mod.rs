@@ -8,6 +8,8 @@ pub(crate) mod rogue;
 pub(crate) mod scene;
 pub(crate) mod stock;
 pub(crate) mod talk;
+#[cfg(unix)]
+pub(crate) mod tty;
 
 /// Whether this test may do what only root on Linux can, such as namespaces and mounts. There it must be able to.
 pub(crate) fn is_root_on_linux() -> bool {

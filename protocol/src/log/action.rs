@@ -716,6 +716,15 @@ impl Act {
         }
     }
 
+    /// The link that it pins, or takes off again.
+    #[must_use]
+    pub fn link(&self) -> Option<&Text> {
+        match self {
+            Self::Pin { link } | Self::Unpin { link } => Some(link),
+            _ => None,
+        }
+    }
+
     /// Why it was done, where its author said so.
     #[must_use]
     pub fn reason(&self) -> Option<&Text> {

@@ -154,6 +154,8 @@ pub struct Line {
     pub lasts_ms: Option<u64>,
     /// What the room is called from here on.
     pub title: Option<Text>,
+    /// The link that it pins, or takes off again.
+    pub link: Option<Text>,
     /// Why, where the author said so.
     pub reason: Option<Text>,
     /// Whether the chair took it over from a history that the room gave up.
@@ -289,6 +291,7 @@ impl Line {
             granted: applied.act.granted(),
             lasts_ms: applied.act.lasts_ms(),
             title: applied.act.title().cloned(),
+            link: applied.act.link().cloned(),
             reason: applied.act.reason().cloned(),
             carried: applied.carried,
         }
@@ -337,6 +340,9 @@ impl fmt::Display for Line {
         }
         if let Some(title) = &self.title {
             write!(f, " \"{title}\"")?;
+        }
+        if let Some(link) = &self.link {
+            write!(f, " {link}")?;
         }
         match &self.reason {
             Some(reason) => write!(f, ": {reason}"),

@@ -12,7 +12,7 @@ use alloc::{
 use crate::{
     limits,
     log::{
-        action::{Act, Action, ActionId},
+        action::{Act, Action, ActionId, kind},
         entry::Entry,
         measures::{Exclusion, Mute, Office},
         permissions::{self, Role, Target},
@@ -422,6 +422,21 @@ impl State {
             return Err(Reason::NoSuchSubject);
         }
         self.rules.check_hand()
+    }
+
+    /// Whether a person may lower the hand of another at this time of the room clock: whoever could invite them may say no
+    /// as well.
+    ///
+    /// # Errors
+    /// [`Reason`] that the person is told.
+    pub fn check_lower(&self, person: Person, of: Person, clock_ms: u64) -> Result<(), Reason> {
+        if self.ended {
+            return Err(Reason::Ended);
+        }
+        if let Some(exclusion) = self.exclusion(person, clock_ms) {
+            return Err(exclusion.told());
+        }
+        permissions::check(kind::INVITE, self.role(person), Target::Other(self.role(of)))
     }
 
     /// Whether a person may write in the chat at this time of the room clock, and how far its lines must lie apart, in

@@ -56,6 +56,9 @@ pub enum Command {
         /// Which.
         raised: bool,
     },
+    /// Lower somebody's hand. It is done once the chair has heard it, and leaves nothing in the log. For hosts, co-hosts
+    /// and moderators, each for those of a lower role; and for oneself.
+    LowerHand(Person),
     /// Say who may raise a hand. For hosts, co-hosts and moderators.
     Hands(Hands),
     /// Let in nobody who was not in the room before, or everyone again. For hosts, co-hosts and moderators.
@@ -178,6 +181,7 @@ impl Member {
     pub(super) fn handle_command(&mut self, command: CommandId, wish: Command, now: Duration) {
         let result = match wish {
             Command::Hand { raised } => self.request_hand(command, raised, now),
+            Command::LowerHand(person) => self.request_lower(command, person, now),
             Command::Say(text) => self.request_chat(command, &text, now),
             Command::React(reaction) => self.request_reaction(command, reaction, now),
             wish => self.request(command, wish, now),

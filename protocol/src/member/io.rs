@@ -306,6 +306,8 @@ pub enum Event {
         subject: Option<Person>,
         /// What the room is called from here on.
         title: Option<Text>,
+        /// The link that it pins, or takes off again.
+        link: Option<Text>,
         /// Why, where the author said so.
         reason: Option<Text>,
         /// The role that it gives.

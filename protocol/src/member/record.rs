@@ -373,6 +373,7 @@ impl Member {
             author: applied.author(),
             subject: applied.subject(),
             title: applied.act.title().cloned(),
+            link: applied.act.link().cloned(),
             reason: applied.act.reason().cloned(),
             granted: applied.act.granted(),
             lasts_ms: applied.act.lasts_ms(),

@@ -149,6 +149,26 @@ impl Member {
         Ok(())
     }
 
+    /// The person lowers the hand of another, or its own.
+    pub(super) fn request_lower(
+        &mut self,
+        command: CommandId,
+        person: Person,
+        now: Duration,
+    ) -> Result<(), Refusal> {
+        if person == self.config.key.person() {
+            return self.request_hand(command, false, now);
+        }
+        self.check_lower(self.config.key.person(), person, now)?;
+        let note = self.sign_note(&Saying::Lower { person }, now)?;
+        let id = Note::id(&note);
+        self.expect_verdict(id, command, now)?;
+        if let Err(refusal) = self.bring_note(note, now) {
+            self.finish_command(id, Err(refusal));
+        }
+        Ok(())
+    }
+
     /// Lowers this person's hand because it leaves.
     pub(super) fn lower_own_hand(&mut self, now: Duration) {
         let is_up = self.stage_life.hands.place(self.config.key.person()).is_some();
@@ -160,7 +180,8 @@ impl Member {
 
     /// A note on its way to the chair, or one for everyone on its way from there.
     pub(super) fn handle_note(&mut self, link: Neighbour, note: Signed<Note>, now: Duration) {
-        let is_for_the_chair = note.peek().is_ok_and(|note| note.kind == kind::HAND);
+        let kind = note.peek().map(|note| note.kind);
+        let is_for_the_chair = matches!(kind, Ok(kind::HAND | kind::LOWER));
         if self.way_to_chair() == Some(link) && !self.is_chair() && !is_for_the_chair {
             return self.take_note(link, &note, now);
         }
@@ -435,6 +456,7 @@ impl Member {
             Saying::Chat { .. } => self.hear_chat(link, signed, now),
             Saying::Microphone { .. } => self.hear_mic(signed, now),
             Saying::Appeal { .. } => self.hear_appeal(signed, now),
+            Saying::Lower { person } => self.hear_lower(signed, &note, person, now),
             Saying::Unknown { .. } => Err(refusal(
                 Reason::Unsupported,
                 "the chair does not know this kind of note",
@@ -461,6 +483,10 @@ impl Member {
             .map_err(|reason| refusal(reason, &format!("{reason}")))?;
         if raised {
             self.check_hand(note.author, now)?;
+            if self.stage_life.hands.was_put_down(note.author, clock) {
+                let text = "your hand was lowered a moment ago: wait a little";
+                return Err(refusal(Reason::TooMany, text));
+            }
             // Who would not be let in is not in the room, or can prove it to nobody.
             if let Some(reason) = self.shut_out(note.author, Some(&pass)) {
                 return Err(refusal(reason, &format!("{reason}")));
@@ -487,6 +513,41 @@ impl Member {
         };
         self.tell_hands_if_due(now);
         Ok(u32::try_from(place).unwrap_or(u32::MAX))
+    }
+
+    /// Judges, as the chair, that somebody lowers the hand of another.
+    fn hear_lower(
+        &mut self,
+        signed: &Signed<Note>,
+        note: &Note,
+        person: Person,
+        now: Duration,
+    ) -> Result<u32, Refusal> {
+        let clock = self.clock.now_ms(now);
+        let heard = self.stage_life.heard.check(note.author, note.at, clock, 0);
+        heard.map_err(|reason| refusal(reason, &format!("{reason}")))?;
+        self.check_lower(note.author, person, now)?;
+        let verified = signed.clone().verify();
+        verified.map_err(|error| refusal(Reason::Malformed, &error.to_string()))?;
+        self.stage_life.heard.note(note.author, note.at, clock);
+        self.stage_life.hands.put_down(person, clock);
+        self.keep_shares();
+        self.tell_hands_if_due(now);
+        Ok(0)
+    }
+
+    /// Whether one person may lower the hand of another now, and it is up.
+    fn check_lower(&self, by: Person, of: Person, now: Duration) -> Result<(), Refusal> {
+        let Some(log) = &self.log else {
+            return Err(refusal(Reason::NotInTheRoom, "not in the room yet"));
+        };
+        log.state()
+            .check_lower(by, of, self.clock.now_ms(now))
+            .map_err(|reason| refusal(reason, &format!("{reason}")))?;
+        if self.stage_life.hands.place(of).is_none() {
+            return Err(refusal(Reason::NoSuchSubject, "that hand is not up"));
+        }
+        Ok(())
     }
 
     /// Signs the queue anew and sends it down, when it changed and the last list is old enough.

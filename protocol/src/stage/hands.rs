@@ -25,6 +25,10 @@ pub const HAND_REFRESH_MS: u64 = 20_000;
 /// How long a hand stays up that nobody holds up, in milliseconds: two words of its owner may get lost.
 pub const HAND_LAPSE_MS: u64 = 50_000;
 
+/// How long after its hand was lowered by another a person cannot raise it, in milliseconds: until the list that says so
+/// has reached its program, which holds it up meanwhile.
+pub const LOWERED_MS: u64 = 3_000;
+
 /// A raised hand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hand {
@@ -73,6 +77,8 @@ pub struct Hands {
     list: Option<Verified<HandList>>,
     /// When each hand was last held up, by the room clock; for the chair alone.
     held_up: BTreeMap<Person, u64>,
+    /// Whose hand another has lowered of late, and when; for the chair alone. At most [`limits::HANDS`].
+    put_down: BTreeMap<Person, u64>,
 }
 
 impl Statement for HandList {
@@ -156,6 +162,27 @@ impl Hands {
         let up = &self.queue;
         self.held_up
             .retain(|person, _| up.iter().any(|hand| hand.person == *person));
+    }
+
+    /// Lowers a hand for another than its owner.
+    pub fn put_down(&mut self, person: Person, clock: u64) {
+        self.lower(|who| who == person);
+        self.put_down
+            .retain(|_, at| clock < at.saturating_add(LOWERED_MS));
+        if self.put_down.len() >= limits::HANDS {
+            let oldest = self.put_down.iter().min_by_key(|(_, at)| **at);
+            if let Some(oldest) = oldest.map(|(person, _)| *person) {
+                self.put_down.remove(&oldest);
+            }
+        }
+        self.put_down.insert(person, clock);
+    }
+
+    /// Whether another has lowered this person's hand a moment ago.
+    #[must_use]
+    pub fn was_put_down(&self, person: Person, clock: u64) -> bool {
+        let at = self.put_down.get(&person);
+        at.is_some_and(|at| clock < at.saturating_add(LOWERED_MS))
     }
 
     /// This member takes the chair: who holds up a hand, it hears from now on. What it heard in an earlier term is over.
@@ -290,6 +317,21 @@ mod tests {
         hands.lapse(HAND_LAPSE_MS + 1);
         assert_eq!(hands.place(person(2)), Some(1));
         assert_eq!(hands.queue().len(), 1);
+    }
+
+    #[test]
+    fn a_hand_that_another_lowered_stays_down_for_a_moment_and_as_many_are_remembered_as_can_be_up() {
+        let mut hands = Hands::default();
+        raise(&mut hands, 1, 10).expect("a place");
+        hands.put_down(person(1), 20);
+        assert_eq!(hands.place(person(1)), None);
+        assert!(hands.was_put_down(person(1), 19 + LOWERED_MS) && !hands.was_put_down(person(2), 20));
+        assert!(!hands.was_put_down(person(1), 20 + LOWERED_MS));
+        for n in 0..u8::MAX {
+            hands.put_down(person(n), 30 + u64::from(n));
+        }
+        assert_eq!(hands.put_down.len(), limits::HANDS);
+        assert!(hands.was_put_down(person(u8::MAX - 1), 300));
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod pass;
 mod reactions;
 
 pub use self::{
-    hands::{HAND_LAPSE_MS, HAND_REFRESH_MS, Hand, HandList, HandListError, Hands},
+    hands::{HAND_LAPSE_MS, HAND_REFRESH_MS, Hand, HandList, HandListError, Hands, LOWERED_MS},
     heard::{Heard, NOTE_WINDOW_MS},
     note::{Note, Saying, kind},
     pass::Pass,

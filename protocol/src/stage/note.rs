@@ -24,6 +24,8 @@ pub mod kind {
     pub const MICROPHONE: u16 = 3;
     /// What a banned person says to those who keep order.
     pub const APPEAL: u16 = 4;
+    /// Lowers the hand of another.
+    pub const LOWER: u16 = 5;
 }
 
 /// A signed word to the room. [`Saying::decode`] says what its body means.
@@ -75,6 +77,11 @@ pub enum Saying {
     Appeal {
         /// It.
         text: Text,
+    },
+    /// The hand of another is to go down. For those who could invite that person.
+    Lower {
+        /// Whose.
+        person: Person,
     },
     /// A kind that this version does not know.
     Unknown {
@@ -174,6 +181,9 @@ impl Saying {
                 saying.check()?;
                 saying
             }
+            kind::LOWER => Self::Lower {
+                person: signed::decode(body, "lowering of a hand")?,
+            },
             kind => Self::Unknown {
                 kind,
                 body: body.clone(),
@@ -198,6 +208,7 @@ impl Saying {
             Self::Chat { nick, text } => signed::encode(&(nick, text)),
             Self::Microphone { tag, on } => signed::encode(&(tag.0, on)),
             Self::Appeal { text } => signed::encode(text),
+            Self::Lower { person } => signed::encode(person),
             Self::Unknown { body, .. } => body.clone(),
         }
     }
@@ -208,6 +219,7 @@ impl Saying {
             Self::Chat { .. } => kind::CHAT,
             Self::Microphone { .. } => kind::MICROPHONE,
             Self::Appeal { .. } => kind::APPEAL,
+            Self::Lower { .. } => kind::LOWER,
             Self::Unknown { kind, .. } => *kind,
         }
     }
@@ -235,6 +247,9 @@ mod tests {
             Saying::Microphone {
                 tag: Tag([1, 2, 3, 4]),
                 on: true,
+            },
+            Saying::Lower {
+                person: Person([3; 32]),
             },
             Saying::Unknown {
                 kind: 77,
@@ -267,6 +282,13 @@ mod tests {
             refused(kind::HAND, signed::encode(&(true, "x", "", 0_u8))),
             Malformed::LeftOver {
                 what: "hand",
+                count: 1
+            }
+        );
+        assert_eq!(
+            refused(kind::LOWER, signed::encode(&([1_u8; 32], 0_u8))),
+            Malformed::LeftOver {
+                what: "lowering of a hand",
                 count: 1
             }
         );

@@ -12,6 +12,7 @@ pub(super) fn entry(event: &Event, names: &Names) -> Option<String> {
         author,
         subject,
         title,
+        link,
         role,
         lasts_ms,
         reason,
@@ -26,6 +27,7 @@ pub(super) fn entry(event: &Event, names: &Names) -> Option<String> {
     let whom = subject.map(|subject| names.of(subject)).unwrap_or_default();
     let title = title.as_deref().unwrap_or_default();
     let role = role.map(|role| role.0.as_str()).unwrap_or_default();
+    let link = link.as_deref().unwrap_or_default();
     let author = names.of(author);
     // What follows "she" and "you".
     let (she, you) = match action.as_str() {
@@ -79,6 +81,19 @@ pub(super) fn entry(event: &Event, names: &Names) -> Option<String> {
             "s what the guest list is for",
             " what the guest list is for",
         ),
+        "pin" => both("pin", &format!("s {link}"), &format!(" {link}")),
+        "unpin" => both(
+            "take",
+            &format!("s {link} off again"),
+            &format!(" {link} off again"),
+        ),
+        "chat" => both("say", "s who may write in the chat", " who may write in the chat"),
+        "slow-mode" => both(
+            "say",
+            "s how far apart lines of chat lie",
+            " how far apart lines of chat lie",
+        ),
+        "speaking-time" => both("say", "s how long a speaker has", " how long a speaker has"),
         "speakers" => both("say", "s how many the stage takes", " how many the stage takes"),
         other => (format!("did: {other} {whom}"), format!("did: {other} {whom}")),
     };
@@ -126,6 +141,7 @@ mod tests {
             author: AUTHOR,
             subject,
             title: Some("Poems".into()),
+            link: Some("https://example.org/".into()),
             role: None,
             lasts_ms: None,
             reason: None,
@@ -149,6 +165,10 @@ mod tests {
         assert_eq!(
             sentence("accept", Some(AUTHOR), None),
             format!("{she} accepts the invitation")
+        );
+        assert_eq!(
+            sentence("pin", None, None),
+            format!("{she} pins https://example.org/")
         );
         assert_eq!(sentence("title", None, you), "you call the room \"Poems\"");
         assert_eq!(

@@ -23,6 +23,8 @@ pub(super) struct Scene {
     pub(super) is_in: bool,
     /// What the person speaks with.
     pub(super) voice: Voice,
+    /// Whether a console does at a key what `majlis ctl` does elsewhere.
+    pub(super) has_keys: bool,
     /// Whether it was said that the room is over because nobody can take the chair.
     pub(super) is_vacant: bool,
     /// Who was put out last: their role is gone with it.
@@ -115,7 +117,7 @@ pub(super) fn line(event: &Event, names: &Names, scene: Scene) -> Option<String>
         } => {
             let mut text = format!("you are in {BOLD}\"{title}\"{BOLD:#}, as {}", role.0);
             if scene.voice != Voice::None {
-                text += &format!("\n{}", on_the_stage(scene.voice));
+                text += &format!("\n{}", on_the_stage(scene));
             }
             text
         }
@@ -148,7 +150,7 @@ pub(super) fn line(event: &Event, names: &Names, scene: Scene) -> Option<String>
             format!("{DIM}sound comes another way now, {} long{DIM:#}", hops(*depth))
         }
         Event::Role { key, .. } if scene.put_out == Some(*key) => return None,
-        Event::Stage { key, on: true } if names.is_own(key) && scene.is_in => on_the_stage(scene.voice),
+        Event::Stage { key, on: true } if names.is_own(key) && scene.is_in => on_the_stage(scene),
         Event::Role { key, role } => are(names, key, &format!("a {} now", role.0)),
         Event::Log {
             action,
@@ -156,8 +158,13 @@ pub(super) fn line(event: &Event, names: &Names, scene: Scene) -> Option<String>
             subject: Some(subject),
             ..
         } if action == "invite" && names.is_own(subject) && !names.is_own(author) => format!(
-            "{BOLD}{} invites you to the stage{BOLD:#}: `majlis ctl accept` or `majlis ctl decline`",
-            names.of(author)
+            "{BOLD}{} invites you to the stage{BOLD:#}: {}",
+            names.of(author),
+            if scene.has_keys {
+                "a accepts, d declines"
+            } else {
+                "`majlis ctl accept` or `majlis ctl decline`"
+            }
         ),
         Event::Log { .. } => format!("{DIM}{}{DIM:#}", deeds::entry(event, names)?),
         Event::Mute { key, muted: true } if names.is_own(key) => {
@@ -195,10 +202,12 @@ pub(super) fn line(event: &Event, names: &Names, scene: Scene) -> Option<String>
             nick,
             raised: true,
         } => format!(
-            "{BOLD}{nick}#{} raises a hand{BOLD:#}; `majlis ctl hands` shows the queue",
-            key.tag()
+            "{BOLD}{nick}#{} raises a hand{BOLD:#}; {} shows the queue",
+            key.tag(),
+            if scene.has_keys { "w" } else { "`majlis ctl hands`" }
         ),
-        Event::Hand { key, nick, .. } => format!("{DIM}{nick}#{} lowers the hand{DIM:#}", key.tag()),
+        // By its owner, or by somebody who keeps order: it is not said by whom.
+        Event::Hand { key, nick, .. } => format!("{DIM}the hand of {nick}#{} is down{DIM:#}", key.tag()),
         Event::Mic { key, on } if !names.is_own(key) => {
             let is = if *on { "open" } else { "closed" };
             format!("{DIM}the microphone of {} is {is}{DIM:#}", names.of(key))
@@ -233,12 +242,17 @@ pub(super) fn line(event: &Event, names: &Names, scene: Scene) -> Option<String>
         }
         Event::Microphone { on: false } => "○ you are silent: nothing of yours is sent".to_owned(),
         Event::InputEnded => "what you were playing is over".to_owned(),
-        Event::Warning { text } => format!("{LOUD}!{LOUD:#} {text}"),
+        Event::Warning { text } => warning(text),
         Event::Left { .. } if scene.is_vacant => return None,
         Event::Left { reason } => left(*reason, scene.is_in).to_owned(),
         Event::Summary(stats) => summary(stats, names)?,
         _ => return None,
     })
+}
+
+/// What went wrong, or was refused.
+pub(super) fn warning(text: &str) -> String {
+    format!("{LOUD}!{LOUD:#} {text}")
 }
 
 /// A time for people, in the largest unit that it fills, rounded up.
@@ -323,8 +337,11 @@ pub(super) fn listeners(listeners: u32) -> String {
 }
 
 /// What whoever comes onto the stage does to be heard.
-fn on_the_stage(voice: Voice) -> String {
-    match voice {
+fn on_the_stage(scene: Scene) -> String {
+    match scene.voice {
+        Voice::Microphone { .. } if scene.has_keys => {
+            "you are on the stage: m opens the microphone and closes it; Space opens it while you hold it"
+        }
         Voice::Microphone { enter: true } => {
             "you are on the stage: press Enter to open the microphone, and again to close it"
         }
@@ -403,6 +420,7 @@ mod tests {
             author: Person([1; 32]),
             subject,
             title: None,
+            link: None,
             role: None,
             lasts_ms: None,
             reason: None,

@@ -1,10 +1,11 @@
 //! What people see: a line for what happens, and on a terminal one more below them that shows who speaks and how
-//! the sound is.
+//! the sound is; or, where there is a console, its rows.
 //!
 //! On a terminal without control sequences and into a file there are plain lines only; then the state of the sound is a
 //! line now and then. `NO_COLOR` takes colours away and nothing else.
 
 mod deeds;
+mod foot;
 mod lines;
 mod names;
 mod qr;
@@ -18,10 +19,11 @@ use anstream::{AutoStream, stdout};
 use majlis::event::Event;
 use serde_json::Value;
 
+pub(crate) use foot::{Foot, fit};
 use lines::Scene;
 pub(crate) use lines::Voice;
-use names::Names;
-use status::Status;
+pub(crate) use names::Names;
+pub(crate) use status::Status;
 
 /// How many `stats` events, one a second, lie between two plain lines of the sound's state.
 const PLAIN_EVERY: u32 = 10;
@@ -42,6 +44,8 @@ pub(crate) struct Show {
     names: Names,
     scene: Scene,
     status: Status,
+    /// What stands below all else, for a console.
+    foot: Foot,
     /// Whether it was said how many listen.
     counted: bool,
     /// `stats` events since the last plain line of the state.
@@ -51,15 +55,15 @@ pub(crate) struct Show {
 impl Show {
     /// The face for this process's stdout.
     pub(crate) fn new() -> Self {
-        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb" || term.is_empty());
         Self {
             out: stdout(),
-            lively: io::stdout().is_terminal() && !dumb,
+            lively: is_lively(),
             status_shown: false,
             names: Names::default(),
             scene: Scene::default(),
             counted: false,
             status: Status::default(),
+            foot: Foot::default(),
             quiet_for: 0,
         }
     }
@@ -70,13 +74,52 @@ impl Show {
         self
     }
 
+    /// The face of someone who has a console, which shows the status.
+    pub(crate) fn with_console(mut self) -> Self {
+        self.scene.has_keys = true;
+        self
+    }
+
     /// Shows a text of one or more lines.
     pub(crate) fn text(&mut self, text: &str) -> io::Result<()> {
         if self.status_shown {
             clear_line()?;
             self.status_shown = false;
         }
+        let foot = self.lift_foot()?;
         writeln!(self.out, "{text}")?;
+        self.set_foot(foot)
+    }
+
+    /// Has this stand below all else from now on.
+    pub(crate) fn foot(&mut self, foot: Foot) -> io::Result<()> {
+        if self.foot == foot {
+            return Ok(());
+        }
+        self.lift_foot()?;
+        self.set_foot(foot)
+    }
+
+    /// Leaves the foot where it is, which others may have written over, and sets it below what they wrote.
+    pub(crate) fn afresh(&mut self) -> io::Result<()> {
+        let foot = std::mem::take(&mut self.foot);
+        if !foot.rows.is_empty() {
+            writeln!(self.out)?;
+        }
+        self.set_foot(foot)
+    }
+
+    /// Takes the foot off the screen, with the cursor where it began.
+    fn lift_foot(&mut self) -> io::Result<Foot> {
+        let foot = std::mem::take(&mut self.foot);
+        io::stdout().write_all(foot.erase(columns()).as_bytes())?;
+        Ok(foot)
+    }
+
+    /// Shows the foot at the cursor.
+    fn set_foot(&mut self, foot: Foot) -> io::Result<()> {
+        write!(self.out, "{foot}")?;
+        self.foot = foot;
         self.out.flush()
     }
 
@@ -84,6 +127,9 @@ impl Show {
     pub(crate) fn event(&mut self, event: &Event) -> io::Result<()> {
         self.names.learn(event);
         self.follow(event);
+        if matches!(event, Event::Left { .. }) {
+            self.foot(Foot::default())?;
+        }
         if let Some(line) = lines::line(event, &self.names, self.scene) {
             self.text(&line)?;
         }
@@ -100,7 +146,7 @@ impl Show {
         {
             self.text(&code)?;
         }
-        if self.status.learn(event) {
+        if self.status.learn(event) && !self.scene.has_keys {
             self.show_status(event)?;
         }
         Ok(())
@@ -145,13 +191,19 @@ impl Show {
     }
 }
 
+/// Whether stdout is a terminal that can rewrite what it shows.
+pub(crate) fn is_lively() -> bool {
+    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb" || term.is_empty());
+    io::stdout().is_terminal() && !is_dumb
+}
+
 /// Clears the line that the cursor is in. It goes past the stream that takes colours out, which would take it out too.
 fn clear_line() -> io::Result<()> {
     io::stdout().write_all(CLEAR_LINE.as_bytes())
 }
 
 /// How many columns the terminal has now, with one spared: a line that fills the last wraps on some.
-fn columns() -> usize {
+pub(crate) fn columns() -> usize {
     terminal_size::terminal_size().map_or(COLUMNS, |(width, _)| usize::from(width.0).saturating_sub(1))
 }
 
@@ -161,6 +213,11 @@ impl std::fmt::Debug for Show {
             .field("lively", &self.lively)
             .finish_non_exhaustive()
     }
+}
+
+/// A text that a person should not miss.
+pub(crate) fn warning(text: &str) -> String {
+    lines::warning(text)
 }
 
 /// A room that was called off as a line, from its JSON form.

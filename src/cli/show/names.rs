@@ -13,14 +13,14 @@ const NAMELESS: &str = "someone";
 
 /// The nicknames that were heard of.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(crate) struct Names {
     nicks: BTreeMap<Person, String>,
     own: Option<Person>,
 }
 
 impl Names {
     /// Takes the names out of an event.
-    pub(super) fn learn(&mut self, event: &Event) {
+    pub(crate) fn learn(&mut self, event: &Event) {
         match event {
             Event::Profile { key, nick, .. }
             | Event::Chat { key, nick, .. }
@@ -35,7 +35,7 @@ impl Names {
     }
 
     /// `nick#tag`; oneself is `you`.
-    pub(super) fn of(&self, person: &Person) -> String {
+    pub(crate) fn of(&self, person: &Person) -> String {
         if self.own.as_ref() == Some(person) {
             return "you".to_owned();
         }
@@ -44,7 +44,7 @@ impl Names {
     }
 
     /// Whether this is oneself.
-    pub(super) fn is_own(&self, person: &Person) -> bool {
+    pub(crate) fn is_own(&self, person: &Person) -> bool {
         self.own.as_ref() == Some(person)
     }
 }

@@ -38,45 +38,50 @@ pub(crate) fn info(info: &Value) -> String {
 
 /// Who is in the room, one a line.
 pub(crate) fn people(info: &Value) -> String {
-    let text = |person: &Value, name: &str| person[name].as_str().unwrap_or_default().to_owned();
-    let lines: Vec<String> = info["people"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|person| {
-            let named = format!("{}#{}", text(person, "nick"), text(person, "tag"));
-            let stage = if person["on_stage"] == true {
-                "  on stage"
-            } else {
-                ""
-            };
-            let muted = match (&person["muted"], &person["mic"]) {
-                (Value::Bool(true), _) => "  muted",
-                (_, Value::Bool(true)) => "  mic on",
-                (_, Value::Bool(false)) => "  mic off",
-                _ => "",
-            };
-            let turn = person["turn_left_ms"].as_u64();
-            let turn = turn.map(|ms| format!("  for {}", lines::span(ms)));
-            let turn = turn.unwrap_or_default();
-            let invited = if person["invited"] == true {
-                "  invited"
-            } else {
-                ""
-            };
-            format!(
-                "{named:<24} {:<9} {}{stage}{muted}{turn}{invited}",
-                text(person, "role"),
-                text(person, "key")
-            )
-        })
-        .chain(info["kept_out"].as_array().into_iter().flatten().map(kept_out))
+    let of = |name: &str| info[name].as_array().into_iter().flatten();
+    let people = of("people").map(|one| person(one, &key(one)));
+    let lines: Vec<String> = people
+        .chain(of("kept_out").map(|one| kept_out(one, &key(one))))
         .collect();
     if lines.is_empty() {
         "nobody is known yet".to_owned()
     } else {
         lines.join("\n")
     }
+}
+
+/// A line for someone in the room; `key` stands where it can be copied.
+pub(crate) fn person(person: &Value, key: &str) -> String {
+    let text = |name: &str| person[name].as_str().unwrap_or_default();
+    let named = format!("{}#{}", text("nick"), text("tag"));
+    let stage = if person["on_stage"] == true {
+        "  on stage"
+    } else {
+        ""
+    };
+    let muted = match (&person["muted"], &person["mic"]) {
+        (Value::Bool(true), _) => "  muted",
+        (_, Value::Bool(true)) => "  mic on",
+        (_, Value::Bool(false)) => "  mic off",
+        _ => "",
+    };
+    let turn = person["turn_left_ms"].as_u64();
+    let turn = turn.map(|ms| format!("  for {}", lines::span(ms)));
+    let turn = turn.unwrap_or_default();
+    let invited = if person["invited"] == true {
+        "  invited"
+    } else {
+        ""
+    };
+    format!(
+        "{named:<24} {:<9} {key}{stage}{muted}{turn}{invited}",
+        text("role")
+    )
+}
+
+/// The key of someone, to be copied.
+fn key(person: &Value) -> String {
+    person["key"].as_str().unwrap_or_default().to_owned()
 }
 
 /// The pinned links, one a line.
@@ -112,22 +117,28 @@ pub(crate) fn audience(page: &Value) -> String {
 
 /// Who has raised a hand, in order.
 pub(crate) fn hands(info: &Value) -> String {
-    let line = |hand: &Value| {
-        let text = |name: &str| hand[name].as_str().unwrap_or_default();
-        let named = format!("{}#{}", text("nick"), text("tag"));
-        let waits = lines::span(hand["waits_ms"].as_u64().unwrap_or(0));
+    let hands = info["hands"].as_array().into_iter().flatten();
+    let line = |one: &Value| {
         format!(
-            "{:>3}  {named:<24} {}  for {waits}",
-            hand["place"].as_u64().unwrap_or(0),
-            text("key")
+            "{:>3}  {}",
+            one["place"].as_u64().unwrap_or(0),
+            hand(one, &key(one))
         )
     };
-    let lines: Vec<String> = info["hands"].as_array().into_iter().flatten().map(line).collect();
+    let lines: Vec<String> = hands.map(line).collect();
     if lines.is_empty() {
         "no hand is up".to_owned()
     } else {
         lines.join("\n")
     }
+}
+
+/// A line for a raised hand.
+pub(crate) fn hand(hand: &Value, key: &str) -> String {
+    let text = |name: &str| hand[name].as_str().unwrap_or_default();
+    let named = format!("{}#{}", text("nick"), text("tag"));
+    let waits = lines::span(hand["waits_ms"].as_u64().unwrap_or(0));
+    format!("{named:<24} {key}  for {waits}")
 }
 
 /// The guest list, and what it is for.
@@ -147,7 +158,7 @@ pub(crate) fn guests(rules: &Value) -> String {
 }
 
 /// A line for someone who may not come in.
-fn kept_out(person: &Value) -> String {
+pub(crate) fn kept_out(person: &Value, key: &str) -> String {
     let text = |name: &str| person[name].as_str().unwrap_or_default();
     let named = format!("{}#{}", text("nick"), text("tag"));
     let what = if person["kicked"] == true {
@@ -160,8 +171,7 @@ fn kept_out(person: &Value) -> String {
     let why = Some(text("reason")).filter(|why| !why.is_empty());
     let why = why.map(|why| format!("  ({why})"));
     format!(
-        "{named:<24} {what:<9} {}{}{}",
-        text("key"),
+        "{named:<24} {what:<9} {key}{}{}",
         left.unwrap_or_default(),
         why.unwrap_or_default()
     )

@@ -18,7 +18,7 @@ const SHOWN: usize = 3;
 
 /// What the status shows.
 #[derive(Debug, Default)]
-pub(super) struct Status {
+pub(crate) struct Status {
     stats: Stats,
     /// The last level of each speaker, and how many seconds ago it was told.
     levels: BTreeMap<Person, (u8, u8)>,
@@ -27,7 +27,7 @@ pub(super) struct Status {
 
 impl Status {
     /// Takes what an event says. Whether the status is worth showing anew.
-    pub(super) fn learn(&mut self, event: &Event) -> bool {
+    pub(crate) fn learn(&mut self, event: &Event) -> bool {
         match event {
             Event::Stats(stats) => {
                 self.stats = stats.clone();
@@ -51,10 +51,23 @@ impl Status {
 
     /// The line, of no more than so many columns; `bars` draws levels, which only a line that is rewritten can show.
     pub(super) fn line(&self, names: &Names, bars: bool, columns: usize) -> String {
+        let live = if self.live { "● live | " } else { "" };
+        let who = self.speaking(names, bars);
+        let line = format!("{live}{who} | {} listen | {}", self.stats.listeners, self.sound());
+        line.chars().take(columns).collect()
+    }
+
+    /// Whether sound of one's own goes out.
+    pub(crate) fn is_live(&self) -> bool {
+        self.live
+    }
+
+    /// Who speaks, the loudest first.
+    pub(crate) fn speaking(&self, names: &Names, bars: bool) -> String {
         let mut speaking: Vec<_> = self
             .levels
             .iter()
-            .filter(|(_, (level, _))| *level < SPEAKING)
+            .filter(|(person, (level, _))| *level < SPEAKING && (self.live || !names.is_own(person)))
             .collect();
         speaking.sort_by_key(|(_, (level, _))| *level);
         let who: Vec<String> = speaking
@@ -65,14 +78,11 @@ impl Status {
                 format!("{}{bar}", names.of(person))
             })
             .collect();
-        let who = if who.is_empty() {
+        if who.is_empty() {
             "nobody speaks".to_owned()
         } else {
             who.join(" ")
-        };
-        let live = if self.live { "● live | " } else { "" };
-        let line = format!("{live}{who} | {} listen | {}", self.stats.listeners, self.sound());
-        line.chars().take(columns).collect()
+        }
     }
 
     /// How the sound that arrives here fares.
@@ -172,6 +182,22 @@ mod tests {
                 .line(&Names::default(), false, 78)
                 .starts_with("nobody speaks")
         );
+    }
+
+    #[test]
+    fn who_is_not_live_is_not_shown_as_speaking_themselves() {
+        let (mut names, mut status) = (Names::default(), Status::default());
+        let key = Person([1; 32]);
+        names.learn(&Event::Listening {
+            peer: majlis_protocol::person::Peer(key.0),
+            key,
+            addresses: Vec::new(),
+        });
+        for on in [true, false] {
+            status.learn(&Event::Microphone { on });
+            status.learn(&Event::Level { key, level: 10 });
+            assert_eq!(status.speaking(&names, false) == "you", on);
+        }
     }
 
     #[test]

@@ -1,11 +1,15 @@
 //! The queue of hands while chairs change and histories part, and what one link can have of it.
 
 use super::{
-    stage::{deep, hand, queue},
+    stage::{deep, hand, queue, sign},
     succession::{retitle, room},
     *,
 };
-use crate::limits;
+use crate::{
+    limits,
+    log::Role,
+    stage::{HAND_LAPSE_MS, HAND_REFRESH_MS, LOWERED_MS, Note, Saying},
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 const UP: Command = Command::Hand { raised: true };
@@ -179,4 +183,108 @@ fn behind_a_shut_door_only_those_who_would_be_let_in_raise_a_hand() {
         world.does(0, invite);
         world.does(2, Command::Accept);
     }
+}
+
+/// That somebody lowers the hand of another, signed by its author at this time.
+fn lowering(by: u8, of: u8, at: u64) -> Signed<Note> {
+    let saying = Saying::Lower { person: person(of) };
+    sign(Note::new(RoomId::of(&genesis()), person(by), at, &saying), by)
+}
+
+#[test]
+fn who_keeps_order_lowers_the_hand_of_another_and_it_stays_down_though_its_program_held_it_up() {
+    let mut world = deep();
+    let grant = Command::Grant {
+        person: person(2),
+        role: Role::Moderator,
+    };
+    world.does(0, grant);
+    for (times, by, waits) in [(1, 0, 2), (2, 1, 3)] {
+        world.pass(2 * SECOND);
+        let of = person(waits as u8 + 1);
+        world.command(waits, UP).expect("a listener may");
+        world.pass(SECOND);
+        assert_eq!(queue(&world, 1), [of]);
+        assert_eq!(world.command(by, Command::LowerHand(of)), Ok(0), "by {by}");
+        // A word of its owner's program that was on its way.
+        let late = hand(waits as u8 + 1, world.clock() + 1, true);
+        let link = world.settled(0, 9 + by as u8);
+        world.say(0, link, Message::Note(late));
+        assert_eq!(world.refused_on(link), Some(Reason::TooMany));
+        for _ in 0..(HAND_LAPSE_MS + HAND_REFRESH_MS) / 1_000 {
+            world.pass(SECOND);
+            for at in 0..4 {
+                assert!(queue(&world, at).is_empty(), "at {at}");
+            }
+        }
+        assert_eq!(lowered(&world, waits), times, "its owner is told");
+    }
+    // It may be raised again.
+    assert_eq!(world.command(2, UP), Ok(1));
+}
+
+#[test]
+fn nobody_else_lowers_a_hand_and_the_chair_says_why() {
+    let mut world = deep();
+    world.does(
+        0,
+        Command::Grant {
+            person: person(4),
+            role: Role::Moderator,
+        },
+    );
+    world.command(2, UP).expect("a listener may");
+    world.command(3, UP).expect("a moderator in the audience may");
+    let link = world.settled(0, 9);
+    world.pass(SECOND);
+    let refused = |world: &mut World, member, of| {
+        let lower = Command::LowerHand(person(of));
+        world.command(member, lower).expect_err("refused").reason
+    };
+    // A listener's of a listener and of a moderator; a moderator's of one who holds none up.
+    assert_eq!(refused(&mut world, 1, 3), Reason::NotAllowed);
+    assert_eq!(refused(&mut world, 1, 4), Reason::NotAllowed);
+    assert_eq!(refused(&mut world, 3, 2), Reason::NoSuchSubject);
+    // Whatever a program of one's own sends: the unprivileged, again, late, forged, of another room.
+    let clock = world.clock();
+    let mut forged = lowering(1, 3, clock).to_bytes().to_vec();
+    *forged.last_mut().expect("a signature") ^= 1;
+    let elsewhere = Note::new(
+        RoomId([1; 32]),
+        person(1),
+        clock,
+        &Saying::Lower { person: person(3) },
+    );
+    for (note, reason) in [
+        (lowering(9, 3, clock), Reason::NotAllowed),
+        (lowering(4, 1, clock), Reason::NotAllowed),
+        (lowering(9, 9, clock), Reason::NotAllowed),
+        (lowering(1, 9, clock), Reason::NoSuchSubject),
+        (lowering(1, 3, clock + 40_000), Reason::Expired),
+        (
+            Signed::from_bytes(&forged).expect("an envelope"),
+            Reason::Malformed,
+        ),
+        (sign(elsewhere, 1), Reason::UnknownRoom),
+    ] {
+        world.say(0, link, Message::Note(note));
+        assert_eq!(world.refused_on(link), Some(reason));
+    }
+    world.pass(SECOND);
+    assert_eq!(queue(&world, 1), [person(3), person(4)]);
+    let once = lowering(1, 3, world.clock());
+    world.say(0, link, Message::Note(once.clone()));
+    world.pass(Duration::from_millis(LOWERED_MS));
+    world.command(2, UP).expect("again");
+    world.say(0, link, Message::Note(once));
+    assert_eq!(
+        world.refused_on(link),
+        Some(Reason::Duplicate),
+        "a copy lowers nothing"
+    );
+    assert_eq!(
+        world.command(3, Command::LowerHand(person(4))),
+        Ok(0),
+        "one's own"
+    );
 }
