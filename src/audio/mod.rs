@@ -24,6 +24,9 @@ mod playback;
 mod resample;
 mod sample;
 #[cfg(test)]
+#[path = "../../examples/score/stoi.rs"]
+mod stoi;
+#[cfg(test)]
 mod testing;
 mod tone;
 mod word;
