@@ -61,8 +61,13 @@ pub(crate) fn people(info: &Value) -> String {
             } else {
                 ""
             };
+            let volume = match person["volume"].as_u64() {
+                None | Some(100) => String::new(),
+                Some(0) => "  muted here".to_owned(),
+                Some(percent) => format!("  at {percent} % here"),
+            };
             format!(
-                "{named:<24} {:<9} {}{stage}{muted}{turn}{invited}",
+                "{named:<24} {:<9} {}{stage}{muted}{turn}{invited}{volume}",
                 text(person, "role"),
                 text(person, "key")
             )

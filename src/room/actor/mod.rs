@@ -45,11 +45,12 @@ use super::{
     mics::Mics,
     seek::{self, Lead},
     speaking::{News, Speaking},
+    treatment::Treatment,
 };
 use crate::{
     audio::{Input, ReadyOutput},
     event::{Event, LeftReason, Stamped, Stats},
-    home::{self, RoomLog},
+    home::{self, RoomLog, Volumes},
     media::{Plane, RoomMedia, Signal},
     net::Network,
     node::Uplink,
@@ -128,6 +129,7 @@ pub(crate) struct Setup {
     pub(crate) network: Network,
     pub(crate) plane: Plane,
     pub(crate) log: RoomLog,
+    pub(crate) volumes: Volumes,
     pub(crate) link: RoomLink,
     /// How the room is entered.
     pub(crate) entry: Entry,
@@ -185,6 +187,8 @@ struct Actor {
     announcing: Option<Announcing>,
     input: Option<Input>,
     repeat: bool,
+    treatment: Treatment,
+    volumes: Volumes,
     wait_listeners: u32,
     on_stage: Option<OnStage>,
     started: Instant,
@@ -255,6 +259,8 @@ impl Actor {
             announcing: None,
             input: Some(setup.seat.input),
             repeat: setup.seat.repeat,
+            treatment: setup.seat.treatment,
+            volumes: setup.volumes,
             wait_listeners: setup.seat.wait_listeners,
             on_stage: None,
             started: setup.seat.started,
@@ -395,6 +401,11 @@ impl Actor {
             }
             Some(Request::Microphone { on, reply }) => {
                 self.turn_microphone(on, reply);
+            }
+            Some(Request::Volume(person)) => {
+                if let Some(listening) = &self.listening {
+                    listening.set_volume(person, self.volumes.of(person));
+                }
             }
             Some(Request::Info { reply }) => {
                 if let Some(info) = self.info() {
