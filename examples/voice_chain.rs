@@ -68,9 +68,8 @@ fn echo(speech: &[(String, Vec<f32>)]) {
             .map(|(_, said)| scene::echo_return_loss(&mut chain(options), said, -10.0));
         let (early, settled): (Vec<f32>, Vec<f32>) = losses.unzip();
         println!(
-            "  {name:<18} at 1 s {:5.1} dB, worst {:5.1}; after 3 s {:5.1} dB, worst {:5.1}",
+            "  {name:<18} at 1 s {:5.1} dB; after 3 s {:5.1} dB, worst {:5.1}",
             mean(&early),
-            least(&early),
             mean(&settled),
             least(&settled)
         );
@@ -112,48 +111,49 @@ fn noise(speech: &[(String, Vec<f32>)]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What is sent of speech that is said after silence, and of silence.
+/// What is sent of speech that is said after two seconds of a quiet room, and of a room in which only a fan is heard.
 fn spurts(speech: &[(String, Vec<f32>)]) {
-    println!(
-        "spurts: frames sent of speech after 2 s of silence, the share of its energy in them, and of 10 s of a room's noise"
-    );
+    println!("spurts: the share of frames that is sent, and of the energy of all frames that is in those");
     for (name, said) in speech {
-        let silence = scene::fan(2 * 48_000, 1e-7);
-        let signal: Vec<f32> = [&silence[..], said].concat();
-        let sent = sent(&signal);
-        let energy = |frames: &mut dyn Iterator<Item = usize>| -> f32 {
-            frames
-                .map(|at| scene::power(&signal[at * FRAME_SAMPLES..][..FRAME_SAMPLES]))
-                .sum()
-        };
-        let first = silence.len() / FRAME_SAMPLES;
-        let all = energy(&mut (first..signal.len() / FRAME_SAMPLES));
-        let kept = energy(&mut sent.iter().copied().filter(|&at| at >= first));
-        let quiet = self::sent(&scene::fan(480_000, 1e-5)).len();
+        let heard: Vec<f32> = [&scene::fan(2 * 48_000, 1e-7)[..], said].concat();
+        let (sent, powers) = sent(VoiceOptions::ON, &heard);
+        let kept: f32 = sent.iter().map(|&frame| powers[frame]).sum();
         println!(
-            "  {:<28} {:3.0} % of {} frames, {:.3} %; {:.1} a second",
-            name,
-            100.0 * sent.iter().filter(|&&at| at >= first).count() as f32
-                / (said.len() / FRAME_SAMPLES) as f32,
-            said.len() / FRAME_SAMPLES,
-            100.0 * kept / all,
-            quiet as f32 / 10.0
+            "  {name:<28} {:3.0} %, {:.3} %",
+            100.0 * sent.len() as f32 / powers.len() as f32,
+            100.0 * kept / powers.iter().sum::<f32>()
         );
+    }
+    println!(
+        "frames a second of a room in which a fan runs, from the fifth second on: as it is, and after the chain"
+    );
+    for level in [-70, -60, -50, -40] {
+        let fan = scene::fan(20 * 48_000, 10f32.powf(level as f32 / 10.0));
+        let [plain, clean] = [VoiceOptions::OFF, VoiceOptions::ON].map(|options| {
+            let (sent, _) = sent(options, &fan);
+            sent.iter().filter(|&&frame| frame >= 250).count() as f32 / 15.0
+        });
+        println!("  {level} dBFS: {plain:.1}, {clean:.1}");
     }
 }
 
-/// The numbers of the frames that are sent.
-fn sent(signal: &[f32]) -> Vec<usize> {
+/// The numbers of the frames that are sent, and the power of each frame.
+fn sent(options: VoiceOptions, signal: &[f32]) -> (Vec<usize>, Vec<f32>) {
+    let mut chain = VoiceChain::new(options, FarEnd::default());
     let (mut detector, mut spurts) = (VoiceDetector::new(), Spurts::new());
-    let mut sent = Vec::new();
-    for (index, frame) in signal.chunks_exact(FRAME_SAMPLES).enumerate() {
-        match spurts.step(index, detector.judge(frame)) {
+    let (mut sent, mut powers) = (Vec::new(), Vec::new());
+    for (index, heard) in signal.chunks_exact(FRAME_SAMPLES).enumerate() {
+        let mut frame = [0.0; FRAME_SAMPLES];
+        frame.copy_from_slice(heard);
+        chain.process(&mut frame);
+        powers.push(scene::power(&frame));
+        match spurts.step(index, detector.judge(chain.heard(), &frame)) {
             Step::Hold => {}
             Step::Begin(frames) => sent.extend(frames),
             Step::Send(frame) | Step::Last(frame) => sent.push(frame),
         }
     }
-    sent
+    (sent, powers)
 }
 
 /// What the chain costs of a core while both speak.
@@ -202,7 +202,7 @@ fn cost(said: &[f32]) {
                 frame.copy_from_slice(heard);
                 chain(frames[(index + frames.len() / 2) % frames.len()], &mut frame);
                 if options == all {
-                    spurts.step(index, detector.judge(&frame));
+                    spurts.step(index, detector.judge(&frame, &frame));
                 }
             }
             count += frames.len();

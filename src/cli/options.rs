@@ -99,11 +99,12 @@ pub(crate) struct SeatFlags {
     /// Where the room is heard: speakers, speakers:NAME, file:PATH.wav or none [default: speakers]
     #[arg(long, value_name = "OUTPUT", value_parser = output_word)]
     pub(crate) output: Option<String>,
-    #[command(flatten)]
-    pub(crate) sound: SoundFlags,
     /// Leave after this many seconds
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) duration: Option<Duration>,
+    // Last, since what follows would stand below its heading.
+    #[command(flatten)]
+    pub(crate) sound: SoundFlags,
 }
 
 /// Options of how a microphone's sound is treated, and that of others. A room for music has them off.

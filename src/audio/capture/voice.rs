@@ -75,7 +75,11 @@ impl Voice {
         let Some((detector, spurts)) = &mut self.spurts else {
             return vec![frame];
         };
-        let activity = detector.judge(&self.mono[..]);
+        let heard = self
+            .chain
+            .as_ref()
+            .map_or(&self.mono[..], |chain| &chain.heard()[..]);
+        let activity = detector.judge(heard, &self.mono[..]);
         match spurts.step(frame, activity) {
             Step::Hold => Vec::new(),
             Step::Begin(frames) => frames,

@@ -30,6 +30,16 @@ const SOFTEST: f32 = 2.5e-7;
 /// climbs into a long vowel that the network does not know; slower, and a fan that starts is sent for long.
 const CLIMB: f32 = 1.0139;
 
+/// How fast it follows sound that is softer: 30 dB a second. At once, and a single frame of digital silence, as noise
+/// suppressors make it, would let the room's noise pass for the beginning of something.
+const FALL: f32 = 0.87;
+
+/// How fast it climbs while nothing is known of the room yet: 40 dB a second.
+const FIRST_CLIMB: f32 = 1.2;
+
+/// Frames for which nothing is known: a second.
+const UNKNOWN: u32 = 50;
+
 /// What a frame holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Activity {
@@ -49,6 +59,8 @@ pub struct VoiceDetector {
     waiting: Vec<f32>,
     /// Power of the noise that is always there.
     floor: f32,
+    /// Frames heard, up to [`UNKNOWN`].
+    heard: u32,
 }
 
 impl VoiceDetector {
@@ -59,13 +71,14 @@ impl VoiceDetector {
             resampler: Resampler::frames_to_16k(),
             waiting: Vec::with_capacity(2 * HOP),
             floor: SOFTEST,
+            heard: 0,
         }
     }
 
-    /// Judges the next frame, mono.
-    pub fn judge(&mut self, frame: &[f32]) -> Activity {
-        let has_voice = self.has_voice(frame);
-        let rises = self.rises(frame, has_voice);
+    /// Judges the next frame, mono: `heard` with its noise, `clean` as it would be sent. Both may be the same.
+    pub fn judge(&mut self, heard: &[f32], clean: &[f32]) -> Activity {
+        let has_voice = self.has_voice(clean);
+        let rises = self.rises(heard, has_voice);
         match (has_voice, rises) {
             (true, _) => Activity::Voice,
             (false, true) => Activity::Rise,
@@ -93,17 +106,19 @@ impl VoiceDetector {
     }
 
     /// Whether a piece of the frame is louder than what was there before. The idea of what is there follows the softest
-    /// piece down at once, and up slowly, unless a voice is why.
+    /// piece: down soon, and up slowly, unless a voice is why.
     fn rises(&mut self, frame: &[f32], has_voice: bool) -> bool {
         let pieces = frame.chunks(FRAME_SAMPLES / PIECES).map(mean_power);
         let (softest, loudest) = pieces.fold((f32::MAX, 0.0), |(softest, loudest): (f32, f32), power| {
             (softest.min(power), loudest.max(power))
         });
         let rises = loudest > SOFTEST.max(self.floor * RISE);
+        let climb = if self.heard < UNKNOWN { FIRST_CLIMB } else { CLIMB };
+        self.heard = (self.heard + 1).min(UNKNOWN);
         if softest < self.floor {
-            self.floor = softest.max(SOFTEST / RISE);
+            self.floor = (self.floor * FALL).max(softest).max(SOFTEST / RISE);
         } else if !has_voice {
-            self.floor = (self.floor * CLIMB).min(softest);
+            self.floor = (self.floor * climb).min(softest);
         }
         rises
     }

@@ -77,6 +77,8 @@ pub struct VoiceChain {
     far_end: Option<FarEnd>,
     noise: Option<Box<DenoiseState<'static>>>,
     gain: Option<AudioProcessing>,
+    /// The last frame as it was before noise was held down.
+    heard: Box<[f32; FRAME_SAMPLES]>,
     /// A frame of the loudspeaker, and what the libraries write next to what they read.
     far: Box<[f32; FRAME_SAMPLES]>,
     scratch: Box<[f32; BLOCK]>,
@@ -113,9 +115,16 @@ impl VoiceChain {
             far_end: options.echo_cancel.then_some(far_end),
             noise: options.noise_suppression.then(DenoiseState::new),
             gain,
+            heard: Box::new([0.0; FRAME_SAMPLES]),
             far: Box::new([0.0; FRAME_SAMPLES]),
             scratch: Box::new([0.0; BLOCK]),
         }
+    }
+
+    /// The last frame with its noise, but without echo: what is left of suppressed noise crackles, and steady noise is
+    /// told from the beginning of a word more easily where it is whole.
+    pub fn heard(&self) -> &[f32; FRAME_SAMPLES] {
+        &self.heard
     }
 
     /// Begins to listen to the loudspeaker: the microphone has been opened.
@@ -136,10 +145,14 @@ impl VoiceChain {
     pub fn process(&mut self, frame: &mut [f32; FRAME_SAMPLES]) {
         self.hear_far_end();
         tame(&mut frame[..]);
-        for block in frame.chunks_exact_mut(BLOCK) {
+        for (block, heard) in frame
+            .chunks_exact_mut(BLOCK)
+            .zip(self.heard.chunks_exact_mut(BLOCK))
+        {
             if let Some(front) = &mut self.front {
                 run(front, block, &mut self.scratch);
             }
+            heard.copy_from_slice(block);
             if let Some(noise) = &mut self.noise {
                 hold_down(noise, block, &mut self.scratch);
             }
