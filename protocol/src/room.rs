@@ -22,6 +22,9 @@ use crate::{
 /// more, at a third of the uplink.
 pub const SPEECH_BITRATE: u32 = 32_000;
 
+/// Bit rate of music, in bit/s: stereo that few can tell from its source.
+pub const MUSIC_BITRATE: u32 = 128_000;
+
 /// Bit rates that a room may have, in bit/s: Opus' floor for usable speech, and more than stereo music needs.
 pub const BITRATES: core::ops::RangeInclusive<u32> = 6_000..=256_000;
 

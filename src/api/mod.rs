@@ -14,6 +14,7 @@
 //! | `GET /v1/room/{id}/tree` | the relay tree as [`crate::room::TreeInfo`] |
 //! | `POST /v1/room/{id}/act` with an [`Act`] | `{seq}`, once it is in this node's log, or `{place}` of a hand or `{}` for a line of chat and a lowered hand once the chair has it, and for a reaction at once; 409 with the chair's reason |
 //! | `POST /v1/room/{id}/mic` with a [`Mic`] | `{on}` |
+//! | `POST /v1/room/{id}/volume` with a [`Volume`] | `{key, percent}`: how loud that person is here |
 //! | `GET /v1/events` | a WebSocket of the events of `--json`, those of a room with its id as `room` |
 //!
 //! [`Node`]: crate::node::Node
@@ -244,6 +245,17 @@ pub enum Office {
     Moderator,
     /// Does what the host does, but end the room.
     CoHost,
+}
+
+/// Makes a person louder or softer here, in every room of this node and from now on, or asks how loud they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Volume {
+    /// Whom.
+    pub key: String,
+    /// How loud, in percent: 0 mutes them here, at most [`crate::home::MOST_VOLUME`]; none: as it is.
+    #[serde(default)]
+    pub percent: Option<u16>,
 }
 
 /// Opens or closes this node's own microphone, file or tone.

@@ -23,9 +23,9 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::{Semaphore, watch};
 
-use super::{Act, ChatFor, ForGuests, HandPolicy, Mic, Office, events, guard, keys};
+use super::{Act, ChatFor, ForGuests, HandPolicy, Mic, Office, Volume, events, guard, keys};
 use crate::{
-    home::ApiAccess,
+    home::{ApiAccess, MOST_VOLUME},
     node::Node,
     room::{ActError, RoomAction, RoomHandle, RoomInfo},
 };
@@ -61,6 +61,7 @@ pub(super) fn router(context: Context, access: ApiAccess) -> Router {
         .route("/v1/room/{id}/tree", get(tree))
         .route("/v1/room/{id}/act", post(act))
         .route("/v1/room/{id}/mic", post(mic))
+        .route("/v1/room/{id}/volume", post(volume))
         .route("/v1/events", get(events::open))
         .fallback(async || refusal(StatusCode::NOT_FOUND, "there is no such request"))
         .method_not_allowed_fallback(async || {
@@ -184,6 +185,26 @@ async fn mic(
     }
 }
 
+async fn volume(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    volume: Result<Json<Volume>, JsonRejection>,
+) -> Result<Response, Refused> {
+    let room = context.room(&id)?;
+    let Json(Volume { key, percent }) = volume.map_err(malformed)?;
+    let person = whom(&room, &key).await?;
+    if let Some(percent) = percent {
+        if percent > MOST_VOLUME {
+            let why = format!("a volume is from 0 to {MOST_VOLUME} percent");
+            return Err(refusal(StatusCode::BAD_REQUEST, why));
+        }
+        let kept = context.node.set_volume(person, percent).await;
+        kept.map_err(|error| refusal(StatusCode::INTERNAL_SERVER_ERROR, error))?;
+    }
+    let percent = context.node.volume(person);
+    Ok(Json(json!({ "key": person.to_string(), "percent": percent })).into_response())
+}
+
 impl Context {
     fn room(&self, id: &str) -> Result<RoomHandle, Refused> {
         let id: RoomId = id
@@ -202,19 +223,21 @@ async fn known(room: &RoomHandle) -> Result<RoomInfo, Refused> {
         .ok_or_else(|| refusal(StatusCode::NOT_FOUND, ActError::Left))
 }
 
+/// Whom a key, a name or a place in the queue means.
+async fn whom(room: &RoomHandle, key: &str) -> Result<Person, Refused> {
+    let info = known(room).await?;
+    let people = info
+        .people
+        .iter()
+        .filter_map(|one| Some((one.key, one.nick.as_deref()?, one.tag.as_str())));
+    let waiting = info.hands.iter().map(|one| (one.key, &*one.nick, &*one.tag));
+    let queue: Vec<Person> = info.hands.iter().map(|hand| hand.key).collect();
+    keys::find(key, people.chain(waiting), &queue).map_err(|error| refusal(StatusCode::BAD_REQUEST, error))
+}
+
 /// The room's own action for what was asked, with persons in the place of their names.
 async fn action(room: &RoomHandle, act: Act) -> Result<RoomAction, Refused> {
-    let whom = async |key: String| {
-        let info = known(room).await?;
-        let people = info
-            .people
-            .iter()
-            .filter_map(|one| Some((one.key, one.nick.as_deref()?, one.tag.as_str())));
-        let waiting = info.hands.iter().map(|one| (one.key, &*one.nick, &*one.tag));
-        let queue: Vec<Person> = info.hands.iter().map(|hand| hand.key).collect();
-        keys::find(&key, people.chain(waiting), &queue)
-            .map_err(|error| refusal(StatusCode::BAD_REQUEST, error))
-    };
+    let whom = async |key: String| whom(room, &key).await;
     Ok(match act {
         Act::Title { title } => RoomAction::Title(title),
         Act::Invite { key } => RoomAction::Invite(whom(key).await?),

@@ -7,9 +7,12 @@
 //! Invariants: while paused nothing is read and nothing is sent but one frame of digital silence that
 //! closes the spurt; a microphone is released while paused; dropping the handle stops the thread.
 
-use super::codec::{self, Activity, Encoder, EncoderSettings};
+mod voice;
+
+use super::codec::{self, Encoder, EncoderSettings};
 use super::live::MicSource;
 use super::pace::{Schedule, Step};
+use super::process::{FarEnd, VoiceOptions};
 use super::sample::SILENCE_LEVEL;
 use super::{AudioError, AudioSource, FileSource, Fill, Input, SourceKind, Tone, level_of};
 use crate::queue::Queue;
@@ -19,6 +22,7 @@ use core::time::Duration;
 use std::sync::Arc;
 use std::thread::Thread;
 use std::time::Instant;
+use voice::{Timed, Voice};
 
 /// Frames between the thread and the room: more than the 5 s that are caught up after the longest stall.
 const FRAME_QUEUE: usize = 256;
@@ -78,15 +82,21 @@ pub struct CaptureOptions {
     pub repeat: bool,
     /// Start paused: nothing is read, and no microphone opened, before [`Capture::resume`].
     pub paused: bool,
+    /// What is done to the sound of a live source. A recording is sent as it is.
+    pub voice: VoiceOptions,
+    /// Whether silence is hardly sent: `None` for that of a live source alone.
+    pub discontinuous: Option<bool>,
 }
 
 impl CaptureOptions {
-    /// Starts at once and plays a file once.
+    /// Starts at once, plays a file once, and leaves sound as it is.
     pub const fn new(encoder: EncoderSettings) -> Self {
         Self {
             encoder,
             repeat: false,
             paused: false,
+            voice: VoiceOptions::OFF,
+            discontinuous: None,
         }
     }
 }
@@ -102,9 +112,23 @@ impl Capture {
     /// Opens the source and starts the thread. A microphone is opened by the thread, and only when it is
     /// not paused; its failure comes as [`Captured::Failed`].
     pub fn start(input: Input, options: CaptureOptions) -> Result<Self, AudioError> {
+        Self::start_beside(input, options, FarEnd::default())
+    }
+
+    /// The same beside a loudspeaker, whose echo in the microphone is cancelled if the options say so.
+    pub fn start_beside(input: Input, options: CaptureOptions, far_end: FarEnd) -> Result<Self, AudioError> {
         let slot = Slot::open(input, options)?;
-        let mut encoder = codec::encoder(options.encoder)?;
-        encoder.set_silence_detection(slot.is_live())?;
+        let encoder = codec::encoder(options.encoder)?;
+        let voice = Voice::new(
+            options.encoder.channels,
+            if slot.is_live() {
+                options.voice
+            } else {
+                VoiceOptions::OFF
+            },
+            far_end,
+            options.discontinuous.unwrap_or(slot.is_live()),
+        );
         let shared = Arc::new(Shared {
             frames: Queue::new(FRAME_QUEUE),
             paused: AtomicBool::new(options.paused),
@@ -127,6 +151,7 @@ impl Capture {
             opened: None,
             shared: Arc::clone(&shared),
             encoder,
+            voice,
             slot,
         };
         let handle = std::thread::Builder::new()
@@ -257,6 +282,7 @@ impl Slot {
 /// The thread.
 struct Worker {
     slot: Slot,
+    voice: Voice,
     encoder: Box<dyn Encoder>,
     frame: Vec<f32>,
     /// The frame after it, read ahead from a recorded source, so that the last one is known as such.
@@ -335,6 +361,7 @@ impl Worker {
     fn rest(&mut self) {
         let pauses = self.shared.pauses.load(Ordering::Relaxed);
         self.slot.release();
+        self.voice.close();
         self.live = None;
         if self.in_spurt {
             self.close_spurt();
@@ -404,6 +431,7 @@ impl Worker {
         };
         if self.opened != Some(pauses) {
             self.opened = Some(pauses);
+            self.voice.open();
             self.shared.frames.push(Captured::Opened(pauses));
         }
         match source.read_frame(channels, &mut self.frame)? {
@@ -431,26 +459,20 @@ impl Worker {
         tick
     }
 
-    /// Encodes and sends the frame, unless it is silence that need not be sent.
+    /// Takes the frame of this tick, and encodes and sends what is to be sent now. `last`: it is the source's last.
     fn send(&mut self, tick: u64, last: bool) -> Result<(), AudioError> {
-        let level = level_of(&self.frame);
-        let encoded = self.encoder.encode(&self.frame)?;
-        let end_of_spurt = match encoded.activity {
-            Activity::Sound => last,
-            Activity::Refresh => true,
-            // The first of them still goes out: it tells that the silence is meant.
-            Activity::Silence if self.in_spurt => true,
-            Activity::Silence => return Ok(()),
-        };
-        self.push(
-            tick,
-            EncodedFrame {
-                time: tick as u32,
-                payload: encoded.payload,
-                level,
-                end_of_spurt,
-            },
-        );
+        for Timed { tick, samples, last } in self.voice.take(tick, &self.frame, last) {
+            let encoded = self.encoder.encode(&samples)?;
+            self.push(
+                tick,
+                EncodedFrame {
+                    time: tick as u32,
+                    payload: encoded.payload,
+                    level: level_of(&samples),
+                    end_of_spurt: last,
+                },
+            );
+        }
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 //! loudspeaker.
 
 use super::device::{DeviceError, Direction, Loudspeaker, Microphone, Read, Written};
+use super::sample::{fold, unfold};
 use super::{AudioError, AudioSink, AudioSource, Channels, FRAME_SAMPLES, Fill, SourceKind};
 use core::time::Duration;
 
@@ -93,42 +94,5 @@ impl AudioSink for SpeakerSink {
 
     fn finish(&mut self) -> Result<(), AudioError> {
         Ok(self.loudspeaker.finish(FINISH_TIMEOUT)?)
-    }
-}
-
-/// Gives every channel the one there is.
-fn unfold(mono: &[f32], channels: Channels, frame: &mut [f32]) {
-    for (moment, &sample) in frame.chunks_exact_mut(channels.count()).zip(mono) {
-        moment.fill(sample);
-    }
-}
-
-/// Folds all channels into one.
-fn fold(frame: &[f32], channels: Channels, mono: &mut [f32]) {
-    for (sample, moment) in mono.iter_mut().zip(frame.chunks_exact(channels.count())) {
-        *sample = moment.iter().sum::<f32>() / channels.count() as f32;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_channel_becomes_two_equal_ones_and_two_become_their_mean() {
-        let mut stereo = [0.0; 4];
-        unfold(&[0.25, -0.5], Channels::Stereo, &mut stereo);
-        assert_eq!(stereo, [0.25, 0.25, -0.5, -0.5]);
-        let mut mono = [0.0; 2];
-        fold(&[0.25, 0.75, -0.5, 0.5], Channels::Stereo, &mut mono);
-        assert_eq!(mono, [0.5, 0.0]);
-    }
-
-    #[test]
-    fn one_channel_passes_unchanged() {
-        let (mut frame, mut mono) = ([0.0; 2], [0.0; 2]);
-        unfold(&[0.1, -0.2], Channels::Mono, &mut frame);
-        fold(&frame, Channels::Mono, &mut mono);
-        assert_eq!(mono, [0.1, -0.2]);
     }
 }

@@ -20,9 +20,13 @@ mod mixer;
 mod output;
 mod pace;
 mod playback;
+pub mod process;
 mod recording;
 mod resample;
 mod sample;
+#[cfg(test)]
+#[path = "../../examples/score/mod.rs"]
+mod score;
 #[cfg(test)]
 mod testing;
 mod tone;
@@ -32,7 +36,7 @@ pub use capture::{Capture, CaptureOptions, Captured, EncodedFrame};
 pub use error::AudioError;
 pub use files::{FileSource, OpusSink, WavSink};
 pub use input::{AudioSource, Fill, Input, SourceKind};
-pub use mixer::{MAX_MIXED, MixInput, Mixer};
+pub use mixer::{MAX_MIXED, MAX_VOLUME, MixInput, Mixer, TARGET_LUFS};
 pub use output::{AudioSink, Output};
 pub use playback::{
     FinalReport, Finish, Playback, PlaybackEvent, PlaybackFeed, PlaybackHandle, PlaybackOptions,

@@ -9,11 +9,12 @@
 use super::engine::{Engine, EngineEvent, SpeakerKey, SpeechPacket, StreamStats};
 use super::live::SpeakerSink;
 use super::pace::{Schedule, Step};
+use super::process::FarEnd;
 use super::{AudioError, AudioSink, Channels, FRAME, Output, files};
 use crate::queue::Queue;
 use core::time::Duration;
 use majlis_protocol::jitter::DelayGoal;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::sync::oneshot;
@@ -52,12 +53,18 @@ pub struct PlaybackOptions {
     pub channels: Channels,
     /// What the jitter buffers' delay is chosen for.
     pub goal: DelayGoal,
+    /// Whether all speakers are brought to one loudness.
+    pub leveling: bool,
 }
 
 impl PlaybackOptions {
-    /// Options for a room with `channels`.
+    /// Options for a room with `channels`, in which each speaker is as loud as it was sent.
     pub const fn new(channels: Channels, goal: DelayGoal) -> Self {
-        Self { channels, goal }
+        Self {
+            channels,
+            goal,
+            leveling: false,
+        }
     }
 }
 
@@ -125,8 +132,12 @@ impl Playback {
             orders: Mutex::new(Orders::default()),
             stats: Mutex::new(PlaybackStats::default()),
         });
+        let mut engine = Engine::new(options.channels, options.goal);
+        engine.set_leveling(options.leveling);
+        let far_end = FarEnd::default();
         let worker = Worker {
-            engine: Engine::new(options.channels, options.goal),
+            engine,
+            far_end: far_end.clone(),
             channels: options.channels,
             sink,
             speakers,
@@ -141,6 +152,7 @@ impl Playback {
             .map_err(AudioError::Thread)?;
         Ok(PlaybackHandle {
             feed: PlaybackFeed { shared },
+            far_end,
         })
     }
 }
@@ -204,12 +216,18 @@ impl PlaybackFeed {
 #[derive(Debug)]
 pub struct PlaybackHandle {
     feed: PlaybackFeed,
+    far_end: FarEnd,
 }
 
 impl PlaybackHandle {
     /// Another way to [`PlaybackHandle::push`], for those who may only do that.
     pub fn feed(&self) -> PlaybackFeed {
         self.feed.clone()
+    }
+
+    /// What the loudspeaker plays, for the echo canceller of the microphone beside it.
+    pub fn far_end(&self) -> FarEnd {
+        self.far_end.clone()
     }
 
     /// What has been counted, at most a tenth of a second old.
@@ -237,6 +255,11 @@ impl PlaybackHandle {
     /// A speaker has stopped by itself. What was pushed before is played, and silence after it is no gap.
     pub fn end(&self, speaker: SpeakerKey) {
         lock(&self.shared().orders).end.insert(speaker);
+    }
+
+    /// How loud this listener wants a speaker: a factor from 0, which mutes it here, to [`super::MAX_VOLUME`].
+    pub fn set_volume(&self, speaker: SpeakerKey, volume: f32) {
+        lock(&self.shared().orders).volumes.insert(speaker, volume);
     }
 
     /// Aims for another delay, with all speakers.
@@ -303,12 +326,15 @@ struct Orders {
     flush: BTreeSet<SpeakerKey>,
     remove: BTreeSet<SpeakerKey>,
     end: BTreeSet<SpeakerKey>,
+    volumes: BTreeMap<SpeakerKey, f32>,
     finish: Option<Ending>,
 }
 
 /// The thread.
 struct Worker {
     engine: Engine,
+    /// Where an echo canceller hears what the loudspeaker plays.
+    far_end: FarEnd,
     channels: Channels,
     /// `None` when sound goes nowhere, or after a failure.
     sink: Option<Box<dyn AudioSink>>,
@@ -435,6 +461,9 @@ impl Worker {
         for speaker in orders.end {
             self.engine.end(speaker);
         }
+        for (speaker, volume) in orders.volumes {
+            self.engine.set_volume(speaker, volume);
+        }
         orders.finish
     }
 
@@ -448,6 +477,10 @@ impl Worker {
     fn tick(&mut self, now: Duration, heard: bool) {
         self.next_due = now + FRAME;
         let frame = self.engine.tick(now);
+        if heard && self.sink.as_ref().is_some_and(|sink| sink.paces_itself()) {
+            // Before the write, which waits for the device: an echo never comes before what made it.
+            self.far_end.play(self.channels, frame);
+        }
         if heard
             && let Some(sink) = &mut self.sink
             && let Err(error) = sink.write_frame(self.channels, frame)

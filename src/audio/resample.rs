@@ -3,7 +3,7 @@
 //! A thin layer over rubato's FFT resampler. Invariant: the output is aligned with the input (the filter's
 //! delay is cut off at the start) and, after [`Resampler::finish`], lasts as long as the input did.
 
-use super::{AudioError, SAMPLE_RATE};
+use super::{AudioError, FRAME_SAMPLES, SAMPLE_RATE};
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{Fft, FixedSync, Resampler as _};
 
@@ -35,15 +35,20 @@ pub struct Resampler {
 impl Resampler {
     /// From `rate` to 48 kHz.
     pub fn to_48k(rate: u32, channels: usize) -> Result<Self, AudioError> {
-        Self::new(rate, SAMPLE_RATE, channels)
+        Self::new(rate, SAMPLE_RATE, channels, BLOCK)
     }
 
     /// From 48 kHz to `rate`.
     pub fn from_48k(rate: u32, channels: usize) -> Result<Self, AudioError> {
-        Self::new(SAMPLE_RATE, rate, channels)
+        Self::new(SAMPLE_RATE, rate, channels, BLOCK)
     }
 
-    fn new(from: u32, to: u32, channels: usize) -> Result<Self, AudioError> {
+    /// From 48 kHz to 16 kHz, mono, in blocks of one frame: each frame that is pushed is converted at once.
+    pub(super) fn frames_to_16k() -> Self {
+        Self::new(SAMPLE_RATE, 16_000, 1, FRAME_SAMPLES).expect("both rates are converted")
+    }
+
+    fn new(from: u32, to: u32, channels: usize, block: usize) -> Result<Self, AudioError> {
         for rate in [from, to] {
             if !RATES.contains(&rate) {
                 return Err(AudioError::Usage(format!(
@@ -53,7 +58,7 @@ impl Resampler {
                 )));
             }
         }
-        let inner = Fft::new(from as usize, to as usize, BLOCK, channels, FixedSync::Input)
+        let inner = Fft::new(from as usize, to as usize, block, channels, FixedSync::Input)
             .map_err(|error| AudioError::Usage(format!("can't convert {from} to {to} Hz: {error}")))?;
         Ok(Self {
             channels,

@@ -56,6 +56,20 @@ pub(crate) fn mean_power(frame: &[f32]) -> f32 {
     if power.is_nan() { 0.0 } else { power }
 }
 
+/// Gives every channel the one there is.
+pub(crate) fn unfold(mono: &[f32], channels: Channels, frame: &mut [f32]) {
+    for (moment, &sample) in frame.chunks_exact_mut(channels.count()).zip(mono) {
+        moment.fill(sample);
+    }
+}
+
+/// Folds all channels into one.
+pub(crate) fn fold(frame: &[f32], channels: Channels, mono: &mut [f32]) {
+    for (sample, moment) in mono.iter_mut().zip(frame.chunks_exact(channels.count())) {
+        *sample = moment.iter().sum::<f32>() / channels.count() as f32;
+    }
+}
+
 fn level_of_power(power: f32) -> u8 {
     // 1e-13 is below -127 dB; it keeps the logarithm finite.
     let decibels = -10.0 * power.max(1e-13).log10();
@@ -87,6 +101,24 @@ mod tests {
         for value in i16::MIN..=i16::MAX {
             assert_eq!(to_i16(f32::from(value) / 32_768.0), value);
         }
+    }
+
+    #[test]
+    fn one_channel_becomes_two_equal_ones_and_two_become_their_mean() {
+        let mut stereo = [0.0; 4];
+        unfold(&[0.25, -0.5], Channels::Stereo, &mut stereo);
+        assert_eq!(stereo, [0.25, 0.25, -0.5, -0.5]);
+        let mut mono = [0.0; 2];
+        fold(&[0.25, 0.75, -0.5, 0.5], Channels::Stereo, &mut mono);
+        assert_eq!(mono, [0.5, 0.0]);
+    }
+
+    #[test]
+    fn one_channel_passes_unchanged() {
+        let (mut frame, mut mono) = ([0.0; 2], [0.0; 2]);
+        unfold(&[0.1, -0.2], Channels::Mono, &mut frame);
+        fold(&frame, Channels::Mono, &mut mono);
+        assert_eq!(mono, [0.1, -0.2]);
     }
 
     #[test]

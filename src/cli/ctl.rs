@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use majlis::api::{Act, ChatFor, Client, ForGuests, HandPolicy, Mic, Office};
+use majlis::{
+    api::{Act, ChatFor, Client, ForGuests, HandPolicy, Mic, Office, Volume},
+    home::MOST_VOLUME,
+};
 use majlis_protocol::{
     limits::{SLOW_MODE_S, SPEAKING_TIME_S},
     room::RoomId,
@@ -28,6 +31,7 @@ const CENTURY: u64 = 36_500 * 86_400;
   majlis ctl hand                   ask for the word; `hand down` takes it back
   majlis ctl hands                  who does, in order; `invite 1` for the first
   majlis ctl mic on
+  majlis ctl volume salma#x7f2k3ab 150%   louder, for you alone; 0 for silence
   majlis ctl chat \"welcome, all\"   a line that everyone in the room reads
   majlis ctl react 👏                or heart laugh like dislike party fire wow
   majlis ctl policy slow-mode 30s   one line of each person in 30 s
@@ -188,6 +192,18 @@ enum CtlAction {
     Mic {
         /// Open or closed
         switch: Switch,
+    },
+    /// Make a person louder or softer for you alone, in every room and from now on; or show how loud they are
+    #[command(after_help = "Examples:
+  majlis ctl volume salma#x7f2k3ab 50%
+  majlis ctl volume noise#q3m8t2vk 0    you hear nothing of them; others do
+  majlis ctl volume salma#x7f2k3ab 100%   as loud as everybody")]
+    Volume {
+        /// Whom: a key, or nick#tag
+        key: String,
+        /// How loud: 0 to 400%
+        #[arg(value_name = "PERCENT", value_parser = percent)]
+        percent: Option<u16>,
     },
     /// Move a person from the stage to the audience
     #[command(after_help = "Example:
@@ -421,6 +437,16 @@ pub(crate) async fn run(args: CtlArgs, flags: &NodeFlags) -> anyhow::Result<()> 
             };
             return Ok(face.result("mic", &answer, text)?);
         }
+        CtlAction::Volume { key, percent } => {
+            let volume = Volume { key, percent };
+            let answer = client.post(&format!("{path}/volume"), &volume).await?;
+            let text = match answer["percent"].as_u64().unwrap_or(0) {
+                0 => "muted here; everyone else hears them".to_owned(),
+                percent => format!("{percent} % here"),
+            };
+            let done = json!({ "room": room, "key": answer["key"], "percent": answer["percent"] });
+            return Ok(face.result("volume", &done, &text)?);
+        }
         CtlAction::Title { title } => Act::Title { title },
         CtlAction::End => Act::End,
         CtlAction::Line { keys } => Act::Line { keys },
@@ -538,6 +564,14 @@ fn reaction(text: &str) -> Result<String, String> {
     }
 }
 
+/// A volume as people type it: 50% or 50.
+fn percent(text: &str) -> Result<u16, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).parse().ok();
+    number
+        .filter(|percent| *percent <= MOST_VOLUME)
+        .ok_or_else(|| format!("a volume is from 0 to {MOST_VOLUME}%, for example 50%"))
+}
+
 /// The seconds of a speaking time as people type it.
 fn speaking_time(text: &str) -> Result<u16, String> {
     if text == "off" {
@@ -589,6 +623,17 @@ mod tests {
         assert_eq!(slow_mode("1h"), Ok(3_600));
         for text in ["61m", "1d", "30", "0s"] {
             assert!(slow_mode(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_volume_is_a_share_with_or_without_its_sign() {
+        assert_eq!(
+            (percent("50%"), percent("0"), percent("400")),
+            (Ok(50), Ok(0), Ok(400))
+        );
+        for text in ["", "%", "-1", "401%", "50 %", "loud", "1.5"] {
+            assert!(percent(text).is_err(), "{text}");
         }
     }
 

@@ -10,7 +10,7 @@ use majlis::{
     planning::{PlannedRoom, Planning},
     room::{Hosting, RoomError},
 };
-use majlis_protocol::room::{RoomId, RoomTag, Visibility};
+use majlis_protocol::room::{AudioSettings, MUSIC_BITRATE, Profile, RoomId, RoomTag, Visibility};
 use tokio::sync::mpsc;
 
 use super::{
@@ -27,6 +27,7 @@ use super::{
   majlis host \"Evening talk\" --output none   on a machine without loudspeakers
   majlis host \"Poems\" --tag poetry --input file:poem.wav --wait-listeners 1
   majlis host \"Only for you\" --visibility unlisted
+  majlis host \"Oud\" --music --input file:oud.wav   stereo, and nothing is filtered
   majlis host --room ROOM-ID             open yours again, or on its day
   majlis host \"Poems\" --at 2026-12-01T20:00   announce it, and open it then
 
@@ -54,12 +55,21 @@ pub(crate) struct HostArgs {
     /// Announce it ahead, stay, and open it then; `majlis schedule` does so without staying
     #[arg(long, value_name = "TIME", value_parser = start, conflicts_with = "visibility")]
     at: Option<u64>,
+    /// Open it for music: stereo at 128 kbit/s, and nobody's microphone is treated as one for speech
+    #[arg(long, conflicts_with_all = ["room", "at"])]
+    music: bool,
     #[command(flatten)]
-    seat: SeatFlags,
+    pub(crate) seat: SeatFlags,
 }
 
 /// How often the clock is looked at while a room is waited for: a laptop that slept is late by no more.
 const LOOK_AT_CLOCK: Duration = Duration::from_secs(10);
+
+/// How a room for music sounds.
+const MUSIC: AudioSettings = AudioSettings {
+    profile: Profile::Music,
+    bitrate: MUSIC_BITRATE,
+};
 
 /// Who finds a room.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -125,6 +135,9 @@ fn hosting(args: &HostArgs) -> Hosting {
     let mut hosting = Hosting::titled(args.title.as_deref().unwrap_or_default());
     hosting.description = args.description.clone().unwrap_or_default();
     hosting.tags = args.tags.clone();
+    if args.music {
+        hosting.audio = MUSIC;
+    }
     hosting.visibility = match args.visibility {
         None | Some(Findable::Public) => Visibility::Public,
         Some(Findable::Unlisted) => Visibility::Unlisted,

@@ -33,7 +33,7 @@ pub(crate) struct JoinArgs {
     #[arg(long, value_name = "TEXT", value_parser = appeal)]
     appeal: Option<String>,
     #[command(flatten)]
-    seat: SeatFlags,
+    pub(crate) seat: SeatFlags,
 }
 
 pub(crate) async fn run(args: JoinArgs, flags: &NodeFlags, started: Instant) -> anyhow::Result<()> {

@@ -30,7 +30,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 use tracing_subscriber::EnvFilter;
 
 use options::{NodeFlags, OF_A_NODE, OFFLINE};
@@ -88,6 +88,7 @@ enum Command {
 pub(crate) fn main() -> ExitCode {
     let matches = command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    check(&cli.command);
     let started = Instant::now();
     trace(cli.node.verbose);
     let runtime = match tokio::runtime::Runtime::new() {
@@ -131,6 +132,19 @@ fn without(command: clap::Command, ids: &[&str]) -> clap::Command {
     names.iter().fold(command, |command, name| {
         command.mut_subcommand(name, |part| without(part, ids))
     })
+}
+
+/// Refuses what was typed in vain: nothing is ignored without a word.
+fn check(command: &Command) {
+    let seat = match command {
+        Command::Host(args) => &args.seat,
+        Command::Join(args) => &args.seat,
+        _ => return,
+    };
+    if let Some(word) = seat.in_vain() {
+        let why = format!("{word} on works on a microphone; a file or tone is sent as it is");
+        Cli::command().error(ErrorKind::ArgumentConflict, why).exit();
+    }
 }
 
 async fn run(cli: Cli, started: Instant) -> anyhow::Result<()> {

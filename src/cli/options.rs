@@ -12,7 +12,7 @@ use majlis::{
     home::Home,
     net::TransportChoice,
     node::{Config, Uplink},
-    room::{EventStream, Seat},
+    room::{EventStream, Seat, Treatment},
 };
 use majlis_protocol::link::Address;
 use tokio::sync::mpsc;
@@ -105,6 +105,33 @@ pub(crate) struct SeatFlags {
     /// Leave after this many seconds
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) duration: Option<Duration>,
+    // Last, since what follows would stand below its heading.
+    #[command(flatten)]
+    pub(crate) sound: SoundFlags,
+}
+
+/// Options of how a microphone's sound is treated, and that of others. A room for music has them off.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Sound")]
+pub(crate) struct SoundFlags {
+    /// Take what the loudspeaker plays out of the microphone's sound [default: on, off in a room for music]
+    #[arg(long, value_name = "on|off", hide_possible_values = true)]
+    pub(crate) echo_cancel: Option<Switch>,
+    /// Hold down steady noise in the microphone's sound [default: likewise]
+    #[arg(long, value_name = "on|off", hide_possible_values = true)]
+    pub(crate) noise_suppression: Option<Switch>,
+    /// Raise a soft voice at the microphone [default: likewise]
+    #[arg(long, value_name = "on|off", hide_possible_values = true)]
+    pub(crate) auto_gain: Option<Switch>,
+    /// Cut off rumble below the voice at the microphone [default: likewise]
+    #[arg(long, value_name = "on|off", hide_possible_values = true)]
+    pub(crate) high_pass: Option<Switch>,
+    /// Send next to nothing in silence [default: on for a microphone, off for a file or tone and in a room for music]
+    #[arg(long, value_name = "on|off", hide_possible_values = true)]
+    pub(crate) dtx: Option<Switch>,
+    /// Bring all speakers to one loudness; off, one who speaks alone is heard sample for sample [default: on]
+    #[arg(long, value_name = "on|off", hide_possible_values = true)]
+    pub(crate) leveling: Option<Switch>,
 }
 
 /// What to talk over.
@@ -187,10 +214,25 @@ impl SeatFlags {
             input,
             output,
             repeat: self.repeat,
+            treatment: self.sound.treatment(),
             wait_listeners: self.wait_listeners.unwrap_or(0),
             started,
             events: Some(events),
         })
+    }
+
+    /// The first option that was typed for a microphone where there is none.
+    pub(crate) fn in_vain(&self) -> Option<&'static str> {
+        let is_microphone = matches!(self.voice(false), Voice::Microphone { .. });
+        let on = |switch: Option<Switch>| switch == Some(Switch::On);
+        let for_a_microphone = [
+            ("--echo-cancel", on(self.sound.echo_cancel)),
+            ("--noise-suppression", on(self.sound.noise_suppression)),
+            ("--auto-gain", on(self.sound.auto_gain)),
+            ("--high-pass", on(self.sound.high_pass)),
+        ];
+        let typed = for_a_microphone.into_iter().find(|(_, was_typed)| *was_typed);
+        typed.filter(|_| !is_microphone).map(|(word, _)| word)
     }
 
     /// What the person speaks with; `enter` says whether the Enter key can open a microphone.
@@ -200,6 +242,20 @@ impl SeatFlags {
             word if word == "mic" || word.starts_with("mic:") => Voice::Microphone { enter },
             _ => Voice::ByItself,
         }
+    }
+}
+
+impl SoundFlags {
+    fn treatment(&self) -> Treatment {
+        let is_on = |switch: Switch| switch == Switch::On;
+        let mut treatment = Treatment::default();
+        treatment.high_pass = self.high_pass.map(is_on);
+        treatment.echo_cancel = self.echo_cancel.map(is_on);
+        treatment.noise_suppression = self.noise_suppression.map(is_on);
+        treatment.auto_gain = self.auto_gain.map(is_on);
+        treatment.discontinuous = self.dtx.map(is_on);
+        treatment.leveling = self.leveling.is_none_or(is_on);
+        treatment
     }
 }
 
@@ -310,6 +366,7 @@ mod tests {
             .expect("the defaults are valid");
         assert!(matches!(seat.input, Input::Mic(None)) && matches!(seat.output, Output::Speakers(None)));
         assert_eq!((seat.repeat, seat.wait_listeners, seat.started), (false, 0, now));
+        assert!(seat.treatment.leveling && seat.treatment.echo_cancel.is_none());
         assert_eq!(
             SeatFlags::default().voice(true),
             Voice::Microphone { enter: true }
@@ -326,6 +383,31 @@ mod tests {
         assert!(matches!(seat.input, Input::Tone(_)) && matches!(seat.output, Output::None));
         assert_eq!((seat.repeat, seat.wait_listeners), (true, 2));
         assert_eq!(typed.voice(true), Voice::ByItself);
+    }
+
+    #[test]
+    fn what_is_for_a_microphone_is_typed_in_vain_for_a_file() {
+        let flags = |input: &str, switch: Switch| SeatFlags {
+            input: Some(input.into()),
+            sound: SoundFlags {
+                noise_suppression: Some(switch),
+                leveling: Some(Switch::Off),
+                ..SoundFlags::default()
+            },
+            ..SeatFlags::default()
+        };
+        assert_eq!(
+            flags("tone:440", Switch::On).in_vain(),
+            Some("--noise-suppression")
+        );
+        assert_eq!(flags("tone:440", Switch::Off).in_vain(), None);
+        assert_eq!(flags("mic:USB", Switch::On).in_vain(), None);
+        let seat = flags("mic", Switch::Off).resolve(std::time::Instant::now(), mpsc::channel(1).0);
+        let treatment = seat.expect("valid").treatment;
+        assert_eq!(
+            (treatment.noise_suppression, treatment.leveling),
+            (Some(false), false)
+        );
     }
 
     #[test]

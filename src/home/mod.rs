@@ -9,6 +9,7 @@
 //! | `lock` | the lock, and the process that holds it |
 //! | `key.pem` | the person's secret key, PKCS#8 (RFC 5958) in PEM |
 //! | `peers` | addresses of peers met before, one a line |
+//! | `volumes` | how loud this person wants others, in percent, one a line |
 //! | `announced` | announcements of others' rooms to come, as a community node keeps them |
 //! | `api.port`, `api.token` | where the local API listens and what it asks for, while a node runs |
 //! | `rooms/<id>/recordings/<time>/` | what was said in a room of ours while it was recorded, one Ogg Opus file a speaker, and the mix |
@@ -18,6 +19,7 @@ mod access;
 mod atomic;
 mod key;
 mod log;
+mod volumes;
 
 use std::{
     fs::{self, File, TryLockError},
@@ -35,6 +37,8 @@ use majlis_protocol::{
 pub use access::{ApiAccess, Granted};
 pub(crate) use log::keep_pass;
 pub use log::{LOG_FILE, Loaded, RoomLog};
+pub(crate) use volumes::Volumes;
+pub use volumes::{MOST_VOLUME, USUAL_VOLUME};
 
 /// Most remembered addresses. A newcomer needs one that answers; more than this is time spent on dead ones.
 const KNOWN_PEERS: usize = 256;
@@ -212,6 +216,11 @@ impl Home {
             file.extend_from_slice(record);
         }
         atomic::write(&self.path.join("announced"), &file)
+    }
+
+    /// How loud this person wants others.
+    pub(crate) fn volumes(&self) -> Volumes {
+        Volumes::load(&self.path)
     }
 
     /// The rooms that there are logs of, in ascending order.

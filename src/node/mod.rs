@@ -32,7 +32,7 @@ pub use self::{
 };
 use crate::{
     event::{self, Event, LeftReason},
-    home::{Home, HomeError},
+    home::{Home, HomeError, Volumes},
     media::Plane,
     net::{self, NetError, Network},
     room::{self, Arrival, Hosting, RoomError, RoomHandle, Seat, Setup},
@@ -73,6 +73,7 @@ pub struct Node {
 #[derive(Debug)]
 pub(crate) struct Shared {
     home: Home,
+    volumes: Volumes,
     key: Arc<PersonKey>,
     nick: String,
     max_children: usize,
@@ -124,6 +125,7 @@ impl Node {
         let greeter = tokio::spawn(greeter::run(events, plane.clone(), rooms.clone())).abort_handle();
         Ok(Self {
             shared: Arc::new(Shared {
+                volumes: home.volumes(),
                 home,
                 key,
                 nick,
@@ -276,6 +278,27 @@ impl Node {
             .map(|handle| self.holding(handle))
     }
 
+    /// How loud this person wants another, in percent: 100 unless it was set, 0 where they are muted here.
+    #[must_use]
+    pub fn volume(&self, person: Person) -> u16 {
+        self.shared.volumes.of(person)
+    }
+
+    /// Makes another louder or softer for this person alone, in every room and from now on: 0, which mutes them here, to
+    /// [`crate::home::MOST_VOLUME`] percent. It is kept in the home.
+    ///
+    /// # Errors
+    /// [`HomeError::Write`] when it cannot be kept; it holds all the same until the node closes.
+    pub async fn set_volume(&self, person: Person, percent: u16) -> Result<(), HomeError> {
+        let volumes = self.shared.volumes.clone();
+        let kept = tokio::task::spawn_blocking(move || volumes.set(person, percent)).await;
+        for room in self.rooms() {
+            room.follow_volume(person).await;
+        }
+        // The thread does not panic; were it torn down, the process ends.
+        kept.unwrap_or(Ok(()))
+    }
+
     /// Leaves all rooms, and closes the network. Waits until peers have been told, a second or two at most.
     pub async fn shutdown(&self) {
         for room in self.rooms() {
@@ -320,6 +343,7 @@ impl Node {
                 network: self.shared.network.clone(),
                 plane: self.shared.plane.clone(),
                 log: self.shared.home.room_log(room)?,
+                volumes: self.shared.volumes.clone(),
                 link,
                 entry,
                 seat,

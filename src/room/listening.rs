@@ -13,8 +13,10 @@ use crate::{
         AudioError, Channels, Finish, Playback, PlaybackEvent, PlaybackFeed, PlaybackHandle, PlaybackOptions,
         PlaybackStats, ReadyOutput,
         engine::{EngineEvent, SpeakerKey},
+        process::FarEnd,
     },
     event::{Event, StreamStats},
+    home::USUAL_VOLUME,
 };
 
 /// The least change of the audience's floor that is followed: less is the wobble of a measurement.
@@ -36,10 +38,12 @@ impl Listening {
     pub(super) fn start(
         output: ReadyOutput,
         audio: AudioSettings,
+        leveling: bool,
         started: Instant,
     ) -> Result<Self, AudioError> {
         let floor = AUDIENCE_MIN;
-        let options = PlaybackOptions::new(channels(audio), DelayGoal::Audience { floor });
+        let mut options = PlaybackOptions::new(channels(audio), DelayGoal::Audience { floor });
+        options.leveling = leveling;
         Ok(Self {
             playback: Playback::start_ready(output, options)?,
             on_stage: false,
@@ -51,6 +55,17 @@ impl Listening {
     /// Where packets go.
     pub(super) fn feed(&self) -> PlaybackFeed {
         self.playback.feed()
+    }
+
+    /// What the loudspeaker plays.
+    pub(super) fn far_end(&self) -> FarEnd {
+        self.playback.far_end()
+    }
+
+    /// Plays a person this loud, in percent.
+    pub(super) fn set_volume(&self, person: Person, percent: u16) {
+        self.playback
+            .set_volume(SpeakerKey(person.0), f32::from(percent) / f32::from(USUAL_VOLUME));
     }
 
     /// What was counted so far.

@@ -13,6 +13,7 @@ mod recording;
 mod rights;
 mod seek;
 mod speaking;
+mod treatment;
 mod tree;
 
 use std::{path::PathBuf, sync::Arc, time::Instant};
@@ -38,6 +39,7 @@ pub(crate) use self::{
 };
 pub use self::{
     events::EventStream,
+    treatment::Treatment,
     tree::{Branch, TreeInfo},
 };
 use crate::{
@@ -80,6 +82,8 @@ pub struct Seat {
     pub output: Output,
     /// A file starts over at its end.
     pub repeat: bool,
+    /// What is done to sound on its way out and in.
+    pub treatment: Treatment,
     /// The root's input starts once so many listeners are attached.
     pub wait_listeners: u32,
     /// What times are counted from, such as `join_ms`.
@@ -95,6 +99,7 @@ pub(crate) struct ReadySeat {
     input: Input,
     output: ReadyOutput,
     repeat: bool,
+    treatment: Treatment,
     wait_listeners: u32,
     started: Instant,
     events: Option<mpsc::Sender<EventStream>>,
@@ -270,6 +275,8 @@ pub struct PersonInfo {
     pub turn_left_ms: Option<u64>,
     /// Whether an invitation to the stage is open.
     pub invited: bool,
+    /// How loud this node's person wants them, in percent: 100 unless it was set, 0 where they are muted here alone.
+    pub volume: u16,
     /// Whether it is this node's own person.
     pub me: bool,
 }
@@ -383,6 +390,8 @@ pub(crate) enum Request {
         on: bool,
         reply: oneshot::Sender<Result<(), ActError>>,
     },
+    /// How loud this person is to be has changed.
+    Volume(Person),
     Info {
         reply: oneshot::Sender<RoomInfo>,
     },
@@ -430,6 +439,7 @@ impl Default for Seat {
             input: Input::None,
             output: Output::None,
             repeat: false,
+            treatment: Treatment::default(),
             wait_listeners: 0,
             started: Instant::now(),
             events: None,
@@ -459,6 +469,7 @@ impl Seat {
             input: self.input,
             output: ReadyOutput::of(self.output)?,
             repeat: self.repeat,
+            treatment: self.treatment,
             wait_listeners: self.wait_listeners,
             started: self.started,
             events: self.events,
@@ -502,6 +513,12 @@ impl RoomHandle {
     /// [`ActError`] says why nobody hears this person: among others [`ActError::Device`], when there is no microphone.
     pub async fn microphone(&self, on: bool) -> Result<(), ActError> {
         self.ask(|reply| Request::Microphone { on, reply }).await?
+    }
+
+    /// Plays a person as loud as the home has it now.
+    pub(crate) async fn follow_volume(&self, person: Person) {
+        // A room that has been left plays nobody.
+        let _ = self.requests.send(Request::Volume(person)).await;
     }
 
     /// What the room looks like now; `None` once this node has left it.

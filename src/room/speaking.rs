@@ -303,7 +303,8 @@ impl Speaker {
             level: frame.level,
             end_of_spurt: frame.end_of_spurt,
         };
-        if progress.next_sequence.is_multiple_of(LEVEL_EVERY) {
+        // The last of a spurt, too, or the level would stand still until the next.
+        if progress.next_sequence.is_multiple_of(LEVEL_EVERY) || frame.end_of_spurt {
             let (key, level) = (self.voice.key.person(), frame.level);
             self.tell(Event::Level { key, level });
         }

@@ -116,7 +116,8 @@ impl Listener {
         let home = homes.join(way);
         let wav = home.with_extension("wav");
         let output = format!("file:{}", wav.display());
-        let seat = ["--input", "none", "--output", &output];
+        // Levelled it would be another sound than the one that was said.
+        let seat = ["--input", "none", "--output", &output, "--leveling", "off"];
         let process = Running::start(&home, &[&["join"], how, &seat].concat());
         Self {
             way,

@@ -12,7 +12,10 @@ mod failures;
 mod full_disk;
 mod hearing;
 mod leaving;
+#[cfg(all(feature = "device", target_os = "linux"))]
+mod microphone;
 mod mics;
+mod music;
 mod offline;
 mod pins;
 pub(crate) mod program;
@@ -24,4 +27,5 @@ mod succession;
 mod tampering;
 mod tree;
 mod usage;
+mod volume;
 mod window;

@@ -116,10 +116,10 @@ async fn a_silent_microphone_sends_at_most_five_packets_a_second() {
     let input = Listed::input(SourceKind::Live, sound, true);
     let capture = Capture::start(input, OPTIONS).unwrap();
     let (frames, _) = all(&capture).await;
-    // Opus sends the first 200 ms of a silence, in case it is a pause between words.
+    // The first of a silence is sent, in case it is a pause between words, and the last, in case a word begins in it.
     let silent: Vec<&EncodedFrame> = frames
         .iter()
-        .filter(|frame| (50..525).contains(&frame.time))
+        .filter(|frame| (50..523).contains(&frame.time))
         .collect();
     assert!(!silent.is_empty(), "listeners hear that the link lives");
     for second in silent[0].time..475 {
@@ -129,13 +129,55 @@ async fn a_silent_microphone_sends_at_most_five_packets_a_second() {
         assert!(sent.count() <= 5);
     }
     assert!(silent.iter().all(|frame| frame.end_of_spurt));
-    let spoken = frames.iter().filter(|frame| frame.time >= 525);
+    let spoken = frames.iter().filter(|frame| frame.time >= 523);
     assert_eq!(
         spoken.count(),
-        5,
-        "speech after silence is sent from its first frame on"
+        2 + 5,
+        "speech after silence is sent from its first frame on, and what came just before"
     );
     assert!(frames[..25].iter().all(|frame| !frame.end_of_spurt));
+}
+
+#[tokio::test]
+async fn a_recording_sends_silence_only_when_it_is_asked_to_leave_it_out() {
+    let sound = || [sines(10), vec![vec![0.0; FRAME_SAMPLES]; 80]].concat();
+    let whole = Capture::start(Listed::input(SourceKind::Recorded, sound(), true), OPTIONS).unwrap();
+    assert_eq!(all(&whole).await.0.len(), 90);
+    let options = CaptureOptions {
+        discontinuous: Some(true),
+        ..OPTIONS
+    };
+    let parts = Capture::start(Listed::input(SourceKind::Recorded, sound(), true), options).unwrap();
+    let (frames, finished) = all(&parts).await;
+    assert!(finished && frames.len() < 50, "{} frames", frames.len());
+    assert!(frames.last().unwrap().end_of_spurt);
+}
+
+#[tokio::test]
+async fn a_recording_is_never_worked_on_and_a_live_source_is_when_asked() {
+    let quiet: Vec<Vec<f32>> = sines(60)
+        .into_iter()
+        .map(|frame| frame.iter().map(|sample| sample * 0.01).collect())
+        .collect();
+    let options = CaptureOptions {
+        voice: VoiceOptions::ON,
+        discontinuous: Some(false),
+        ..OPTIONS
+    };
+    let payloads = async |kind, options| -> Vec<Bytes> {
+        let capture = Capture::start(Listed::input(kind, quiet.clone(), true), options).unwrap();
+        all(&capture)
+            .await
+            .0
+            .into_iter()
+            .map(|frame| frame.payload)
+            .collect()
+    };
+    let as_it_is = payloads(SourceKind::Recorded, OPTIONS).await;
+    assert_eq!(payloads(SourceKind::Recorded, options).await, as_it_is);
+    let worked_on = payloads(SourceKind::Live, options).await;
+    assert_eq!(worked_on.len(), as_it_is.len());
+    assert_ne!(worked_on, as_it_is);
 }
 
 #[tokio::test]

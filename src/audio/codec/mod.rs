@@ -56,25 +56,11 @@ impl EncoderSettings {
     }
 }
 
-/// What the encoder found in a frame, which decides whether it goes on the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activity {
-    /// Sound: send it.
-    Sound,
-    /// Silence; the payload refreshes the listeners' idea of it now and then: send it, and say that
-    /// nothing follows at once.
-    Refresh,
-    /// Silence that needs no packet.
-    Silence,
-}
-
 /// One encoded frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Encoded {
     /// The codec's bytes, at most [`MAX_PAYLOAD`].
     pub payload: Bytes,
-    /// Whether it has to be sent.
-    pub activity: Activity,
 }
 
 /// Why a frame could not be encoded or decoded.
@@ -110,9 +96,6 @@ pub trait Encoder: Send {
 
     /// Samples of one channel by which what is decoded lags what was encoded.
     fn delay(&self) -> Result<u16, CodecError>;
-
-    /// Whether silence is told from sound ([`Activity`]); without it every frame is [`Activity::Sound`].
-    fn set_silence_detection(&mut self, on: bool) -> Result<(), CodecError>;
 }
 
 /// Turns payloads into frames. Keeps state between frames: one decoder a stream, and calls in play order.

@@ -5,15 +5,12 @@
 //! does our mixer). Payloads of any other length than one 20 ms frame are refused before they touch the
 //! decoder's state.
 
-use super::{Activity, Channels, CodecError, Decoder, Encoded, Encoder, EncoderSettings, MAX_PAYLOAD};
+use super::{Channels, CodecError, Decoder, Encoded, Encoder, EncoderSettings, MAX_PAYLOAD};
 use crate::audio::FRAME_SAMPLES;
 use audiopus::coder::GenericCtl;
 use audiopus::packet::{Packet, nb_samples};
 use audiopus::{Application, Bitrate, MutSignals, SampleRate, coder};
 use bytes::Bytes;
-
-/// A payload of this length or less is libopus' word for "need not be sent".
-const UNSENT_PAYLOAD: usize = 2;
 
 /// Bits of precision the encoder may assume. Files and sound cards give 16; a fixed value keeps the
 /// payloads equal to those of any other encoder that is fed 16-bit samples.
@@ -68,21 +65,6 @@ impl OpusEncoder {
         encoder.set_expected_loss(settings.expected_loss)?;
         Ok(encoder)
     }
-
-    /// What libopus thought of the frame it has just encoded.
-    fn activity(&self, payload_len: usize) -> Result<Activity, CodecError> {
-        if payload_len <= UNSENT_PAYLOAD {
-            return Ok(Activity::Silence);
-        }
-        let quiet = self
-            .inner
-            .encoder_ctl_request(audiopus::ffi::OPUS_GET_IN_DTX_REQUEST)
-            .map_err(setting)?;
-        Ok(match quiet {
-            0 => Activity::Sound,
-            _ => Activity::Refresh,
-        })
-    }
 }
 
 impl Encoder for OpusEncoder {
@@ -101,7 +83,6 @@ impl Encoder for OpusEncoder {
         }
         Ok(Encoded {
             payload: Bytes::copy_from_slice(&self.buffer[..len]),
-            activity: self.activity(len)?,
         })
     }
 
@@ -112,10 +93,6 @@ impl Encoder for OpusEncoder {
     fn delay(&self) -> Result<u16, CodecError> {
         let samples = self.inner.lookahead().map_err(setting)?;
         u16::try_from(samples).map_err(|_| CodecError::Settings(format!("a delay of {samples} samples")))
-    }
-
-    fn set_silence_detection(&mut self, on: bool) -> Result<(), CodecError> {
-        self.inner.set_dtx(on).map_err(setting)
     }
 }
 
@@ -411,24 +388,6 @@ mod tests {
             mono.decode(&payload, &mut frame).unwrap();
         }
         assert!((20..26).contains(&level_of(&frame)), "{}", level_of(&frame));
-    }
-
-    #[test]
-    fn silence_is_told_from_sound_only_when_asked() {
-        let silence = vec![0.0; FRAME_SAMPLES];
-        let mut plain = OpusEncoder::new(EncoderSettings::speech()).unwrap();
-        let mut detecting = OpusEncoder::new(EncoderSettings::speech()).unwrap();
-        detecting.set_silence_detection(true).unwrap();
-        let mut sent = 0;
-        for frame in 0..150 {
-            assert_eq!(plain.encode(&silence).unwrap().activity, Activity::Sound);
-            let activity = detecting.encode(&silence).unwrap().activity;
-            if frame >= 50 && activity != Activity::Silence {
-                assert_eq!(activity, Activity::Refresh);
-                sent += 1;
-            }
-        }
-        assert!(sent <= 10, "{sent} packets in two seconds of silence");
     }
 
     proptest! {

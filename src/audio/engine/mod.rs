@@ -174,6 +174,16 @@ impl Engine {
         }
     }
 
+    /// Whether all speakers are brought to one loudness. Without it, as at first, each is as loud as it was sent.
+    pub fn set_leveling(&mut self, on: bool) {
+        self.mixer.set_leveling(on);
+    }
+
+    /// How loud the listener wants a speaker: a factor from 0, which mutes it here, to [`super::MAX_VOLUME`].
+    pub fn set_volume(&mut self, speaker: SpeakerKey, volume: f32) {
+        self.mixer.set_volume(speaker, volume);
+    }
+
     /// Forgets what is buffered of a speaker, as a mute asks: 10 ms to fade, then silence until newer packets.
     pub fn flush(&mut self, speaker: SpeakerKey) {
         self.leave(speaker, Leave::Flush);
@@ -254,6 +264,7 @@ impl Engine {
                 .iter()
                 .find_map(|(&key, stream)| stream.is_gone().then_some(key))?;
             self.streams.remove(&gone);
+            self.mixer.forget(gone);
         }
         let decoder = codec::decoder(self.channels).ok()?;
         let stream = Stream::new(self.channels, self.goal, decoder);

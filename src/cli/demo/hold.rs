@@ -333,7 +333,8 @@ impl<'a> Stage<'a> {
 
     fn listener(&mut self, plan: &Plan, join: &[&str]) -> anyhow::Result<Process> {
         let output = format!("file:{}", self.wav(plan).display());
-        let seat = ["--input", "none", "--output", &output];
+        // Levelled it would be another sound than the one that was said.
+        let seat = ["--input", "none", "--output", &output, "--leveling", "off"];
         let places = if plan.relays {
             &["--max-children", RELAY_PLACES][..]
         } else {

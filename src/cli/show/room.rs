@@ -73,8 +73,13 @@ pub(crate) fn person(person: &Value, key: &str) -> String {
     } else {
         ""
     };
+    let volume = match person["volume"].as_u64() {
+        None | Some(100) => String::new(),
+        Some(0) => "  muted here".to_owned(),
+        Some(percent) => format!("  at {percent} % here"),
+    };
     format!(
-        "{named:<24} {:<9} {key}{stage}{muted}{turn}{invited}",
+        "{named:<24} {:<9} {key}{stage}{muted}{turn}{invited}{volume}",
         text("role")
     )
 }

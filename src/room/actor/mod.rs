@@ -47,11 +47,12 @@ use super::{
     recording::Tape,
     seek::{self, Lead},
     speaking::{News, Speaking},
+    treatment::Treatment,
 };
 use crate::{
     audio::{Input, ReadyOutput},
     event::{Event, LeftReason, Stamped, Stats},
-    home::{self, RoomLog},
+    home::{self, RoomLog, Volumes},
     media::{Plane, RoomMedia, Signal},
     net::Network,
     node::Uplink,
@@ -130,6 +131,7 @@ pub(crate) struct Setup {
     pub(crate) network: Network,
     pub(crate) plane: Plane,
     pub(crate) log: RoomLog,
+    pub(crate) volumes: Volumes,
     pub(crate) link: RoomLink,
     /// How the room is entered.
     pub(crate) entry: Entry,
@@ -190,6 +192,8 @@ struct Actor {
     told_recorded: bool,
     input: Option<Input>,
     repeat: bool,
+    treatment: Treatment,
+    volumes: Volumes,
     wait_listeners: u32,
     on_stage: Option<OnStage>,
     started: Instant,
@@ -262,6 +266,8 @@ impl Actor {
             told_recorded: false,
             input: Some(setup.seat.input),
             repeat: setup.seat.repeat,
+            treatment: setup.seat.treatment,
+            volumes: setup.volumes,
             wait_listeners: setup.seat.wait_listeners,
             on_stage: None,
             started: setup.seat.started,
@@ -403,6 +409,11 @@ impl Actor {
             }
             Some(Request::Microphone { on, reply }) => {
                 self.turn_microphone(on, reply);
+            }
+            Some(Request::Volume(person)) => {
+                if let Some(listening) = &self.listening {
+                    listening.set_volume(person, self.volumes.of(person));
+                }
             }
             Some(Request::Info { reply }) => {
                 if let Some(info) = self.info() {

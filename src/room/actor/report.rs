@@ -132,6 +132,7 @@ impl Actor {
             mic: state.stage().contains_key(&key).then(|| self.mics.is_on(key)),
             turn_left_ms: state.speaks_until(key).map(|end| end.saturating_sub(clock_ms)),
             invited: state.invited().contains_key(&key),
+            volume: self.volumes.of(key),
             me: key == self.me,
         };
         keys.into_iter().map(person).collect()

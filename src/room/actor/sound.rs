@@ -37,7 +37,10 @@ impl Actor {
         };
         let audio = log.genesis().audio;
         if let Some(output) = self.output.take() {
-            let listening = Listening::start(output, audio, self.started)?;
+            let listening = Listening::start(output, audio, self.treatment.leveling, self.started)?;
+            for (person, percent) in self.volumes.all() {
+                listening.set_volume(person, percent);
+            }
             self.media.listen(listening.feed());
             self.listening = Some(listening);
         }
@@ -45,8 +48,13 @@ impl Actor {
             let mut options = CaptureOptions::new(speaking::encoder_settings(audio));
             options.paused = true;
             options.repeat = self.repeat;
+            options.discontinuous = self.treatment.discontinuous(audio);
             let is_microphone = matches!(input, Input::Mic(_));
-            let capture = Capture::start(input, options)?;
+            if is_microphone {
+                options.voice = self.treatment.voice(audio);
+            }
+            let far_end = self.listening.as_ref().map(Listening::far_end);
+            let capture = Capture::start_beside(input, options, far_end.unwrap_or_default())?;
             let voice = Voice {
                 key: Arc::clone(&self.key),
                 room: self.link.room,
