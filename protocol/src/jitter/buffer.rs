@@ -6,7 +6,7 @@
 use super::arrival::Arrived;
 use super::delay::{DELAY_MAX, Delays, OutputClock, TICK_MICROS, micros};
 use super::gap::Gap;
-use super::{Arrival, DelayGoal, Playout, Stats, TICK};
+use super::{Arrival, DelayGoal, Pace, Playout, Stats, TICK};
 use bytes::Bytes;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,13 +23,22 @@ pub const MAX_CONCEALED_WAIT: u32 = 5;
 /// out of place.
 const LOST_REMEMBERED: i64 = 256;
 
-/// How far the delay may lie below the target before silence is inserted: half a tick, which no wobble of a clock on
-/// a link without jitter reaches.
-const INSERT_BELOW: i64 = TICK_MICROS / 2;
+/// How far the delay may lie below the target before silence is inserted or frames are to be lengthened: the shortest
+/// piece of sound that is put in. More eats up the margin that the target has.
+const INSERT_BELOW: i64 = TICK_MICROS / 8;
 
 /// How far the delay must lie above the target before silence is removed: one tick removed then leaves it half a tick
 /// above, so that the two thresholds can't chase each other.
 const REMOVE_ABOVE: i64 = TICK_MICROS + TICK_MICROS / 2;
+
+/// How far the delay must lie above the target in mid-speech before frames are to be shortened, and how near to the target
+/// it is then brought. A stream is played up to a tick behind its target, by the phase between its frames and our ticks,
+/// and that alone must move nothing; nearer than 5 ms is less than a period of a low voice, which could not be taken out.
+const SHORTEN_FOR_STAGE: (i64, i64) = (TICK_MICROS + TICK_MICROS / 4, TICK_MICROS / 4);
+
+/// The same for the audience, which nobody waits for: what its delay is too long by waits for a silence as long as it
+/// does not grow, as it does when clocks drift apart.
+const SHORTEN_FOR_AUDIENCE: (i64, i64) = (3 * TICK_MICROS, 2 * TICK_MICROS);
 
 /// An adaptive jitter buffer for one speaker's stream at one listener.
 #[derive(Debug)]
@@ -62,6 +71,9 @@ pub struct JitterBuffer {
     /// When the newest packet in time came.
     pub(super) heard_at: Option<i64>,
     pub(super) gap: Gap,
+    /// When the present tick's sound is due.
+    due: i64,
+    pace: Pace,
     pub(super) stats: Stats,
 }
 
@@ -113,6 +125,8 @@ impl JitterBuffer {
             stray_since: None,
             heard_at: None,
             gap: Gap::default(),
+            due: 0,
+            pace: Pace::Keep,
             stats,
         }
     }
@@ -156,7 +170,14 @@ impl JitterBuffer {
             }
             self.resume_at(arrival, now);
         }
-        match self.handle_frames(arrival, now) {
+        let first = self.place_of(arrival).sequence;
+        let is_overtaken = !arrival.repaired && self.anchor.is_some_and(|newest| first < newest.sequence);
+        let arrived = self.handle_frames(arrival, now);
+        match arrived {
+            Arrived::Known => self.stats.duplicate += 1,
+            Arrived::InTime | Arrived::Late => self.stats.reordered += u64::from(is_overtaken),
+        }
+        match arrived {
             Arrived::InTime => {
                 self.stray_since = None;
                 self.heard_at = Some(now);
@@ -205,14 +226,40 @@ impl JitterBuffer {
         }
     }
 
-    /// What to put out for the next 20 ms. To be called exactly once for each 20 ms of output; a late call may be
-    /// followed at once by those that it held up.
+    /// The next 20 ms of output are due. To be called exactly once for each; a late call may be followed at once by those
+    /// that it held up.
+    pub fn handle_tick(&mut self, now: Duration) {
+        self.due = self.output.handle_poll(micros(now));
+    }
+
+    /// The next 20 ms of sound, which will be heard behind the `queued` sound that whoever asks still has of the frames
+    /// before. To be called until there is enough for the present tick: once each tick, as long as no frame is
+    /// shortened or lengthened.
+    pub fn next_frame(&mut self, queued: Duration) -> Playout {
+        let lost = self.stats.lost;
+        let playout = self.take_frame(self.due + micros(queued));
+        if self.stats.lost > lost {
+            self.delays.handle_lost(self.due);
+        }
+        playout
+    }
+
+    /// [`JitterBuffer::handle_tick`] and one [`JitterBuffer::next_frame`], for who leaves frames as long as they are.
     pub fn poll_frame(&mut self, now: Duration) -> Playout {
-        let now = self.output.handle_poll(micros(now));
+        self.handle_tick(now);
+        self.next_frame(Duration::ZERO)
+    }
+
+    /// How the length of the [`Playout::Frame`] that was given last should be changed.
+    pub fn pace(&self) -> Pace {
+        self.pace
+    }
+
+    fn take_frame(&mut self, heard_at: i64) -> Playout {
         let Some(base) = self.delays.base() else {
             return Playout::Silence;
         };
-        let on_path = now - base;
+        let on_path = heard_at - base;
         self.shed_excess(on_path);
         let playout = if self.playing {
             self.poll_spurt(on_path)
@@ -220,10 +267,37 @@ impl JitterBuffer {
             self.poll_silence(on_path)
         };
         if let (true, Some(next)) = (self.playing, self.cursor) {
-            self.stats.delay = duration(on_path - (next - 1) * TICK_MICROS);
+            let delay = on_path - (next - 1) * TICK_MICROS;
+            self.stats.delay = duration(delay);
+            if matches!(playout, Playout::Frame { .. }) {
+                self.set_pace(delay - self.delays.target());
+            }
         }
         self.note_gap(&playout);
         playout
+    }
+
+    /// Decides the pace from how far the delay lies above the target; one that was begun is kept up until the target is
+    /// reached.
+    fn set_pace(&mut self, over: i64) {
+        let span = |micros: i64| Duration::from_micros(micros.unsigned_abs());
+        let (above, to) = if self.delays.is_for_stage() {
+            SHORTEN_FOR_STAGE
+        } else {
+            SHORTEN_FOR_AUDIENCE
+        };
+        let (above, below) = match self.pace {
+            Pace::Keep => (above, INSERT_BELOW),
+            Pace::Shorten(_) => (to, INSERT_BELOW),
+            Pace::Lengthen(_) => (above, 0),
+        };
+        self.pace = if over > above {
+            Pace::Shorten(span(over))
+        } else if over < -below {
+            Pace::Lengthen(span(over))
+        } else {
+            Pace::Keep
+        };
     }
 
     /// Follows for how long nothing real is played.
@@ -240,8 +314,8 @@ impl JitterBuffer {
         }
     }
 
-    /// Skips received frames while the delay exceeds its bound by a tick: after a stall that the bound could not
-    /// hold, when a speaker's clock runs fast for half an hour without a pause, and when nobody polled.
+    /// Skips received frames while the delay exceeds its bound by a tick: after a stall that the bound could not hold, and
+    /// when nobody polled.
     fn shed_excess(&mut self, on_path: i64) {
         while let Some(slot) = self.slots.values().next() {
             let time = slot.time;
