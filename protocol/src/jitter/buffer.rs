@@ -23,9 +23,12 @@ pub const MAX_CONCEALED_WAIT: u32 = 5;
 /// out of place.
 const LOST_REMEMBERED: i64 = 256;
 
-/// How far the delay may lie below the target before silence is inserted or frames are to be lengthened: the shortest
-/// piece of sound that is put in. More eats up the margin that the target has.
-const INSERT_BELOW: i64 = TICK_MICROS / 8;
+/// The shortest piece of sound that can be taken out or put in: a period of a high voice.
+const LEAST_PIECE: i64 = TICK_MICROS / 8;
+
+/// How far the delay may lie below the target before silence is inserted or frames are to be lengthened. More eats up the
+/// margin that the target has.
+const INSERT_BELOW: i64 = LEAST_PIECE;
 
 /// How far the delay must lie above the target before silence is removed: one tick removed then leaves it half a tick
 /// above, so that the two thresholds can't chase each other.
@@ -237,7 +240,7 @@ impl JitterBuffer {
     /// shortened or lengthened.
     pub fn next_frame(&mut self, queued: Duration) -> Playout {
         let lost = self.stats.lost;
-        let playout = self.take_frame(self.due + micros(queued));
+        let playout = self.take_frame(micros(queued));
         if self.stats.lost > lost {
             self.delays.handle_lost(self.due);
         }
@@ -255,11 +258,11 @@ impl JitterBuffer {
         self.pace
     }
 
-    fn take_frame(&mut self, heard_at: i64) -> Playout {
+    fn take_frame(&mut self, queued: i64) -> Playout {
         let Some(base) = self.delays.base() else {
             return Playout::Silence;
         };
-        let on_path = heard_at - base;
+        let on_path = self.due - base;
         self.shed_excess(on_path);
         let playout = if self.playing {
             self.poll_spurt(on_path)
@@ -267,20 +270,24 @@ impl JitterBuffer {
             self.poll_silence(on_path)
         };
         if let (true, Some(next)) = (self.playing, self.cursor) {
-            let delay = on_path - (next - 1) * TICK_MICROS;
-            self.stats.delay = duration(delay);
+            let slack = on_path - (next - 1) * TICK_MICROS;
+            self.stats.delay = duration(slack + queued);
             if matches!(playout, Playout::Frame { .. }) {
-                self.set_pace(delay - self.delays.target());
+                self.set_pace(slack, queued);
             }
         }
         self.note_gap(&playout);
         playout
     }
 
-    /// Decides the pace from how far the delay lies above the target; one that was begun is kept up until the target is
-    /// reached.
-    fn set_pace(&mut self, over: i64) {
+    /// Decides the pace from how long a frame has been here when it is asked for (`slack`), which is what must not fall
+    /// below the target, and how much later it is heard (`queued`). A frame is asked for a tick earlier or later only
+    /// when what is queued has shrunk to nothing or grown to a tick; so a pace that was begun is kept up until then.
+    fn set_pace(&mut self, slack: i64, queued: i64) {
         let span = |micros: i64| Duration::from_micros(micros.unsigned_abs());
+        let over = slack - self.delays.target();
+        // What may be taken out without asking for a frame before its time.
+        let spare = queued + over.div_euclid(TICK_MICROS).max(0) * TICK_MICROS;
         let (above, to) = if self.delays.is_for_stage() {
             SHORTEN_FOR_STAGE
         } else {
@@ -291,10 +298,10 @@ impl JitterBuffer {
             Pace::Shorten(_) => (to, INSERT_BELOW),
             Pace::Lengthen(_) => (above, 0),
         };
-        self.pace = if over > above {
-            Pace::Shorten(span(over))
-        } else if over < -below {
-            Pace::Lengthen(span(over))
+        self.pace = if over < -below {
+            Pace::Lengthen(span(TICK_MICROS - queued - over))
+        } else if over + queued > above && spare >= LEAST_PIECE {
+            Pace::Shorten(span(spare.min(over + queued)))
         } else {
             Pace::Keep
         };

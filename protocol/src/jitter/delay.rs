@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 /// The stage's least delay: what a scheduler that wakes us late takes. Frames come and polls ask every 20 ms with any
 /// phase between them, so that a stream is played up to a tick behind it. More is heard in a conversation; what jitter
 /// and losses need beyond it is measured.
-pub const STAGE_MIN: Duration = Duration::from_millis(10);
+pub const STAGE_MIN: Duration = Duration::from_millis(8);
 
 /// The audience's least delay: a dead relay is suspected after at most 120 ms and the pull from the standby takes the
 /// rest. Less and a relay's death is heard; more delays everyone for nothing.

@@ -861,7 +861,7 @@ fn a_delay_that_is_too_long_in_mid_speech_asks_for_shorter_frames_and_is_left_al
     let Pace::Shorten(by) = buffer.pace() else {
         panic!("nobody has shortened anything: {:?}", buffer.pace());
     };
-    assert_eq!(by + STAGE_MIN, buffer.delay());
+    assert!(by >= 3 * TICK && by + STAGE_MIN <= buffer.delay(), "{by:?}");
 }
 
 #[test]
