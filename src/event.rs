@@ -515,6 +515,8 @@ pub struct Stats {
     pub malformed_dropped: u64,
     /// Frames that this node's own input sent.
     pub sent_frames: u64,
+    /// How often each of those is sent once more at present, since the room misses too many: 0 to 2.
+    pub copies: u8,
     /// Times that this process itself was held up for over 40 ms.
     pub stalls: u64,
     /// Media packets pushed from here that the link emulator dropped on purpose, each receiver counted.

@@ -17,7 +17,7 @@ use super::sample::SILENCE_LEVEL;
 use super::{AudioError, AudioSource, FileSource, Fill, Input, SourceKind, Tone, level_of};
 use crate::queue::Queue;
 use bytes::Bytes;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 use std::sync::Arc;
 use std::thread::Thread;
@@ -135,12 +135,14 @@ impl Capture {
             pauses: AtomicU64::new(0),
             stopped: AtomicBool::new(false),
             expected_loss: AtomicU8::new(options.encoder.expected_loss),
+            bitrate: AtomicU32::new(options.encoder.bitrate),
         });
         let worker = Worker {
             frame: vec![0.0; options.encoder.channels.frame_len()],
             next_frame: vec![0.0; options.encoder.channels.frame_len()],
             next: None,
             expected_loss: options.encoder.expected_loss,
+            bitrate: options.encoder.bitrate,
             schedule: Schedule::new(CATCH_UP_SPACING),
             start: Instant::now(),
             live: None,
@@ -201,6 +203,11 @@ impl Capture {
     pub fn set_expected_loss(&self, percent: u8) {
         self.shared.expected_loss.store(percent, Ordering::Relaxed);
     }
+
+    /// Aims for this many bits a second with the coming frames.
+    pub fn set_bitrate(&self, bitrate: u32) {
+        self.shared.bitrate.store(bitrate, Ordering::Relaxed);
+    }
 }
 
 impl Drop for Capture {
@@ -219,6 +226,7 @@ struct Shared {
     pauses: AtomicU64,
     stopped: AtomicBool,
     expected_loss: AtomicU8,
+    bitrate: AtomicU32,
 }
 
 /// The source, and what becomes of it while paused.
@@ -289,6 +297,7 @@ struct Worker {
     next_frame: Vec<f32>,
     next: Option<Fill>,
     expected_loss: u8,
+    bitrate: u32,
     schedule: Schedule,
     start: Instant,
     /// Of a live source: the tick of its last frame and when that came.
@@ -380,6 +389,11 @@ impl Worker {
         if loss != self.expected_loss {
             self.encoder.set_expected_loss(loss)?;
             self.expected_loss = loss;
+        }
+        let bitrate = self.shared.bitrate.load(Ordering::Relaxed);
+        if bitrate != self.bitrate {
+            self.encoder.set_bitrate(bitrate)?;
+            self.bitrate = bitrate;
         }
         match &self.slot {
             Slot::Nothing => {

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use majlis_protocol::{
-    jitter::{AUDIENCE_MIN, DelayGoal},
+    jitter::{AUDIENCE_MIN, DelayGoal, Stats},
+    media::{Grade, Hearing},
     person::Person,
     room::{AudioSettings, Profile},
 };
@@ -29,6 +30,9 @@ pub(super) struct Listening {
     on_stage: bool,
     /// The audience's least delay: what the failover of a relay needs to go unheard.
     floor: Duration,
+    hearing: Hearing,
+    /// Frames of all speakers that were expected and lost when it was judged last.
+    judged: (u64, u64),
     /// What `first_audio` counts from. It is told once for each epoch of a speaker.
     started: Instant,
 }
@@ -48,6 +52,8 @@ impl Listening {
             playback: Playback::start_ready(output, options)?,
             on_stage: false,
             floor,
+            hearing: Hearing::default(),
+            judged: (0, 0),
             started,
         })
     }
@@ -71,6 +77,24 @@ impl Listening {
     /// What was counted so far.
     pub(super) fn stats(&self) -> PlaybackStats {
         self.playback.stats()
+    }
+
+    /// How well the room was heard when it was judged last.
+    pub(super) fn grade(&self) -> Grade {
+        self.hearing.grade()
+    }
+
+    /// Judges how well the room is heard.
+    pub(super) fn judge(&mut self, now: Duration) -> Grade {
+        let stats = self.playback.stats();
+        let of_all =
+            |of: fn(&Stats) -> u64| stats.streams.iter().map(|stream| of(&stream.jitter)).sum::<u64>();
+        let (expected, lost) = (of_all(Stats::expected), of_all(|stats| stats.lost));
+        // Streams of those who left are forgotten when there are many.
+        let expected_since = expected.saturating_sub(self.judged.0);
+        let lost_since = lost.saturating_sub(self.judged.1);
+        self.judged = (expected, lost);
+        self.hearing.note(expected_since, lost_since, now)
     }
 
     /// The people on the stage talk to each other: their delay is as small as their links allow.

@@ -3,13 +3,14 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use majlis_protocol::{
-    media::{Draft, Header},
+    media::{Draft, Header, Losses, Redundancy},
     member::OnStage,
     person::PersonKey,
     room::{AudioSettings, Profile, RoomId},
@@ -59,7 +60,9 @@ pub(super) struct Speaking {
     is_microphone: bool,
     stage: watch::Sender<Option<OnStage>>,
     sent: Arc<AtomicU64>,
-    /// Whether the source is at its end.
+    copies: Arc<AtomicU8>,
+    /// What the room misses, and how many listen.
+    losses: watch::Sender<(Losses, u32)>,
     /// The newest pause before which everything has been sent.
     closed: watch::Receiver<u64>,
     /// Whether it was turned on, or off, since the stage was taken.
@@ -82,12 +85,19 @@ pub(super) struct Voice {
     /// The newest log entry here.
     pub(super) head: Arc<AtomicU32>,
     pub(super) events: EventSender,
+    /// What the encoder is set to when the room misses nothing.
+    pub(super) encoder: EncoderSettings,
 }
 
 /// What the task needs.
 struct Speaker {
     capture: Arc<Capture>,
     stage: watch::Receiver<Option<OnStage>>,
+    losses: watch::Receiver<(Losses, u32)>,
+    redundancy: Redundancy,
+    /// How many copies each frame is sent in, as the room is told.
+    copies: Arc<AtomicU8>,
+    started: Instant,
     voice: Voice,
     sent: Arc<AtomicU64>,
     closed: watch::Sender<u64>,
@@ -111,9 +121,15 @@ impl Speaking {
         let (stage, receiver) = watch::channel(None);
         let (closed, is_closed) = watch::channel(capture.pauses());
         let (news, is_news) = mpsc::channel(NEWS);
+        let copies = Arc::new(AtomicU8::new(0));
+        let (losses, are_lost) = watch::channel((Losses::default(), 0));
         let speaker = Speaker {
             capture: Arc::clone(&capture),
             stage: receiver,
+            losses: are_lost,
+            redundancy: Redundancy::new(voice.encoder.bitrate),
+            copies: Arc::clone(&copies),
+            started: Instant::now(),
             voice,
             sent: Arc::clone(&sent),
             closed,
@@ -125,6 +141,8 @@ impl Speaking {
             is_microphone,
             stage,
             sent,
+            copies,
+            losses,
             closed: is_closed,
             touched: false,
             is_open: !is_microphone,
@@ -138,6 +156,11 @@ impl Speaking {
     /// Frames sent so far.
     pub(super) fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
+    }
+
+    /// How often each frame is sent once more.
+    pub(super) fn copies(&self) -> u8 {
+        self.copies.load(Ordering::Relaxed)
     }
 
     /// Whether sound goes out: a microphone's device is open, a file is not at its end.
@@ -227,6 +250,11 @@ impl Speaking {
         self.stage.send_replace(stage);
     }
 
+    /// The room misses so much of what is said, so many members being there: what is sent twice follows.
+    pub(super) fn set_losses(&self, losses: Losses, members: u32) {
+        self.losses.send_replace((losses, members));
+    }
+
     /// Starts what needs nobody to turn it on: everything but a microphone. Whether it started.
     pub(super) fn start_by_itself(&mut self) -> bool {
         let may = !self.is_microphone && !self.touched && self.is_on_stage();
@@ -267,7 +295,7 @@ impl Drop for Speaking {
 }
 
 impl Speaker {
-    async fn run(self) {
+    async fn run(mut self) {
         let mut progress: Option<Progress> = None;
         while let Some(captured) = self.capture.next().await {
             match captured {
@@ -286,14 +314,15 @@ impl Speaker {
     }
 
     /// Sends one frame as a packet of its own, and says where the stream has come to.
-    fn send(&self, stage: OnStage, progress: Option<Progress>, frame: &EncodedFrame) -> Progress {
-        let progress = progress
-            .filter(|progress| progress.epoch == stage.epoch)
-            .unwrap_or(Progress {
-                epoch: stage.epoch,
-                next_sequence: 0,
-                began: frame.time,
-            });
+    fn send(&mut self, stage: OnStage, progress: Option<Progress>, frame: &EncodedFrame) -> Progress {
+        let progress = progress.filter(|progress| progress.epoch == stage.epoch);
+        let copies = self.accompany(progress.is_none(), frame);
+        let redundant: Vec<(u8, &[u8])> = copies.iter().map(|(back, copy)| (*back, &copy[..])).collect();
+        let progress = progress.unwrap_or(Progress {
+            epoch: stage.epoch,
+            next_sequence: 0,
+            began: frame.time,
+        });
         let header = Header {
             tag: stage.tag,
             epoch: stage.epoch,
@@ -311,7 +340,7 @@ impl Speaker {
         match (Draft {
             header,
             frames: &[&frame.payload],
-            redundant: &[],
+            redundant: &redundant,
         })
         .sign(self.voice.room, &self.voice.key)
         {
@@ -325,6 +354,27 @@ impl Speaker {
             next_sequence: progress.next_sequence.wrapping_add(1),
             ..progress
         }
+    }
+
+    /// What goes with a frame of what was sent before, by what the room misses; and has the encoder make room for it.
+    fn accompany(&mut self, is_first: bool, frame: &EncodedFrame) -> Vec<(u8, Bytes)> {
+        let now = self.started.elapsed();
+        if self.losses.has_changed().is_ok_and(|changed| changed) {
+            let (losses, members) = *self.losses.borrow_and_update();
+            self.redundancy.handle_losses(losses, members, now);
+        }
+        if is_first {
+            self.redundancy.restart();
+        }
+        let copies = self
+            .redundancy
+            .accompany(frame.time, &frame.payload, frame.end_of_spurt, now);
+        self.copies
+            .store(self.redundancy.copies().count(), Ordering::Relaxed);
+        let advice = self.redundancy.advice(self.voice.encoder.expected_loss);
+        self.capture.set_bitrate(advice.bitrate);
+        self.capture.set_expected_loss(advice.expected_loss);
+        copies
     }
 
     async fn pass_on(&self, news: News) {

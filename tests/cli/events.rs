@@ -79,6 +79,7 @@ const STATS: &[(&str, Kind)] = &[
     ("stale_dropped", Number),
     ("duplicate_dropped", Number),
     ("overflow_dropped", Number),
+    ("copies", Number),
     ("stalls", Number),
 ];
 

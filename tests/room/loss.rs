@@ -72,6 +72,54 @@ async fn one_run() -> Run {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_the_stage_misses_because_it_waits_for_no_repair_is_sent_twice() {
+    let link = "delay=25ms,loss=12%,seed=4".parse().expect("a profile");
+    let host = TestNode::with("host", |config| Config {
+        link: Some(link),
+        ..config
+    })
+    .await;
+    let guest = TestNode::start("guest").await;
+    let seat = || Seat::default().input(Input::Tone(440.0));
+    let room = host
+        .node
+        .host(Hosting::titled("Far away").seat(seat()))
+        .await
+        .expect("a room");
+    let mut at_host = room.events();
+    let link = room.info().await.expect("still open").link;
+    let there = guest.node.join(&link, seat()).await.expect("a place");
+    let mut at_guest = there.events();
+    let key = guest.node.person();
+    room.act(RoomAction::Invite(key)).await.expect("the host may");
+    wait_for(&mut at_guest, "an invitation", |event| match event {
+        Event::Log { action, subject, .. } if action == "invite" && *subject == Some(key) => Some(()),
+        _ => None,
+    })
+    .await;
+    there.act(RoomAction::Accept).await.expect("invited");
+
+    wait_for(&mut at_host, "copies", |event| match event {
+        Event::Stats(stats) => (stats.copies > 0).then_some(()),
+        _ => None,
+    })
+    .await;
+    // More than the codec's own correction mends of what is lost: from here on most of it is.
+    let counts = |event: &Event| match event {
+        Event::Stats(stats) => stats.streams.first().map(|stream| (stream.lost, stream.fec)),
+        _ => None,
+    };
+    let (lost, fec) = wait_for(&mut at_guest, "counts", counts).await;
+    let (later, mended) = wait_for(&mut at_guest, "a hundred losses more", |event| {
+        counts(event).filter(|(later, _)| *later >= lost + 100)
+    })
+    .await;
+    let share = (mended - fec) as f64 / (later - lost) as f64;
+    println!("{share:.2} of what was lost was mended");
+    assert!(share > 0.5, "{share}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_host_whose_line_loses_for_all_its_listeners_at_once_offers_fewer_places() {
     in_real_time(async || {
         let link = "loss=20%,seed=4".parse().expect("a profile");

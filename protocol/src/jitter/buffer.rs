@@ -6,7 +6,7 @@
 use super::arrival::Arrived;
 use super::delay::{DELAY_MAX, Delays, OutputClock, TICK_MICROS, micros};
 use super::gap::Gap;
-use super::{Arrival, DelayGoal, Playout, Stats, TICK};
+use super::{Arrival, DelayGoal, Pace, Playout, Stats, TICK};
 use bytes::Bytes;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,13 +23,25 @@ pub const MAX_CONCEALED_WAIT: u32 = 5;
 /// out of place.
 const LOST_REMEMBERED: i64 = 256;
 
-/// How far the delay may lie below the target before silence is inserted: half a tick, which no wobble of a clock on
-/// a link without jitter reaches.
-const INSERT_BELOW: i64 = TICK_MICROS / 2;
+/// The shortest piece of sound that can be taken out or put in: a period of a high voice.
+const LEAST_PIECE: i64 = TICK_MICROS / 8;
+
+/// How far the delay may lie below the target before silence is inserted or frames are to be lengthened. More eats up the
+/// margin that the target has.
+const INSERT_BELOW: i64 = LEAST_PIECE;
 
 /// How far the delay must lie above the target before silence is removed: one tick removed then leaves it half a tick
 /// above, so that the two thresholds can't chase each other.
 const REMOVE_ABOVE: i64 = TICK_MICROS + TICK_MICROS / 2;
+
+/// How far the delay must lie above the target in mid-speech before frames are to be shortened, and how near to the target
+/// it is then brought. A stream is played up to a tick behind its target, by the phase between its frames and our ticks,
+/// and that alone must move nothing; nearer than 5 ms is less than a period of a low voice, which could not be taken out.
+const SHORTEN_FOR_STAGE: (i64, i64) = (TICK_MICROS + TICK_MICROS / 4, TICK_MICROS / 4);
+
+/// The same for the audience, which nobody waits for: what its delay is too long by waits for a silence as long as it
+/// does not grow, as it does when clocks drift apart.
+const SHORTEN_FOR_AUDIENCE: (i64, i64) = (3 * TICK_MICROS, 2 * TICK_MICROS);
 
 /// An adaptive jitter buffer for one speaker's stream at one listener.
 #[derive(Debug)]
@@ -62,6 +74,9 @@ pub struct JitterBuffer {
     /// When the newest packet in time came.
     pub(super) heard_at: Option<i64>,
     pub(super) gap: Gap,
+    /// When the present tick's sound is due.
+    due: i64,
+    pace: Pace,
     pub(super) stats: Stats,
 }
 
@@ -113,6 +128,8 @@ impl JitterBuffer {
             stray_since: None,
             heard_at: None,
             gap: Gap::default(),
+            due: 0,
+            pace: Pace::Keep,
             stats,
         }
     }
@@ -156,7 +173,14 @@ impl JitterBuffer {
             }
             self.resume_at(arrival, now);
         }
-        match self.handle_frames(arrival, now) {
+        let first = self.place_of(arrival).sequence;
+        let is_overtaken = !arrival.repaired && self.anchor.is_some_and(|newest| first < newest.sequence);
+        let arrived = self.handle_frames(arrival, now);
+        match arrived {
+            Arrived::Known => self.stats.duplicate += 1,
+            Arrived::InTime | Arrived::Late => self.stats.reordered += u64::from(is_overtaken),
+        }
+        match arrived {
             Arrived::InTime => {
                 self.stray_since = None;
                 self.heard_at = Some(now);
@@ -205,14 +229,40 @@ impl JitterBuffer {
         }
     }
 
-    /// What to put out for the next 20 ms. To be called exactly once for each 20 ms of output; a late call may be
-    /// followed at once by those that it held up.
+    /// The next 20 ms of output are due. To be called exactly once for each; a late call may be followed at once by those
+    /// that it held up.
+    pub fn handle_tick(&mut self, now: Duration) {
+        self.due = self.output.handle_poll(micros(now));
+    }
+
+    /// The next 20 ms of sound, which will be heard behind the `queued` sound that whoever asks still has of the frames
+    /// before. To be called until there is enough for the present tick: once each tick, as long as no frame is
+    /// shortened or lengthened.
+    pub fn next_frame(&mut self, queued: Duration) -> Playout {
+        let lost = self.stats.lost;
+        let playout = self.take_frame(micros(queued));
+        if self.stats.lost > lost {
+            self.delays.handle_lost(self.due);
+        }
+        playout
+    }
+
+    /// [`JitterBuffer::handle_tick`] and one [`JitterBuffer::next_frame`], for who leaves frames as long as they are.
     pub fn poll_frame(&mut self, now: Duration) -> Playout {
-        let now = self.output.handle_poll(micros(now));
+        self.handle_tick(now);
+        self.next_frame(Duration::ZERO)
+    }
+
+    /// How the length of the [`Playout::Frame`] that was given last should be changed.
+    pub fn pace(&self) -> Pace {
+        self.pace
+    }
+
+    fn take_frame(&mut self, queued: i64) -> Playout {
         let Some(base) = self.delays.base() else {
             return Playout::Silence;
         };
-        let on_path = now - base;
+        let on_path = self.due - base;
         self.shed_excess(on_path);
         let playout = if self.playing {
             self.poll_spurt(on_path)
@@ -220,10 +270,41 @@ impl JitterBuffer {
             self.poll_silence(on_path)
         };
         if let (true, Some(next)) = (self.playing, self.cursor) {
-            self.stats.delay = duration(on_path - (next - 1) * TICK_MICROS);
+            let slack = on_path - (next - 1) * TICK_MICROS;
+            self.stats.delay = duration(slack + queued);
+            if matches!(playout, Playout::Frame { .. }) {
+                self.set_pace(slack, queued);
+            }
         }
         self.note_gap(&playout);
         playout
+    }
+
+    /// Decides the pace from how long a frame has been here when it is asked for (`slack`), which is what must not fall
+    /// below the target, and how much later it is heard (`queued`). A frame is asked for a tick earlier or later only
+    /// when what is queued has shrunk to nothing or grown to a tick; so a pace that was begun is kept up until then.
+    fn set_pace(&mut self, slack: i64, queued: i64) {
+        let span = |micros: i64| Duration::from_micros(micros.unsigned_abs());
+        let over = slack - self.delays.target();
+        // What may be taken out without asking for a frame before its time.
+        let spare = queued + over.div_euclid(TICK_MICROS).max(0) * TICK_MICROS;
+        let (above, to) = if self.delays.is_for_stage() {
+            SHORTEN_FOR_STAGE
+        } else {
+            SHORTEN_FOR_AUDIENCE
+        };
+        let (above, below) = match self.pace {
+            Pace::Keep => (above, INSERT_BELOW),
+            Pace::Shorten(_) => (to, INSERT_BELOW),
+            Pace::Lengthen(_) => (above, 0),
+        };
+        self.pace = if over < -below {
+            Pace::Lengthen(span(TICK_MICROS - queued - over))
+        } else if over + queued > above && spare >= LEAST_PIECE {
+            Pace::Shorten(span(spare.min(over + queued)))
+        } else {
+            Pace::Keep
+        };
     }
 
     /// Follows for how long nothing real is played.
@@ -240,8 +321,8 @@ impl JitterBuffer {
         }
     }
 
-    /// Skips received frames while the delay exceeds its bound by a tick: after a stall that the bound could not
-    /// hold, when a speaker's clock runs fast for half an hour without a pause, and when nobody polled.
+    /// Skips received frames while the delay exceeds its bound by a tick: after a stall that the bound could not hold, and
+    /// when nobody polled.
     fn shed_excess(&mut self, on_path: i64) {
         while let Some(slot) = self.slots.values().next() {
             let time = slot.time;

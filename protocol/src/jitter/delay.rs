@@ -9,10 +9,10 @@ use super::{DelayGoal, TICK};
 use core::time::Duration;
 use std::collections::VecDeque;
 
-/// The stage's least delay. Frames leave and polls come every 20 ms with any phase between them, so less than one tick
-/// underruns on a perfect link; the second tick is for a scheduler that wakes us late, and for the packet after a lost
-/// one, whose forward error correction recovers it. More is heard in a conversation.
-pub const STAGE_MIN: Duration = Duration::from_millis(40);
+/// The stage's least delay: what a scheduler that wakes us late takes. Frames come and polls ask every 20 ms with any
+/// phase between them, so that a stream is played up to a tick behind it. More is heard in a conversation; what jitter
+/// and losses need beyond it is measured.
+pub const STAGE_MIN: Duration = Duration::from_millis(8);
 
 /// The audience's least delay: a dead relay is suspected after at most 120 ms and the pull from the standby takes the
 /// rest. Less and a relay's death is heard; more delays everyone for nothing.
@@ -34,7 +34,11 @@ const WINDOW_FRAMES: usize = 500;
 const QUANTILE_PERCENT: usize = 97;
 
 /// Added to the quantile, so that the frame exactly on it is not lost to a wobble of the clocks.
-const MARGIN: i64 = 10_000;
+const MARGIN: i64 = 5_000;
+
+/// Two frames lost within this time make a lossy path, and for twice as long after the last of them the stage waits one
+/// tick more: for the packet after a lost one, which carries its copy, or recovers it by forward error correction.
+const LOSSY: i64 = 5_000_000;
 
 /// How fast the target falls to what the window asks for: one part in this many of the time that passed, 25 ms each
 /// second, once the window has forgotten. Faster, and a late frame's tick is gone before the next spurt can use it;
@@ -73,6 +77,9 @@ pub(super) struct Delays {
     target: i64,
     updated_at: Option<i64>,
     bumped_at: Option<i64>,
+    /// When the newest frame was lost.
+    lost_at: Option<i64>,
+    lossy_until: Option<i64>,
     scratch: Vec<i64>,
 }
 
@@ -85,6 +92,8 @@ impl Delays {
             target: least(goal),
             updated_at: None,
             bumped_at: None,
+            lost_at: None,
+            lossy_until: None,
             scratch: Vec::with_capacity(WINDOW_FRAMES),
         }
     }
@@ -92,6 +101,11 @@ impl Delays {
     /// The relative delay of the earliest arrival; `None` before the first.
     pub(super) fn base(&self) -> Option<i64> {
         self.base
+    }
+
+    /// Whether the delay is for those who talk with each other.
+    pub(super) fn is_for_stage(&self) -> bool {
+        self.goal == DelayGoal::Stage
     }
 
     /// The delay to aim for.
@@ -130,6 +144,15 @@ impl Delays {
         self.target = (self.target + TICK_MICROS).min(micros(DELAY_MAX));
     }
 
+    /// A frame did not come in time.
+    pub(super) fn handle_lost(&mut self, now: i64) {
+        if self.lost_at.is_some_and(|at| now - at < LOSSY) {
+            self.lossy_until = Some(now + 2 * LOSSY);
+            self.target = self.target.max(self.wanted());
+        }
+        self.lost_at = Some(now);
+    }
+
     pub(super) fn set_goal(&mut self, goal: DelayGoal) {
         self.goal = goal;
         self.target = self.wanted();
@@ -139,6 +162,9 @@ impl Delays {
     pub(super) fn expire(&mut self, now: i64) {
         while self.window.front().is_some_and(|&(at, _)| now - at > WINDOW) {
             self.window.pop_front();
+        }
+        if self.lossy_until.is_some_and(|until| until < now) {
+            self.lossy_until = None;
         }
     }
 
@@ -157,7 +183,10 @@ impl Delays {
 
     /// What the window asks for, within the goal's bounds.
     fn wanted(&mut self) -> i64 {
-        let least = least(self.goal);
+        let least = match self.goal {
+            DelayGoal::Stage if self.lossy_until.is_some() => least(self.goal) + TICK_MICROS,
+            _ => least(self.goal),
+        };
         let Some(base) = self.base.filter(|_| !self.window.is_empty()) else {
             return least;
         };

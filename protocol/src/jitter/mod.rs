@@ -1,8 +1,8 @@
 //! The jitter buffer of one audio stream: packets go in as they come, one answer comes out every 20 ms.
 //!
 //! The machine is driven, it never drives: [`JitterBuffer::handle_packet`] with each verified packet,
-//! [`JitterBuffer::poll_frame`] exactly once for each 20 ms of output. `now` is any clock that does not run backwards,
-//! the same for both calls.
+//! [`JitterBuffer::handle_tick`] exactly once for each 20 ms of output, and [`JitterBuffer::next_frame`] until there is
+//! enough to play. `now` is any clock that does not run backwards, the same for all calls.
 //!
 //! Two axes meet here. *Sequence* counts the frames that were sent: a hole in it is loss. *Time* counts the ticks of
 //! the speaker's audio clock: a hole in it alone is silence. The buffer plays along time (its cursor is the tick that
@@ -12,15 +12,16 @@
 //! - what comes out is strictly increasing in sequence within an epoch, until a speaker whose numbers leap makes the
 //!   stream restart; nothing is played twice;
 //! - with no jitter the playout point never moves after the first frame;
-//! - the playout point moves only in silence, or while a missing frame is concealed anyway, or when the delay has
-//!   passed its bound (then received frames are skipped);
+//! - the playout point moves in silence, or while a missing frame is concealed anyway, or by as much as whoever plays the
+//!   frames shortens or lengthens them in time ([`JitterBuffer::pace`]), or when the delay has passed its bound (then
+//!   received frames are skipped);
 //! - memory is bounded by [`MAX_BUFFERED`] frames, and no packet, however wrong its numbers, silences the stream for
 //!   longer than [`STRAY_PATIENCE`].
 //!
 //! The delay follows a quantile of relative arrival delays (Moon, Kurose, Towsley, "Packet audio playout delay
-//! adjustment", 1998); streams whose numbers jump restart as RFC 3550, appendix A.1 describes it. A delay that is too
-//! large in the middle of speech is left as it is: shortening sound in time belongs between this buffer's
-//! [`Playout::Frame`] and the mix, and has its place where [`JitterBuffer::poll_frame`] sheds what exceeds the bound.
+//! adjustment", 1998); streams whose numbers jump restart as RFC 3550, appendix A.1 describes it. In the middle of speech
+//! the buffer only says which way the delay should go: sound is stretched between its [`Playout::Frame`] and the mix. That
+//! also absorbs the drift of the speaker's clock against the output's.
 
 mod arrival;
 mod buffer;
@@ -90,6 +91,19 @@ pub enum Playout {
     },
     /// Put out zeros and leave the decoder alone.
     Silence,
+}
+
+/// How whoever plays the frames should change their length in time, without changing their pitch, as far as the sound
+/// allows it without being heard.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Pace {
+    /// Play them as they are.
+    #[default]
+    Keep,
+    /// Make them shorter: the delay is longer than it should be by this much.
+    Shorten(Duration),
+    /// Make them longer: the delay is shorter than it should be by this much.
+    Lengthen(Duration),
 }
 
 /// What the delay is chosen for. All delays count from the earliest arrival on the listener's own path.

@@ -24,6 +24,10 @@ pub struct Stats {
     pub fec: u64,
     /// Those of `lost` whose own payload came after their playout tick, by push or by pull, each counted once.
     pub late: u64,
+    /// Packets of the first push that came after one that was sent later.
+    pub reordered: u64,
+    /// Packets that brought nothing new: copies of others, and what came from before the beginning.
+    pub duplicate: u64,
     /// Ticks for which the decoder had to invent sound: lost frames without recovery, and waits for late frames.
     pub concealed: u64,
     /// The longest time without a frame, from the last one played to the next: concealment included, silence of the

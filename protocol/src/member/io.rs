@@ -8,7 +8,7 @@ use crate::{
     identity::Profile,
     link::Address,
     log::Role,
-    media::{Complaint, Tag},
+    media::{Complaint, Grade, Tag},
     neighbour::Neighbour,
     person::{Peer, Person},
     reason::Reason,
@@ -119,6 +119,8 @@ pub enum Input {
         /// Whether sound goes out.
         on: bool,
     },
+    /// How well the room is heard here has changed ([`crate::media::Hearing`]).
+    Hearing(Grade),
     /// This peer can be reached elsewhere now.
     Addresses(Vec<Address>),
     /// The person leaves.

@@ -43,6 +43,7 @@ mod chat;
 mod command;
 mod greeting;
 mod io;
+mod losses;
 mod mics;
 mod moderating;
 mod passes;
@@ -138,6 +139,7 @@ pub struct Member {
     chat: chat::ChatLife,
     mics: mics::Mics,
     reactions: reactions::ReactionLife,
+    losing: losses::LossLife,
     asking: audience::Asking,
     appeals: appeals::Appeals,
     passes: passes::Passes,
@@ -235,6 +237,7 @@ impl Member {
             chat: chat::ChatLife::new(now),
             mics: mics::Mics::new(now),
             reactions: reactions::ReactionLife::new(now),
+            losing: losses::LossLife::default(),
             asking: audience::Asking::new(now),
             appeals: appeals::Appeals::new(now),
             passes: passes::Passes::default(),
@@ -377,6 +380,7 @@ impl Member {
             Input::Command { id, command } => self.handle_command(id, command, now),
             Input::Audience { id, page } => self.handle_audience_command(id, page, now),
             Input::Microphone { on } => self.handle_microphone(on, now),
+            Input::Hearing(grade) => self.handle_hearing(grade, now),
             Input::Addresses(addresses) => {
                 self.config.addresses = addresses;
                 self.tree.set_addresses(self.config.candidate(), now);
@@ -414,6 +418,7 @@ impl Member {
             self.passes_due().map(|at| (at, Wake::Stage)),
             self.mics.due().map(|at| (at, Wake::Stage)),
             self.reactions.due().map(|at| (at, Wake::Stage)),
+            self.losing.due().map(|at| (at, Wake::Tree)),
             self.asking.due().map(|at| (at, Wake::Command)),
         ]
         .into_iter()
@@ -460,6 +465,7 @@ impl Member {
             Message::PassWanted(people) => self.handle_pass_wanted(link, people, now),
             Message::Passes(passes) => self.handle_passes(link, passes, now),
             Message::Reactions(sum) => self.handle_reactions(link, &sum, now),
+            Message::Losses(losses) => self.handle_losses(link, losses, now),
             Message::AudienceWanted(wanted) => self.handle_audience_wanted(link, wanted, now),
             Message::Audience(audience) => self.handle_audience(link, audience, now),
         }
@@ -491,6 +497,7 @@ impl Member {
         self.passes_if_due(now);
         self.mics_if_due(now);
         self.reactions_if_due(now);
+        self.losses_if_due(now);
         self.forget_late_audience(now);
         self.end_turns(now);
         self.beacon_if_due(now);

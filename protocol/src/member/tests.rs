@@ -7,6 +7,7 @@ mod chat;
 mod door;
 mod hands;
 mod hostile;
+mod losses;
 mod mics;
 mod moderation;
 mod planned;

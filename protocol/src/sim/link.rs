@@ -1,9 +1,9 @@
 //! A bad network, one direction of one link at a time: delay, jitter, loss and partition.
 //!
 //! Invariants: a [`Link`] is a function of its [`Profile`], its number and the times it is offered
-//! packets at; packets leave in the order they came, as on a real path whose jitter is a queue;
-//! loss and jitter draw from separate generators, so that changing one leaves the other's pattern
-//! as it was. `offered = delivered + lost + cut`, always.
+//! packets at; packets leave in the order they came, as on a real path whose jitter is a queue, unless
+//! the profile asks that some be overtaken; loss, jitter and reordering draw from separate generators,
+//! so that changing one leaves the others' pattern as it was. `offered = delivered + lost + cut`, always.
 //!
 //! Bursty loss is the two-state chain of E. N. Gilbert, "Capacity of a Burst-Noise Channel"
 //! (Bell System Technical Journal, 1960), with a good state that loses nothing and a bad one that
@@ -17,10 +17,14 @@ use super::draws::SplitMix64;
 /// error in every experiment thought of so far, and a bound keeps the arithmetic below free of overflow.
 pub const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
+/// How much later than its turn a packet comes that is overtaken: behind the next two of one speaker.
+pub const OVERTAKEN: Duration = Duration::from_millis(50);
+
 /// What one link does to packets. [`Profile::default`] does nothing at all.
 ///
-/// As text: `delay=25ms,jitter=5ms,loss=5%,burst=3,partition=2s..5s,seed=7`, each key at most once, in
-/// any order, all optional. Durations take `us`, `ms` or `s`; loss is a percentage or a fraction.
+/// As text: `delay=25ms,jitter=5ms,loss=5%,burst=3,reorder=1%,partition=2s..5s,seed=7`, each key at most
+/// once, in any order, all optional. Durations take `us`, `ms` or `s`; loss and reorder are a percentage
+/// or a fraction.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Profile {
     /// Mean time from one end to the other.
@@ -29,6 +33,8 @@ pub struct Profile {
     pub jitter: Duration,
     /// Which packets are lost.
     pub loss: Loss,
+    /// Share of packets that others overtake, 0 to 1: each comes [`OVERTAKEN`] later than its turn.
+    pub reorder: f64,
     /// A time during which nothing passes, counted from the caller's start; the end is exclusive.
     pub partition: Option<Range<Duration>>,
     /// Where all randomness comes from.
@@ -47,7 +53,7 @@ pub struct Loss {
 /// What became of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Hand it to the other end at this time, which is never before an earlier packet's.
+    /// Hand it to the other end at this time, which is never before an earlier packet's that was not overtaken.
     Deliver(Duration),
     /// Forget it: the network lost it.
     Lost,
@@ -74,6 +80,7 @@ pub struct Link {
     profile: Profile,
     losses: Losses,
     jitter_draws: SplitMix64,
+    reorder_draws: SplitMix64,
     /// The latest delivery promised, which no later packet may undercut.
     newest: Duration,
     counters: Counters,
@@ -95,7 +102,7 @@ pub enum ProfileError {
     #[error("`{0}` is not of the form key=value")]
     NotAPair(String),
     /// A key nobody knows.
-    #[error("unknown key `{0}`: use delay, jitter, loss, burst, partition or seed")]
+    #[error("unknown key `{0}`: use delay, jitter, loss, burst, reorder, partition or seed")]
     UnknownKey(String),
     /// The same key twice.
     #[error("`{0}` is given twice")]
@@ -104,7 +111,7 @@ pub enum ProfileError {
     #[error("`{0}` is not a duration: write a number and us, ms or s, at most a day")]
     Duration(String),
     /// Not a share of packets.
-    #[error("`{0}` is not a loss: write 5% or 0.05, from 0 to 100 %")]
+    #[error("`{0}` is not a share of packets: write 5% or 0.05, from 0 to 100 %")]
     Rate(String),
     /// Not a mean run of losses.
     #[error("`{0}` is not a mean run of lost packets: write a number from 1 up")]
@@ -212,10 +219,12 @@ impl Link {
         let mut seeds = SplitMix64::new(profile.seed ^ SplitMix64::new(number).next());
         let losses = Losses::new(&profile.loss, seeds.next());
         let jitter_draws = SplitMix64::new(seeds.next());
+        let reorder_draws = SplitMix64::new(seeds.next());
         Self {
             profile: profile.clone(),
             losses,
             jitter_draws,
+            reorder_draws,
             newest: Duration::ZERO,
             counters: Counters::default(),
         }
@@ -279,6 +288,12 @@ impl Link {
         let late = self.profile.delay.min(LONGEST).saturating_add(jitter);
         let spread = u64::try_from((late - early).as_nanos()).unwrap_or(u64::MAX);
         let drawn = early + Duration::from_nanos(self.jitter_draws.up_to(spread));
+        if self.reorder_draws.chance(self.profile.reorder) {
+            return self
+                .newest
+                .max(now.saturating_add(drawn))
+                .saturating_add(OVERTAKEN);
+        }
         self.newest = self.newest.max(now.saturating_add(drawn));
         self.newest
     }
@@ -306,6 +321,7 @@ impl fmt::Display for Profile {
             delay,
             jitter,
             loss,
+            reorder,
             partition,
             seed,
         } = self;
@@ -313,6 +329,9 @@ impl fmt::Display for Profile {
         write!(f, ",loss={}", loss.rate)?;
         if let Some(run) = loss.mean_run {
             write!(f, ",burst={run}")?;
+        }
+        if *reorder > 0.0 {
+            write!(f, ",reorder={reorder}")?;
         }
         if let Some(window) = partition {
             write!(
@@ -343,6 +362,7 @@ struct Given {
     jitter: Option<Duration>,
     rate: Option<f64>,
     run: Option<f64>,
+    reorder: Option<f64>,
     partition: Option<Range<Duration>>,
     seed: Option<u64>,
 }
@@ -354,6 +374,7 @@ impl Given {
             "jitter" => once(&mut self.jitter, "jitter", duration(value)?),
             "loss" => once(&mut self.rate, "loss", rate(value)?),
             "burst" => once(&mut self.run, "burst", run(value)?),
+            "reorder" => once(&mut self.reorder, "reorder", rate(value)?),
             "partition" => once(&mut self.partition, "partition", partition(value)?),
             "seed" => {
                 let seed = value.parse().map_err(|_| ProfileError::Seed(value.to_owned()))?;
@@ -374,6 +395,7 @@ impl Given {
             delay: self.delay.unwrap_or_default(),
             jitter: self.jitter.unwrap_or_default(),
             loss,
+            reorder: self.reorder.unwrap_or_default(),
             partition: self.partition,
             seed: self.seed.unwrap_or_default(),
         })
@@ -497,6 +519,7 @@ mod tests {
             delay: MS * 25,
             jitter: MS * 5,
             loss: Loss::bursty(0.05, 3.0).unwrap(),
+            reorder: 0.0,
             partition: Some(MS * 2000..MS * 5500),
             seed: 7,
         };
@@ -518,9 +541,9 @@ mod tests {
             ("delay=9999999999999999999999s", "is not a duration"),
             ("delay=25h", "`25h` is not a duration"),
             ("delay=90000s", "`90000s` is not a duration"),
-            ("loss=5", "`5` is not a loss"),
-            ("loss=NaN", "`NaN` is not a loss"),
-            ("loss=101%", "`101%` is not a loss"),
+            ("loss=5", "`5` is not a share of packets"),
+            ("loss=NaN", "`NaN` is not a share of packets"),
+            ("loss=101%", "`101%` is not a share of packets"),
             ("loss=5%,burst=0.5", "`0.5` is not a mean run"),
             ("burst=3", "burst needs a loss"),
             ("loss=90%,burst=2", "needs a mean run of at least 9"),
@@ -595,6 +618,22 @@ mod tests {
     }
 
     #[test]
+    fn an_overtaken_packet_comes_behind_the_two_after_it_and_the_others_come_in_turn() {
+        let mut link = Link::new(&profile("delay=10ms,reorder=10%,seed=3"), 0);
+        let late = |at: u32| match link.offer(MS * 20 * at) {
+            Verdict::Deliver(came) => came - MS * 20 * at,
+            other => panic!("{other:?}"),
+        };
+        let late: Vec<Duration> = (0..2000).map(late).collect();
+        let overtaken = late.iter().filter(|late| **late == MS * 10 + OVERTAKEN).count();
+        assert!((150..250).contains(&overtaken), "{overtaken} of 2000 at 10 %");
+        assert_eq!(
+            late.iter().filter(|late| **late == MS * 10).count(),
+            2000 - overtaken
+        );
+    }
+
+    #[test]
     fn two_links_of_one_profile_lose_different_packets() {
         let shared = profile("loss=50%,seed=9");
         let pattern = |number| {
@@ -611,6 +650,7 @@ mod tests {
             jitter in 0_u64..1_000_000_000,
             rate in 0.0..0.5_f64,
             run in proptest::option::of(1.0..20.0_f64),
+            reorder in 0.0..0.5_f64,
             window in proptest::option::of((0_u64..1_000_000_000, 1_u64..1_000_000_000)),
             seed: u64,
         ) -> Profile {
@@ -618,6 +658,7 @@ mod tests {
                 delay: Duration::from_nanos(delay),
                 jitter: Duration::from_nanos(jitter),
                 loss: run.map_or_else(|| Loss::uniform(rate), |run| Loss::bursty(rate, run)).unwrap(),
+                reorder,
                 partition: window.map(|(from, long)| Duration::from_nanos(from)..Duration::from_nanos(from + long)),
                 seed,
             }
@@ -629,6 +670,7 @@ mod tests {
 
         #[test]
         fn packets_keep_their_order_and_their_bounds(profile in profiles(), gaps in prop::collection::vec(0_u64..50_000_000, 1..300)) {
+            let profile = Profile { reorder: 0.0, ..profile };
             let mut link = Link::new(&profile, 0);
             let mut now = Duration::ZERO;
             let mut newest = Duration::ZERO;
@@ -673,7 +715,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_of_the_right_letters_can_panic(text in "(delay|jitter|loss|burst|partition|seed|,|=|[0-9.]{1,25}|%|us|ms|s|\\.\\.|e9|inf| ){0,12}") {
+        fn no_text_of_the_right_letters_can_panic(text in "(delay|jitter|loss|burst|reorder|partition|seed|,|=|[0-9.]{1,25}|%|us|ms|s|\\.\\.|e9|inf| ){0,12}") {
             let _ = text.parse::<Profile>();
         }
     }

@@ -13,6 +13,7 @@ use crate::{
     limits,
     link::Address,
     log::{Action, ActionId, Beacon, Entry, Head, Tick},
+    media::Losses,
     person::{Peer, Person},
     reason::Reason,
     room::{Genesis, RoomId, at_most},
@@ -312,6 +313,9 @@ pub enum Message {
     AudienceWanted(AudienceWanted),
     /// The receiver passes it on to who asked.
     Audience(Audience),
+    /// From a child, the receiver adds it to what it tells above; from the root, a speaker takes it for what the room
+    /// misses.
+    Losses(Losses),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -350,6 +354,7 @@ mod kind {
     pub(super) const REACTIONS: u16 = 23;
     pub(super) const AUDIENCE_WANTED: u16 = 24;
     pub(super) const AUDIENCE: u16 = 25;
+    pub(super) const LOSSES: u16 = 26;
 }
 
 impl Message {
@@ -389,6 +394,7 @@ impl Message {
             Self::Reactions(sum) => (kind::REACTIONS, sum.encode()),
             Self::AudienceWanted(wanted) => (kind::AUDIENCE_WANTED, encode(wanted)),
             Self::Audience(audience) => (kind::AUDIENCE, encode(audience)),
+            Self::Losses(losses) => (kind::LOSSES, encode(losses)),
         };
         Frame { kind, body }.encode()
     }
@@ -435,6 +441,7 @@ impl Message {
             kind::REACTIONS => Self::Reactions(Reactions::decode(body)?),
             kind::AUDIENCE_WANTED => Self::AudienceWanted(decode(body, "audience wanted")?),
             kind::AUDIENCE => Self::Audience(checked(body, "audience")?),
+            kind::LOSSES => Self::Losses(decode(body, "losses")?),
             kind if kind < frame::CRITICAL => return Ok(None),
             _ => {
                 return Err(Malformed::NeedsNewer {
@@ -760,6 +767,11 @@ mod tests {
                 number: u32::MAX,
                 next: Some(19),
                 people: vec![profile; limits::AUDIENCE],
+            }),
+            Message::Losses(Losses {
+                losing: 300,
+                badly: u32::MAX,
+                on_stage: 1,
             }),
         ]
     }

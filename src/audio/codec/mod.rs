@@ -91,6 +91,9 @@ pub trait Encoder: Send {
     /// Encodes one frame of `channels().frame_len()` samples.
     fn encode(&mut self, frame: &[f32]) -> Result<Encoded, CodecError>;
 
+    /// Aims for this many bits a second from the next frame on. The bound of a payload stays.
+    fn set_bitrate(&mut self, bitrate: u32) -> Result<(), CodecError>;
+
     /// Prepares for this much loss from the next frame on, in percent; more than 100 counts as 100.
     fn set_expected_loss(&mut self, percent: u8) -> Result<(), CodecError>;
 

@@ -43,12 +43,7 @@ impl OpusEncoder {
         } else {
             Application::Audio
         };
-        let bitrate = i32::try_from(settings.bitrate)
-            .map_err(|_| CodecError::Settings(format!("{} bit/s", settings.bitrate)))?;
         let mut inner = coder::Encoder::new(SampleRate::Hz48000, native(settings.channels), application)
-            .map_err(setting)?;
-        inner
-            .set_bitrate(Bitrate::BitsPerSecond(bitrate))
             .map_err(setting)?;
         inner.set_inband_fec(settings.speech).map_err(setting)?;
         inner.set_lsb_depth(PRECISION_BITS).map_err(setting)?;
@@ -62,6 +57,7 @@ impl OpusEncoder {
             channels: settings.channels,
             buffer: vec![0; room],
         };
+        encoder.set_bitrate(settings.bitrate)?;
         encoder.set_expected_loss(settings.expected_loss)?;
         Ok(encoder)
     }
@@ -84,6 +80,13 @@ impl Encoder for OpusEncoder {
         Ok(Encoded {
             payload: Bytes::copy_from_slice(&self.buffer[..len]),
         })
+    }
+
+    fn set_bitrate(&mut self, bitrate: u32) -> Result<(), CodecError> {
+        let wanted = i32::try_from(bitrate).map_err(|_| CodecError::Settings(format!("{bitrate} bit/s")))?;
+        self.inner
+            .set_bitrate(Bitrate::BitsPerSecond(wanted))
+            .map_err(setting)
     }
 
     fn set_expected_loss(&mut self, percent: u8) -> Result<(), CodecError> {

@@ -10,6 +10,7 @@
 
 mod intake;
 mod stream;
+mod stretch;
 
 pub use stream::StreamStats;
 
@@ -292,5 +293,7 @@ impl Engine {
     }
 }
 
+#[cfg(test)]
+mod drift_tests;
 #[cfg(test)]
 mod tests;

@@ -313,6 +313,7 @@ impl Actor {
                         self.announce_if_due();
                         self.follow_links();
                         self.follow_mics();
+                        self.follow_losses();
                     } else {
                         self.tell_seeking();
                     }

@@ -43,6 +43,7 @@ impl Actor {
                 + playback.overflow_dropped,
             malformed_dropped: verdicts.malformed + self.plane.malformed(),
             sent_frames: self.speaking.as_ref().map_or(0, Speaking::sent),
+            copies: self.speaking.as_ref().map_or(0, Speaking::copies),
             stalls: playback.stalls,
             #[cfg(feature = "testlink")]
             emulator_dropped: media.pushes_lost,

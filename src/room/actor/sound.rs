@@ -45,7 +45,8 @@ impl Actor {
             self.listening = Some(listening);
         }
         if let Some(input) = self.input.take().filter(|input| !matches!(input, Input::None)) {
-            let mut options = CaptureOptions::new(speaking::encoder_settings(audio));
+            let encoder = speaking::encoder_settings(audio);
+            let mut options = CaptureOptions::new(encoder);
             options.paused = true;
             options.repeat = self.repeat;
             options.discontinuous = self.treatment.discontinuous(audio);
@@ -61,6 +62,7 @@ impl Actor {
                 media: Arc::clone(&self.media),
                 head: Arc::clone(&self.head),
                 events: self.events.clone(),
+                encoder,
             };
             self.speaking = Some(Speaking::start(capture, is_microphone, voice));
         }
@@ -224,6 +226,21 @@ impl Actor {
             true if self.is_muted() => Err(ActError::Muted),
             true if speaking.is_over() => Err(ActError::InputOver),
             _ => Ok(()),
+        }
+    }
+
+    /// Tells the room how well it is heard here, and whoever speaks here what the room misses.
+    pub(super) fn follow_losses(&mut self) {
+        let now = self.epoch.elapsed();
+        if let Some(listening) = &mut self.listening {
+            let before = listening.grade();
+            let grade = listening.judge(now);
+            if grade != before {
+                self.input(MemberInput::Hearing(grade));
+            }
+        }
+        if let Some(speaking) = &self.speaking {
+            speaking.set_losses(self.member.losses(now), self.member.listeners());
         }
     }
 
