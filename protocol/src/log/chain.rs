@@ -1,58 +1,61 @@
 //! The chain: which entries a room's log takes, and which it refuses by name.
 //!
 //! Invariant: every entry in a [`Log`] was valid on the state before it, whatever order, duplicates or forgeries
-//! came between. Checks that cost nothing come first and the two signatures last, so that a flood of bad entries
-//! is cheap; an error changes nothing (but see [`EntryError::UpdateNeeded`]).
+//! came between; and its chair has signed it or a later one of the same term. Checks that cost nothing come first and
+//! the two signatures last, so that a flood of bad entries is cheap; an error changes nothing (but see
+//! [`EntryError::UpdateNeeded`]).
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 
 use crate::{
     limits,
     log::{
         action::{Act, Action, ActionId, CRITICAL, Head},
+        cover::Cover,
         entry::Entry,
         permissions::Role,
+        snapshots::Snapshots,
         state::{ActionError, Change, State},
     },
     person::{Person, PersonKey},
     room::{Genesis, RoomId},
-    signed::{Signed, Verified},
+    signed::{Attested, Signed, Verified},
 };
 
 mod check;
 mod error;
 
-pub(super) use self::check::Deed;
-use self::check::{verify_actions, verify_entry};
+pub(super) use self::check::{Deed, verify_entry, verify_signed};
+use self::check::{Proof, verify_actions};
 pub use self::error::{EntryError, Equivocation};
-
-/// What an envelope adds to its payload at most: 64 bytes of signature and 3 of length.
-const ENVELOPE: usize = 67;
 
 /// A room's log: its genesis, every entry since, and the state they make.
 #[derive(Debug, Clone)]
 pub struct Log {
     room: RoomId,
     genesis: Verified<Genesis>,
-    entries: Vec<Verified<Entry>>,
+    pub(super) entries: Vec<Attested<Entry>>,
     /// The hash of each entry.
-    hashes: Vec<[u8; 32]>,
-    state: State,
+    pub(super) hashes: Vec<[u8; 32]>,
+    pub(super) state: State,
     /// Bytes of all entries as they travel.
-    size: usize,
+    pub(super) size: usize,
     /// The kind of the critical act at which this log stopped, because this program does not know it.
     stopped_at: Option<u16>,
+    /// Sequences of the entries that were taken under a [`Cover`], whose own signatures are still to be checked.
+    pub(super) unverified: VecDeque<u32>,
+    pub(super) snapshots: Snapshots,
 }
 
 /// An entry that the log took, read and believed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applied {
-    /// The entry, to be written to disk and passed on.
-    pub entry: Verified<Entry>,
+    /// The entry, to be written to disk and, once the log up to it is verified, passed on.
+    pub entry: Attested<Entry>,
     /// Its hash.
     pub hash: [u8; 32],
     /// The action it carries.
-    pub action: Verified<Action>,
+    pub action: Attested<Action>,
     /// The id of that action, for the verdict to its author.
     pub id: ActionId,
     /// Whether the chair carried it over from a history that was given up.
@@ -77,6 +80,8 @@ impl Log {
             hashes: Vec::new(),
             size: 0,
             stopped_at: None,
+            unverified: VecDeque::new(),
+            snapshots: Snapshots::default(),
         }
     }
 
@@ -124,18 +129,18 @@ impl Log {
 
     /// One entry; `None` for the genesis and for what is not here.
     #[must_use]
-    pub fn entry(&self, sequence: u32) -> Option<&Verified<Entry>> {
+    pub fn entry(&self, sequence: u32) -> Option<&Attested<Entry>> {
         self.entries.get(index(sequence)?)
     }
 
     /// The entries that follow a sequence, in order: as many as fit in `max_bytes` as they travel.
     #[must_use]
-    pub fn entries_after(&self, sequence: u32, max_bytes: usize) -> &[Verified<Entry>] {
+    pub fn entries_after(&self, sequence: u32, max_bytes: usize) -> &[Attested<Entry>] {
         let following = self.entries.get(sequence as usize..).unwrap_or_default();
         let mut left = max_bytes;
         let fit = following
             .iter()
-            .take_while(|entry| match left.checked_sub(size(entry.signed())) {
+            .take_while(|entry| match left.checked_sub(Entry::size(entry.signed())) {
                 Some(rest) => {
                     left = rest;
                     true
@@ -151,6 +156,29 @@ impl Log {
     /// # Errors
     /// [`EntryError`] names the rule that it breaks.
     pub fn handle_entry(&mut self, signed: Signed<Entry>) -> Result<Option<Applied>, EntryError> {
+        self.take(signed, Proof::Signatures)
+    }
+
+    /// The same for an entry of a long history: where the cover holds it, its own signatures are not looked at now, and
+    /// [`Log::verify_behind`] is owed for it.
+    ///
+    /// # Errors
+    /// [`EntryError`] names the rule that it breaks.
+    pub fn handle_covered(
+        &mut self,
+        signed: Signed<Entry>,
+        cover: &Cover,
+    ) -> Result<Option<Applied>, EntryError> {
+        let is_covered = cover.holds(&Entry::hash(&signed));
+        let proof = if is_covered {
+            Proof::Cover
+        } else {
+            Proof::Signatures
+        };
+        self.take(signed, proof)
+    }
+
+    fn take(&mut self, signed: Signed<Entry>, proof: Proof) -> Result<Option<Applied>, EntryError> {
         if let Some(kind) = self.stopped_at {
             return Err(EntryError::UpdateNeeded { kind });
         }
@@ -161,12 +189,15 @@ impl Log {
         if let Some(at) = index(entry.sequence).filter(|at| *at < self.entries.len()) {
             return self.handle_known(at, signed).map(|()| None);
         }
-        let (entry, hash, candidate, action) = self.check_next(&entry, signed)?;
+        let (entry, hash, candidate, action) = self.check_next(&entry, signed, proof)?;
         if let Act::Unknown { kind, .. } = candidate.deed.act
             && kind & CRITICAL != 0
         {
             self.stopped_at = Some(kind);
             return Err(EntryError::UpdateNeeded { kind });
+        }
+        if proof == Proof::Cover {
+            self.unverified.push_back(entry.sequence);
         }
         Ok(Some(self.commit(entry, hash, action, candidate.deed)))
     }
@@ -180,7 +211,8 @@ impl Log {
         if entry.room != self.room {
             return Err(EntryError::WrongRoom);
         }
-        self.check_next(&entry, signed.clone()).map(drop)
+        self.check_next(&entry, signed.clone(), Proof::Signatures)
+            .map(drop)
     }
 
     /// Appends an action as the chair of this log, at `clock_ms` of the room clock (or at the clock of the newest
@@ -209,7 +241,7 @@ impl Log {
             return Err(ActionError::NotTheChair);
         }
         self.check_act(&candidate, clock)?;
-        let action = verify_actions(&candidate)?;
+        let action = verify_actions(&candidate)?.into();
         let entry = Entry::new(
             self.room,
             self.head(),
@@ -220,8 +252,8 @@ impl Log {
         );
         let entry = Verified::sign(entry, chair)?;
         let hash = Entry::hash(entry.signed());
-        self.check_bounds(&candidate, &hash, size(entry.signed()))?;
-        Ok(self.commit(entry, hash, action, candidate.deed))
+        self.check_bounds(&candidate, &hash, Entry::size(entry.signed()))?;
+        Ok(self.commit(entry.into(), hash, action, candidate.deed))
     }
 
     /// Takes the chair: appends the entry that opens the next term. Whoever has the chair opens one too when it starts
@@ -272,20 +304,21 @@ impl Log {
         &self.hashes
     }
 
-    /// Applies an entry that this history has applied before.
-    pub(super) fn replay(&mut self, entry: &Verified<Entry>) {
+    /// Applies an entry that this history has applied before, with its hash.
+    pub(super) fn replay(&mut self, entry: &Attested<Entry>, hash: [u8; 32]) {
         let signed = entry.signed_action().map_err(ActionError::from);
         let deed = signed.and_then(|signed| Deed::of(&signed));
         let Deed { action, id, act, .. } = deed.expect("a log took it, and so its action decodes");
-        let hash = Entry::hash(entry.signed());
         self.state.apply(entry, hash, id, &action, &act);
         self.push(entry.clone(), hash);
     }
 
-    fn push(&mut self, entry: Verified<Entry>, hash: [u8; 32]) {
-        self.size += size(entry.signed());
+    fn push(&mut self, entry: Attested<Entry>, hash: [u8; 32]) {
+        let sequence = entry.sequence;
+        self.size += Entry::size(entry.signed());
         self.entries.push(entry);
         self.hashes.push(hash);
+        self.snapshots.note(sequence, self.size, &self.state);
     }
 
     /// Compares an entry with the one that is here at its place.
@@ -295,23 +328,22 @@ impl Log {
             return Ok(());
         }
         let theirs = verify_entry(signed)?;
-        if (theirs.term, theirs.chair) == (ours.term, ours.chair) {
-            Err(EntryError::Equivocation(Box::new(Equivocation {
-                ours: ours.clone(),
-                theirs,
-            })))
-        } else {
-            Err(EntryError::Fork {
-                sequence: theirs.sequence,
-            })
+        let sequence = theirs.sequence;
+        if (theirs.term, theirs.chair) != (ours.term, ours.chair) {
+            return Err(EntryError::Fork { sequence });
+        }
+        // Only what its chair has signed itself is proof against it.
+        match verify_entry(ours.signed().clone()) {
+            Ok(ours) => Err(EntryError::Equivocation(Box::new(Equivocation { ours, theirs }))),
+            Err(_) => Err(EntryError::Fork { sequence }),
         }
     }
 
     fn commit(
         &mut self,
-        entry: Verified<Entry>,
+        entry: Attested<Entry>,
         hash: [u8; 32],
-        action: Verified<Action>,
+        action: Attested<Action>,
         deed: Deed,
     ) -> Applied {
         let Deed { id, act, carried, .. } = deed;
@@ -348,9 +380,4 @@ impl Applied {
 /// Where an entry stands in the list; `None` for the genesis.
 fn index(sequence: u32) -> Option<usize> {
     sequence.checked_sub(1).map(|at| at as usize)
-}
-
-/// Bytes of an entry as it travels, at most.
-fn size(signed: &Signed<Entry>) -> usize {
-    signed.payload().len() + ENVELOPE
 }

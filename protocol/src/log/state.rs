@@ -72,6 +72,8 @@ pub struct State {
     line: Option<Vec<Person>>,
     /// Everyone who ever had the chair.
     chairs: BTreeSet<Person>,
+    /// Everyone who was ever made a co-host.
+    co_hosts: BTreeSet<Person>,
     /// Those of them who told two stories.
     exposed: BTreeSet<Person>,
 }
@@ -111,6 +113,7 @@ impl State {
             carriable: BTreeMap::new(),
             line: None,
             chairs: BTreeSet::from([host]),
+            co_hosts: BTreeSet::new(),
             exposed: BTreeSet::new(),
         }
     }
@@ -131,6 +134,11 @@ impl State {
     #[must_use]
     pub fn was_chair(&self, person: Person) -> bool {
         self.chairs.contains(&person)
+    }
+
+    /// Whether a person could ever take the chair, now or before.
+    pub(super) fn stood_in_line(&self, person: Person) -> bool {
+        person == self.host || self.co_hosts.contains(&person)
     }
 
     /// Everyone who is proven to have told two stories as the chair.

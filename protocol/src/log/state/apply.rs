@@ -77,6 +77,9 @@ impl State {
                     since: sequence,
                 };
                 self.officers.insert(*subject, office);
+                if *role == Role::CoHost {
+                    self.co_hosts.insert(*subject);
+                }
                 Vec::new()
             }
             Act::Revoke { subject, .. } => {
