@@ -133,8 +133,16 @@ pub enum Event {
         depth: u32,
         /// Milliseconds from the start of joining.
         join_ms: u64,
-        /// Whether someone beside the parent vouches for the log: the chair itself, so far.
+        /// Whether someone beside the parent vouches for the log (the chair itself, so far), and every signature in it was
+        /// checked.
         confirmed: bool,
+    },
+    /// Every signature of a long log, which was taken in on the word of its chairs, is checked now.
+    Verified {
+        /// Its entries.
+        entries: u32,
+        /// Milliseconds from the start of joining.
+        ms: u64,
     },
     /// The first media packet of another came off the network.
     FirstPacket {
@@ -222,7 +230,7 @@ pub enum Event {
         carried: bool,
     },
     /// An action was in the log and is no more: the room was in two parts, follows the other part's log now, and the
-    /// action did not come back.
+    /// action did not come back; or its author had never signed it.
     Lost {
         /// The action's name.
         action: String,

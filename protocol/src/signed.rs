@@ -1,7 +1,8 @@
 //! Statements: what a person signs, and the proof that the signature was checked.
 //!
 //! A [`Signed`] is what came over the wire, exact bytes and all, believed by nobody. A [`Verified`] can only be had
-//! by checking (or making) the signature, and keeps those exact bytes: they are what is hashed and passed on.
+//! by checking (or making) the signature, and keeps those exact bytes: they are what is hashed and passed on. An
+//! [`Attested`] is in between: somebody else signed for these bytes.
 
 use alloc::vec::Vec;
 use core::{fmt, marker::PhantomData, ops::Deref};
@@ -144,6 +145,14 @@ pub struct Verified<T> {
     signed: Signed<T>,
 }
 
+/// A statement for whose exact bytes somebody answers: whoever signed it, or whoever signed another one that covers its
+/// hash. Only the first is proof that the one whom it names has said so.
+#[derive(Clone)]
+pub struct Attested<T> {
+    statement: T,
+    signed: Signed<T>,
+}
+
 impl<T: Statement> Signed<T> {
     /// Reads an envelope from bytes that hold nothing else.
     ///
@@ -236,6 +245,33 @@ impl<T: Statement> Signed<T> {
     }
 }
 
+impl<T: Statement> Signed<T> {
+    /// Decodes a statement of which the caller knows that a signed one covers its hash. The signature is not looked at.
+    ///
+    /// # Errors
+    /// [`Malformed`] names what is wrong.
+    pub(crate) fn attested(self) -> Result<Attested<T>, Malformed> {
+        Ok(Attested {
+            statement: self.peek()?,
+            signed: self,
+        })
+    }
+}
+
+impl<T> Attested<T> {
+    /// The statement with its exact bytes.
+    #[must_use]
+    pub fn signed(&self) -> &Signed<T> {
+        &self.signed
+    }
+}
+
+impl<T> From<Verified<T>> for Attested<T> {
+    fn from(Verified { statement, signed }: Verified<T>) -> Self {
+        Self { statement, signed }
+    }
+}
+
 impl<T: Statement> Verified<T> {
     /// Signs a statement of one's own.
     ///
@@ -289,6 +325,14 @@ impl<T> Deref for Verified<T> {
     }
 }
 
+impl<T> Deref for Attested<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.statement
+    }
+}
+
 impl<T> Clone for Signed<T> {
     fn clone(&self) -> Self {
         Self {
@@ -321,6 +365,20 @@ impl<T: fmt::Debug> fmt::Debug for Verified<T> {
         f.debug_tuple("Verified").field(&self.statement).finish()
     }
 }
+
+impl<T: fmt::Debug> fmt::Debug for Attested<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Attested").field(&self.statement).finish()
+    }
+}
+
+impl<T> PartialEq for Attested<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.signed == other.signed
+    }
+}
+
+impl<T> Eq for Attested<T> {}
 
 impl<T> PartialEq for Verified<T> {
     fn eq(&self, other: &Self) -> bool {

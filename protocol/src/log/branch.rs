@@ -15,13 +15,13 @@ use core::cmp::Reverse;
 
 use crate::{
     log::{
-        action::{Act, Action, Head},
+        action::{Act, Action, Head, kind},
         chain::{Applied, Deed, EntryError, Log},
         entry::Entry,
-        state::State,
+        state::{ActionError, State},
     },
     person::Person,
-    signed::{Signed, Verified},
+    signed::{Attested, Signed},
 };
 
 /// Another history of a room, checked to its end.
@@ -86,7 +86,7 @@ impl Branch {
 
     /// The entries that ours does not have.
     #[must_use]
-    pub fn entries(&self) -> &[Verified<Entry>] {
+    pub fn entries(&self) -> &[Attested<Entry>] {
         self.log.entries_after(self.common, usize::MAX)
     }
 
@@ -147,6 +147,9 @@ impl Log {
                 common
             }
         };
+        if let Some(first) = own.clone().next() {
+            self.check_first(common, first)?;
+        }
         let mut log = self.rewound(common);
         let start = log.state().clone();
         let mut applied = Vec::new();
@@ -178,13 +181,31 @@ impl Log {
         })
     }
 
-    /// This log as it was when `sequence` was its newest entry.
-    fn rewound(&self, sequence: u32) -> Self {
-        let mut log = Self::new(self.genesis().clone());
-        for entry in self.entries_after(0, usize::MAX).iter().take(sequence as usize) {
-            log.replay(entry);
+    /// What can be said of the first entry of another history without the state at the last common one: anybody can sign
+    /// one that continues ours, and to go back there takes a while.
+    fn check_first(&self, common: u32, first: &Signed<Entry>) -> Result<(), EntryError> {
+        let entry = first.peek()?;
+        let action = entry.signed_action()?.peek().map_err(ActionError::from)?;
+        let before = self.entry(common);
+        let (chair, term) = before.map_or((self.state().host(), 0), |entry| (entry.chair, entry.term));
+        let (is_chairs, right) = if action.kind == kind::CHAIR {
+            let may = entry.chair == action.author && self.state().stood_in_line(entry.chair);
+            (may, term.saturating_add(1))
+        } else {
+            (entry.chair == chair, term)
+        };
+        if !is_chairs {
+            return Err(EntryError::NotTheChair);
         }
-        log
+        if entry.term != right {
+            let (sequence, term) = (entry.sequence, entry.term);
+            return Err(EntryError::Term {
+                sequence,
+                term,
+                right,
+            });
+        }
+        Ok(())
     }
 }
 
@@ -209,7 +230,7 @@ fn fallen(log: &Log, common: u32, at: &State) -> Vec<Person> {
 fn standing(log: &Log, common: u32, at: &State, fallen: &BTreeSet<Person>) -> Option<Standing> {
     let own = log.entries_after(common, usize::MAX);
     let is_idle = |entry: &Entry| deed(entry).is_ok_and(|(_, act)| act == Act::Chair { alone: true });
-    let rank = |entry: &Verified<Entry>| {
+    let rank = |entry: &Attested<Entry>| {
         let counts = !fallen.contains(&entry.chair) && !is_idle(entry);
         at.rank(entry.chair).filter(|_| counts).unwrap_or(usize::MAX)
     };

@@ -14,6 +14,9 @@ use crate::{
     signed::{Malformed, Signed, Statement, VERSION},
 };
 
+/// What an envelope adds to its payload at most: 64 bytes of signature and 3 of length.
+const ENVELOPE: usize = 67;
+
 /// One link of a room's chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
@@ -66,6 +69,12 @@ impl Entry {
             .chain_update(signed.payload())
             .finalize()
             .into()
+    }
+
+    /// Bytes that an entry counts in a log and in a batch: its payload, its signature and the three bytes of length.
+    #[must_use]
+    pub fn size(signed: &Signed<Self>) -> usize {
+        signed.payload().len() + ENVELOPE
     }
 
     /// The action it carries, not yet believed.

@@ -8,12 +8,14 @@ mod action;
 mod beacon;
 mod branch;
 mod chain;
+mod cover;
 mod entry;
 mod file;
 mod measures;
 pub mod permissions;
 mod plan;
 mod rules;
+mod snapshots;
 mod state;
 
 pub use self::{
@@ -21,8 +23,11 @@ pub use self::{
     beacon::{Beacon, BeaconError, NewestBeacon, RoomClock, Tick},
     branch::{Branch, BranchError, deed},
     chain::{Applied, EntryError, Equivocation, Log},
+    cover::Cover,
     entry::Entry,
-    file::{Broken, BrokenReason, Line, RecordError, Records, Report, Span, record, records, verify},
+    file::{
+        Broken, BrokenReason, Line, RecordError, Records, Report, Span, believe, record, records, verify,
+    },
     measures::{Exclusion, Mute, Office},
     permissions::Role,
     plan::{Plan, Planned, Stage as PlanStage},

@@ -4,7 +4,7 @@
 //! two part, and judged by the rule of [`crate::log::Branch`]. The chair takes over what was done to keep order; what
 //! else was done is asked for again by its author, and what did not come back is told.
 
-use alloc::{collections::BTreeMap, string::ToString, vec::Vec};
+use alloc::{collections::BTreeMap, string::ToString, sync::Arc, vec::Vec};
 use core::time::Duration;
 
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use crate::{
     neighbour::Neighbour,
     person::Person,
     reason::Reason,
-    signed::{Signed, Verified},
+    signed::{Attested, Signed, Verified},
     wire::message::{Entries, Message},
 };
 
@@ -58,6 +58,8 @@ pub(super) struct Branches {
     missing: BTreeMap<ActionId, Missing>,
     /// Actions of this person for which there was no way to the chair yet.
     unsent: Vec<Signed<Action>>,
+    /// What is still to be told of a history that is not ours, to whom it was begun, once they ask for it.
+    untold: BTreeMap<Neighbour, Untold>,
     /// Chairs that told two stories, with both: kept when the log says so too, since another history may not.
     liars: BTreeMap<Person, [Signed<Entry>; 2]>,
 }
@@ -66,9 +68,18 @@ pub(super) struct Branches {
 #[derive(Debug)]
 struct Fetched {
     entries: Vec<Signed<Entry>>,
+    /// What came before it was known that it parts from ours earlier: it goes behind the entries.
+    tail: Vec<Signed<Entry>>,
     bytes: usize,
     step: u32,
     since: Duration,
+}
+
+/// What is left to be told of a history.
+#[derive(Debug)]
+struct Untold {
+    history: Arc<[Signed<Entry>]>,
+    from: usize,
 }
 
 /// What was done in a history that was given up, and may come back.
@@ -86,6 +97,14 @@ impl Branches {
 
     pub(super) fn forget(&mut self, link: Neighbour) {
         self.fetched.remove(&link);
+        self.untold.remove(&link);
+    }
+
+    /// Whether a neighbour asks for more of a history that we began to tell it.
+    pub(super) fn is_told_on(&self, link: Neighbour, after: u32) -> bool {
+        let untold = self.untold.get(&link);
+        let first = untold.and_then(|Untold { history, from }| history.get(*from)?.peek().ok());
+        first.is_some_and(|first| first.sequence.checked_sub(1) == Some(after))
     }
 
     /// Whether this chair is proven to have told two stories, whatever the log says.
@@ -99,7 +118,7 @@ impl Branches {
     }
 
     /// Remembers a history by its last entry; `false` when it is known.
-    fn note_given_up(&mut self, entries: &[Verified<Entry>]) -> bool {
+    fn note_given_up(&mut self, entries: &[Attested<Entry>]) -> bool {
         let Some(last) = entries.last().map(|entry| Entry::hash(entry.signed())) else {
             return false;
         };
@@ -168,6 +187,7 @@ impl Member {
         }
         let fetched = Fetched {
             entries: Vec::new(),
+            tail: Vec::new(),
             bytes: 0,
             step: FIRST_STEP,
             since: now,
@@ -216,21 +236,20 @@ impl Member {
         };
         let before = fetched.bytes;
         for signed in entries {
-            let Ok(entry) = signed.peek() else {
+            if signed.peek().is_err() {
                 return self.cut(link, Reason::Malformed, "an entry that is none", now);
-            };
-            let next = |last: &Signed<Entry>| {
-                let follows = last
-                    .peek()
-                    .is_ok_and(|last| Some(entry.sequence) == last.sequence.checked_add(1));
-                follows && entry.previous == Entry::hash(last)
-            };
-            if !fetched.entries.last().is_none_or(next) {
+            }
+            if !fetched.entries.last().is_none_or(|last| next_of(&signed, last)) {
                 // News of an older or a newer part: what comes on asking continues.
                 continue;
             }
             fetched.bytes += signed.size();
+            let is_whole = fetched.tail.first().is_some_and(|tail| next_of(tail, &signed));
             fetched.entries.push(signed);
+            if is_whole {
+                fetched.entries.append(&mut fetched.tail);
+                return self.judge(link, now);
+            }
         }
         if fetched.bytes > limits::LOG + limits::ENTRY {
             return self.cut(link, Reason::Malformed, "a history without end", now);
@@ -247,6 +266,9 @@ impl Member {
     }
 
     fn judge(&mut self, link: Neighbour, now: Duration) {
+        if !self.verify_all(now) {
+            return;
+        }
         let (Some(fetched), Some(log)) = (self.branches.fetched.remove(&link), &self.log) else {
             return;
         };
@@ -260,9 +282,9 @@ impl Member {
                 let step = fetched.step.saturating_mul(2);
                 let again = Fetched {
                     entries: Vec::new(),
-                    bytes: 0,
+                    tail: fetched.entries,
                     step,
-                    since: fetched.since,
+                    ..fetched
                 };
                 self.branches.fetched.insert(link, again);
                 self.ask_for_entries_after(link, first.saturating_sub(1).saturating_sub(step), now);
@@ -314,7 +336,7 @@ impl Member {
         }
         if !self.is_chair() {
             if let Some(way) = self.way_to_chair() {
-                self.send_batches(way, &signed(branch.entries()));
+                self.tell_history(way, signed(branch.entries()).into(), 0);
             }
             return;
         }
@@ -327,7 +349,7 @@ impl Member {
     }
 
     /// Takes over what still was in force at the end of the history that did it.
-    fn carry(&mut self, entry: &Verified<Entry>, at_its_end: &log::State, now: Duration) {
+    fn carry(&mut self, entry: &Attested<Entry>, at_its_end: &log::State, now: Duration) {
         let Ok((action, act)) = log::deed(entry) else {
             return;
         };
@@ -362,11 +384,11 @@ impl Member {
         let changes = old.state().changes_to(log.state());
         let (head, clock) = (log.head().sequence, log.state().clock());
         let is_given_up = !log.holds(old.head());
-        let ours = entries_of(log, common);
+        let ours: Arc<[_]> = signed(log.entries_after(common, usize::MAX)).into();
         self.clock.handle_entry(clock, now);
         let neighbours: Vec<Neighbour> = self.tree.children().chain(self.place().parent()).collect();
         for to in neighbours.into_iter().filter(|to| *to != link) {
-            self.send_batches(to, &ours);
+            self.tell_history(to, Arc::clone(&ours), 0);
         }
         for applied in &applied {
             self.tell_entry(applied);
@@ -395,7 +417,7 @@ impl Member {
     fn give_up(&mut self, old: &Log, common: u32, link: Neighbour, now: Duration) {
         let lost = old.entries_after(common, usize::MAX);
         if self.branches.note_given_up(lost) {
-            self.send_batches(link, &signed(lost));
+            self.tell_history(link, signed(lost).into(), 0);
         }
         let me = self.config.key.person();
         for entry in lost {
@@ -508,35 +530,52 @@ impl Member {
         });
     }
 
-    fn send_batches(&mut self, to: Neighbour, entries: &[Signed<Entry>]) {
-        let mut rest = entries;
-        while let Some(first) = rest.first() {
-            let mut bytes = first.size();
-            let more_fit = rest[1..].iter().take_while(|entry| {
-                bytes += entry.size();
-                bytes <= limits::ENTRIES_BATCH
-            });
-            let (batch, left) = rest.split_at(1 + more_fit.count());
-            rest = left;
-            let entries = Entries {
-                entries: batch.to_vec(),
-                more: !rest.is_empty(),
-            };
-            self.send(to, Message::Entries(entries));
+    /// Tells a neighbour a history: a first batch, and what follows it as it is asked for. Nobody is sent megabytes that
+    /// it has already, or has had enough of.
+    fn tell_history(&mut self, to: Neighbour, history: Arc<[Signed<Entry>]>, from: usize) {
+        let mut left = limits::ENTRIES_BATCH;
+        let rest = history.get(from..).unwrap_or_default();
+        let fit = rest.iter().take_while(|entry| {
+            let after = left.checked_sub(Entry::size(entry));
+            left = after.unwrap_or(0);
+            after.is_some()
+        });
+        let entries: Vec<_> = fit.cloned().collect();
+        let from = from + entries.len();
+        let more = from < history.len();
+        self.branches.untold.remove(&to);
+        if more {
+            self.branches.untold.insert(to, Untold { history, from });
         }
+        self.send(to, Message::Entries(Entries { entries, more }));
+    }
+
+    /// Tells more of a history, if that is what is asked for.
+    pub(super) fn tell_on(&mut self, link: Neighbour, after: u32) -> bool {
+        if !self.branches.is_told_on(link, after) {
+            return false;
+        }
+        if let Some(Untold { history, from }) = self.branches.untold.remove(&link) {
+            self.tell_history(link, history, from);
+        }
+        true
     }
 }
 
-fn entries_of(log: &Log, after: u32) -> Vec<Signed<Entry>> {
-    signed(log.entries_after(after, usize::MAX))
+/// Whether an entry continues another one.
+fn next_of(entry: &Signed<Entry>, last: &Signed<Entry>) -> bool {
+    let (Ok(entry), Ok(before)) = (entry.peek(), last.peek()) else {
+        return false;
+    };
+    Some(entry.sequence) == before.sequence.checked_add(1) && entry.previous == Entry::hash(last)
 }
 
-fn signed(entries: &[Verified<Entry>]) -> Vec<Signed<Entry>> {
+fn signed(entries: &[Attested<Entry>]) -> Vec<Signed<Entry>> {
     entries.iter().map(|entry| entry.signed().clone()).collect()
 }
 
 /// All records of a log's file.
-fn records(log: &Log) -> Vec<Bytes> {
+pub(super) fn records(log: &Log) -> Vec<Bytes> {
     let genesis = log::record(log.genesis().signed());
     let entries = log.entries_after(0, usize::MAX).iter();
     core::iter::once(genesis)

@@ -1,6 +1,6 @@
 //! Links and greetings: who is at the other end, proven before anything else is said.
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 use core::time::Duration;
 
 use bytes::Bytes;
@@ -39,6 +39,8 @@ pub(super) struct Link {
     pub(super) doubt_after: Duration,
     /// What we asked for and have no answer to yet.
     pub(super) asked: Option<EntriesAsked>,
+    /// The last entry of each batch that was sent on it ahead of its asking for more.
+    pub(super) ahead: VecDeque<u32>,
     /// What may come up on it for the chair beside requests.
     pub(super) notes: budget::Budget,
     /// How many lines of chat may come up on it.
@@ -91,6 +93,7 @@ impl Link {
             told: None,
             doubt_after: Duration::ZERO,
             asked: None,
+            ahead: VecDeque::new(),
             notes: StageLife::link_budget(now),
             chat: ChatLife::link_budget(now),
             reactions: LinkReactions::new(now),
@@ -245,6 +248,7 @@ impl Member {
             return;
         };
         self.branches.forget(link);
+        self.behind.forget(link);
         self.passes.forget(link);
         if let Some(person) = gone.person() {
             self.source_of(person);
@@ -355,7 +359,7 @@ impl Member {
 
     /// What a message costs its sender. The log, and the beacon of each entry in it, are free once: they are only as
     /// long as the chair has made them, and whoever forges one is cut off at the first.
-    pub(super) fn cost(&self, from: &Link, message: &Message) -> u32 {
+    pub(super) fn cost(&self, link: Neighbour, from: &Link, message: &Message) -> u32 {
         let head = self.head().sequence;
         let is_next = |entry: &Signed<Entry>| {
             entry
@@ -372,7 +376,9 @@ impl Member {
             Message::Entries(batch) if batch.entries.first().is_some_and(is_next) => budget::FREE,
             Message::Beacon(beacon) if tells_news(beacon) => budget::FREE,
             Message::EntriesWanted { after }
-                if *after < head && *after >= self.conduct.entries_sent(from.peer) =>
+                if from.ahead.contains(after)
+                    || self.branches.is_told_on(link, *after)
+                    || self.is_first_asking(from.peer, *after) =>
             {
                 budget::FREE
             }
@@ -385,6 +391,11 @@ impl Member {
             | Message::Hands(_) => budget::SIGNED,
             _ => budget::PLAIN,
         }
+    }
+
+    /// Whether a peer asks for entries that it was not sent on its asking before.
+    pub(super) fn is_first_asking(&self, peer: Peer, after: u32) -> bool {
+        after < self.head().sequence && after >= self.conduct.entries_sent(peer)
     }
 
     pub(super) fn head(&self) -> Head {

@@ -134,6 +134,9 @@ pub enum Input {
 pub enum Output {
     /// Append this record to the room's log file and sync it, before anything that follows.
     Store(Bytes),
+    /// Append this record, but not at once: at the latest with the next [`Output::Store`], or a second later. Others have
+    /// it too, and a long log has too many to wait for the disk with each batch.
+    StoreLater(Bytes),
     /// Put these records in the place of all that the room's log file holds, at once or not at all, and sync it, before
     /// anything that follows: another history is followed now.
     StoreAnew(Vec<Bytes>),
@@ -271,8 +274,13 @@ pub enum Event {
         parent: Option<Peer>,
         /// Hops from the root.
         depth: u32,
-        /// Whether the parent is the chair itself.
+        /// Whether the parent is the chair itself, and every signature in the log was checked.
         confirmed: bool,
+    },
+    /// Every signature of a long log, which was taken in on the word of its chairs, is checked now.
+    Verified {
+        /// Its entries.
+        entries: u32,
     },
     /// The parent changed.
     Parent {
@@ -322,7 +330,8 @@ pub enum Event {
     /// The chair is gone, and nobody is there who could take it: the room is over until one of them opens it again. This
     /// member leaves.
     Vacant,
-    /// An entry was here and is no more, because another history is followed, and it did not come back.
+    /// An entry was here and is no more: another history is followed, and it did not come back; or it turned out to be
+    /// forged.
     Lost {
         /// The action's name.
         action: &'static str,
@@ -451,6 +460,8 @@ pub enum Wake {
     Succession,
     /// The parent has not brought an entry that there is.
     Log,
+    /// Signatures of the log are still to be checked.
+    Behind,
     /// A hand is to be held up, a microphone to be marked, or the queue of hands to be told.
     Stage,
 }

@@ -36,11 +36,13 @@ use crate::{
 
 mod appeals;
 mod audience;
+mod behind;
 mod branching;
 mod budget;
 mod chair;
 mod chat;
 mod command;
+mod entries;
 mod greeting;
 mod io;
 mod losses;
@@ -125,6 +127,7 @@ pub struct Member {
     /// When the chair was last heard.
     chair_heard: Duration,
     withheld: withheld::Withheld,
+    behind: behind::Behind,
     tree: Tree,
     /// What the line carries up, in bits a second, where that is known.
     uplink: Option<u64>,
@@ -133,8 +136,8 @@ pub struct Member {
     chairing: chair::Chairing,
     succession: succession::Succession,
     branches: branching::Branches,
-    /// The link whose entry is being applied.
-    bringing: Option<Neighbour>,
+    /// Where the entry that is being applied came from.
+    bringing: Option<entries::Bringing>,
     stage_life: stage::StageLife,
     chat: chat::ChatLife,
     mics: mics::Mics,
@@ -225,6 +228,7 @@ impl Member {
             conduct: Conduct::default(),
             chair_heard: now,
             withheld: withheld::Withheld::default(),
+            behind: behind::Behind::default(),
             tree,
             uplink: None,
             refusers: BTreeSet::new(),
@@ -411,6 +415,7 @@ impl Member {
             command.map(|at| (at, Wake::Command)),
             self.chairless_due().map(|at| (at, Wake::Chair)),
             self.withheld.due().map(|at| (at, Wake::Log)),
+            self.behind.due().map(|at| (at, Wake::Behind)),
             self.succession_due().map(|at| (at, Wake::Succession)),
             self.branches.due().map(|at| (at, Wake::Succession)),
             self.look_due().map(|at| (at, Wake::Succession)),
@@ -431,7 +436,7 @@ impl Member {
             return;
         };
         let is_open = from.is_open();
-        if !self.charge(link, self.cost(from, &message), now) {
+        if !self.charge(link, self.cost(link, from, &message), now) {
             return;
         }
         let greets = matches!(
@@ -487,6 +492,7 @@ impl Member {
         self.tree.handle_timeout(now);
         self.expire_commands(now);
         self.leave_who_withholds(now);
+        self.verify_if_due(now);
         self.succeed_if_due(now);
         self.tell_lost(now);
         self.look_if_due(now);

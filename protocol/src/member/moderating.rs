@@ -72,7 +72,8 @@ impl Member {
     /// in again.
     pub(super) fn follow_exclusions(&mut self, more: bool, now: Duration) {
         let me = self.config.key.person();
-        if let Some((reason, text)) = self.kept_out(me, now).filter(|_| !more) {
+        let out = self.kept_out(me, now).filter(|_| !more);
+        if let Some((reason, text)) = out.filter(|_| self.verify_all(now)) {
             return self.leave(Left::Refused(refusal(reason, &text)));
         }
         let people: Vec<(Neighbour, Person)> = self

@@ -136,6 +136,7 @@ impl Member {
         self.chair_heard = now;
         self.succession.note_joined(now);
         self.want_pass(now);
+        self.begin_behind(now);
         let (role, parent, depth) = (self.role(), self.parent(), self.place().depth());
         self.event(Event::Joined {
             role,
@@ -162,7 +163,8 @@ impl Member {
         }
         let chair = self.log.as_ref().map(|log| log.state().chair());
         let parent = link.and_then(|link| self.links.get(&link));
-        self.announce_joined(chair == parent.and_then(Link::person), now);
+        let is_the_chairs = chair == parent.and_then(Link::person);
+        self.announce_joined(is_the_chairs && self.is_log_verified(), now);
     }
 
     fn handle_child(&mut self, link: Neighbour, peer: Peer, slot: Slot, added: bool, now: Duration) {

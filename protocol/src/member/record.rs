@@ -1,12 +1,12 @@
-//! The log as a member keeps it: catching up, applying entries, passing them on, and what follows from each.
+//! The log as a member keeps it: applying entries, passing them on, and what follows from each; and the chair's beacon.
 
 use alloc::{boxed::Box, string::ToString, vec, vec::Vec};
-use core::time::Duration;
+use core::{ops::RangeInclusive, time::Duration};
 
 use crate::{
     identity::Profile,
     limits,
-    log::{self, Applied, Beacon, BeaconError, Change, Entry, EntryError, Head, Log, Tick},
+    log::{self, Act, Applied, Beacon, BeaconError, Change, Entry, Log, Tick},
     neighbour::Neighbour,
     person::Person,
     reason::Reason,
@@ -15,11 +15,7 @@ use crate::{
     wire::message::{Entries, Message},
 };
 
-use super::{Event, Left, Member, OnStage, Output, Route, greeting::EntriesAsked};
-
-/// How long a neighbour may take to send entries. A batch of them on a slow line takes seconds; whoever takes longer
-/// would hold up a newcomer that could ask others.
-const ENTRIES_TIMEOUT: Duration = Duration::from_secs(10);
+use super::{Event, Left, Member, OnStage, Output, Route, entries::ENTRIES_TIMEOUT};
 
 /// Profiles that fit one frame, each as large as a person may make it: 70 bytes are its envelope.
 const PROFILES_AT_ONCE: usize = limits::CONTROL_FRAME / (<Profile as Statement>::MAX + 70);
@@ -52,155 +48,6 @@ impl Member {
             self.source_of(person);
         }
         self.route(Route::Head(head));
-    }
-
-    /// Notes what a neighbour claims to have, and asks it for what is not here: what follows our head, or its history
-    /// where it is another one.
-    pub(super) fn want_entries(&mut self, link: Neighbour, theirs: Head, now: Duration) {
-        let Some(log) = &self.log else { return };
-        let ours = log.head().sequence;
-        // Somebody who does not have the genesis yet names no hash.
-        if log.holds(theirs) || theirs.sequence == 0 {
-            return;
-        }
-        if let Some(neighbour) = self.links.get_mut(&link) {
-            neighbour.claimed = neighbour.claimed.max(theirs.sequence);
-        }
-        if theirs.sequence > ours {
-            self.ask_for_entries(link, now);
-        } else {
-            self.ask_for_branch(link, theirs.sequence, now);
-        }
-    }
-
-    /// Asks a neighbour for what follows our head, unless its answer is under way.
-    pub(super) fn ask_for_entries(&mut self, link: Neighbour, now: Duration) {
-        let after = self.head().sequence;
-        if !self.branches.is_at(link) {
-            self.ask_for_entries_after(link, after, now);
-        }
-    }
-
-    /// Asks a neighbour for what follows an entry, unless an answer is under way.
-    pub(super) fn ask_for_entries_after(&mut self, link: Neighbour, after: u32, now: Duration) {
-        let Some(neighbour) = self.links.get_mut(&link).filter(|link| link.asked.is_none()) else {
-            return;
-        };
-        neighbour.asked = Some(EntriesAsked {
-            after,
-            deadline: now + ENTRIES_TIMEOUT,
-        });
-        self.send(link, Message::EntriesWanted { after });
-    }
-
-    pub(super) fn handle_entries_wanted(&mut self, link: Neighbour, after: u32, now: Duration) {
-        let (Some(log), Some(neighbour)) = (&self.log, self.links.get(&link)) else {
-            return;
-        };
-        let entries = log.entries_after(after, limits::ENTRIES_BATCH);
-        let last = entries.last().map_or(after, |entry| entry.sequence);
-        let entries = entries.iter().map(|entry| entry.signed().clone()).collect();
-        let more = last < log.head().sequence;
-        if last > after {
-            self.conduct.of(neighbour.peer(), now).sent_entries(last);
-        }
-        self.send(link, Message::Entries(Entries { entries, more }));
-    }
-
-    pub(super) fn handle_entries(&mut self, link: Neighbour, entries: Entries, now: Duration) {
-        let Entries { mut entries, more } = entries;
-        let asked = self.links.get_mut(&link).and_then(|link| link.asked.take());
-        let before = asked.map_or(self.head().sequence, |asked| asked.after);
-        let (mut newest, mut news) = (0, None);
-        let is_collected = self.branches.is_at(link);
-        for at in 0..entries.len() {
-            if is_collected {
-                break;
-            }
-            let signed = entries[at].clone();
-            let Some(log) = self.log.as_ref() else { return };
-            let is_next = |entry: &Entry| {
-                let head = log.head();
-                (entry.previous, entry.sequence.checked_sub(1)) == (head.hash, Some(head.sequence))
-            };
-            let entry = signed.peek().ok();
-            let sequence = entry.as_ref().map_or(0, |entry| entry.sequence);
-            let next = entry.filter(is_next);
-            let is_early = next
-                .as_ref()
-                .is_some_and(|entry| self.comes_too_early(entry, now));
-            if is_early && log.check_entry(&signed).is_ok() && !self.is_taken_back(&entries[at..]) {
-                let early = entries.split_off(at);
-                return self.handle_early(link, early, now);
-            }
-            let had_chair = self.is_chair();
-            let Some(log) = self.log.as_mut() else { return };
-            match log.handle_entry(signed) {
-                Ok(Some(applied)) => {
-                    news = Some(applied.entry.sequence);
-                    self.bringing = Some(link);
-                    self.handle_applied(applied, now);
-                    self.bringing = None;
-                    if had_chair && self.take_back(now) {
-                        // What whoever claimed it wrote further is none of the room's.
-                        return self.offer_link(link, now);
-                    }
-                }
-                Ok(None) => {}
-                Err(error @ (EntryError::Fork { .. } | EntryError::Equivocation(_))) => {
-                    if let EntryError::Equivocation(proof) = error {
-                        self.note_liar(&proof, now);
-                    }
-                    self.begin_branch(link, now);
-                    let entries = entries.split_off(at);
-                    return self.collect(link, Entries { entries, more }, asked.is_some(), now);
-                }
-                Err(EntryError::Gap { .. }) => return self.ask_for_entries(link, now),
-                Err(EntryError::UpdateNeeded { .. }) => return self.leave_for_update(),
-                Err(error) => return self.cut(link, Reason::Malformed, &error.to_string(), now),
-            }
-            if self.left {
-                return;
-            }
-            newest = newest.max(sequence);
-        }
-        if is_collected {
-            return self.collect(link, Entries { entries, more }, asked.is_some(), now);
-        }
-        self.follow_exclusions(more, now);
-        if self.left || !self.links.contains_key(&link) {
-            return;
-        }
-        self.note_entries_of(link, newest, news.is_some(), now);
-        if let Some(sequence) = news.filter(|_| self.place().parent() != Some(link)) {
-            self.expect_entry_of_parent(sequence, now);
-        }
-        if more && self.head().sequence > before {
-            self.ask_for_entries(link, now);
-        } else if more && asked.is_some() {
-            // Whoever says so and brings nothing would be asked for ever.
-            return self.cut(link, Reason::Malformed, "more entries that do not come", now);
-        } else if let Some(neighbour) = self.links.get_mut(&link).filter(|_| asked.is_some()) {
-            // That was all it has, whatever it claimed.
-            neighbour.claimed = 0;
-        }
-        self.offer_link(link, now);
-    }
-
-    /// Somebody says to have the chair, which is heard: it is told, and nothing else is done about it until it is heard
-    /// no more.
-    fn handle_early(&mut self, link: Neighbour, early: Vec<Signed<Entry>>, now: Duration) {
-        let first = early.first().cloned();
-        if let Some(way) = first.and_then(|first| self.pass_to_chair(&first, now))
-            && way != link
-        {
-            let more = false;
-            self.send(way, Message::Entries(Entries { entries: early, more }));
-        }
-        if let Some(neighbour) = self.links.get_mut(&link) {
-            neighbour.claimed = 0;
-        }
-        self.offer_link(link, now);
     }
 
     /// A neighbour says of a beacon only what is new since the last one that it sent.
@@ -339,23 +186,37 @@ impl Member {
 
     /// Stores an entry, passes it on and does what follows from it.
     pub(super) fn handle_applied(&mut self, applied: Applied, now: Duration) {
-        self.outputs
-            .push_back(Output::Store(log::record(applied.entry.signed()).into()));
+        let record = log::record(applied.entry.signed()).into();
+        let waits = self.bringing.is_none_or(|bringing| !bringing.more);
+        self.outputs.push_back(if waits {
+            Output::Store(record)
+        } else {
+            Output::StoreLater(record)
+        });
         self.clock.handle_entry(applied.entry.clock, now);
-        let entries = vec![applied.entry.signed().clone()];
-        let more = false;
-        self.pass_on(&Message::Entries(Entries { entries, more }), self.bringing);
-        self.tell_entry(&applied);
+        if self.is_log_verified() {
+            let entries = vec![applied.entry.signed().clone()];
+            let more = false;
+            let from = self.bringing.map(|bringing| bringing.link);
+            self.pass_on(&Message::Entries(Entries { entries, more }), from);
+            self.tell_entry(&applied);
+        } else {
+            self.behind.hold(applied.entry.sequence);
+        }
         self.note_back(&applied);
-        for change in &applied.changes {
+        let is_covered = self.bringing.is_some_and(|bringing| bringing.is_covered);
+        let at_once = |change: &&Change| !is_covered || matches!(change, Change::Chair { .. });
+        for change in applied.changes.iter().filter(at_once) {
             self.handle_change(*change, now);
             self.follow_stage(change, now);
         }
-        self.silence(&applied);
-        self.want_pass(now);
-        self.route(Route::Head(applied.entry.sequence));
+        if !is_covered {
+            self.silence(&applied);
+            self.want_pass(now);
+            self.route(Route::Head(applied.entry.sequence));
+        }
         self.finish_command(applied.id, Ok(applied.entry.sequence));
-        if applied.changes.contains(&Change::Ended) {
+        if applied.changes.contains(&Change::Ended) && self.verify_all(now) {
             return self.leave(Left::Ended);
         }
         if self.log.as_ref().is_some_and(|log| !log.state().has_chair()) {
@@ -365,20 +226,29 @@ impl Member {
     }
 
     pub(super) fn tell_entry(&mut self, applied: &Applied) {
-        self.event(Event::Entry {
-            sequence: applied.entry.sequence,
-            term: applied.entry.term,
-            clock_ms: applied.entry.clock,
-            action: applied.act.name(),
-            author: applied.author(),
-            subject: applied.subject(),
-            title: applied.act.title().cloned(),
-            link: applied.act.link().cloned(),
-            reason: applied.act.reason().cloned(),
-            granted: applied.act.granted(),
-            lasts_ms: applied.act.lasts_ms(),
-            carried: applied.carried,
+        self.event(told(
+            &applied.entry,
+            applied.author(),
+            &applied.act,
+            applied.carried,
+        ));
+    }
+
+    /// Tells of entries that were applied before, as it was not known yet who had done it.
+    pub(super) fn tell_entries(&mut self, sequences: RangeInclusive<u32>) {
+        let Some(log) = &self.log else { return };
+        let entries = sequences.filter_map(|sequence| log.entry(sequence));
+        let events = entries.filter_map(|entry| {
+            let (action, act) = log::deed(entry).ok()?;
+            let carried = entry.signed_action().is_ok_and(|outer| outer != action);
+            Some(Output::Event(told(
+                entry,
+                action.peek().ok()?.author,
+                &act,
+                carried,
+            )))
         });
+        self.outputs.extend(events);
     }
 
     pub(super) fn handle_change(&mut self, change: Change, now: Duration) {
@@ -508,5 +378,23 @@ impl Member {
         self.log
             .as_ref()
             .is_some_and(|log| log.state().stage().contains_key(&person))
+    }
+}
+
+/// What is told of an entry.
+fn told(entry: &Entry, author: Person, act: &Act, carried: bool) -> Event {
+    Event::Entry {
+        sequence: entry.sequence,
+        term: entry.term,
+        clock_ms: entry.clock,
+        action: act.name(),
+        author,
+        subject: act.subject(author),
+        title: act.title().cloned(),
+        link: act.link().cloned(),
+        reason: act.reason().cloned(),
+        granted: act.granted(),
+        lasts_ms: act.lasts_ms(),
+        carried,
     }
 }

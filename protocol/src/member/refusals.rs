@@ -41,6 +41,13 @@ impl Member {
         }
     }
 
+    /// Whoever brought a history that is forged is not asked again, by whomever.
+    pub(super) fn never_ask(&mut self, peer: Peer) {
+        if self.refusers.len() < MAX_REFUSERS {
+            self.refusers.insert(peer);
+        }
+    }
+
     /// The driver knows of nobody but the refusers.
     pub(super) fn handle_nobody_left(&mut self, now: Duration) {
         if self.joined || self.refusers.is_empty() || !self.tree.is_idle_without_place() {

@@ -180,6 +180,9 @@ impl Member {
     }
 
     pub(super) fn take_the_chair(&mut self, now: Duration) {
+        if !self.verify_all(now) {
+            return;
+        }
         if *self.place() == Place::Seeking {
             self.tree.become_root(now);
             self.follow_tree(now);

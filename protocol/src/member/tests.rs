@@ -3,6 +3,7 @@
 mod appeals;
 mod audience;
 mod beacon;
+mod behind;
 mod chat;
 mod door;
 mod hands;

@@ -77,7 +77,7 @@ pub struct Refusal {
     pub text: Text,
 }
 
-/// A batch of the log.
+/// A batch of the log, of at most [`limits::ENTRIES_BATCH`] bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entries {
     /// In order of sequence, without a gap.
@@ -412,7 +412,7 @@ impl Message {
             kind::ENTRIES_WANTED => Self::EntriesWanted {
                 after: decode::<EntriesWanted>(body, "entries wanted")?.after,
             },
-            kind::ENTRIES => Self::Entries(decode(body, "entries")?),
+            kind::ENTRIES => Self::Entries(checked(body, "entries")?),
             kind::BEACON => Self::Beacon(decode(body, "beacon")?),
             kind::TICK => Self::Tick(decode(body, "tick")?),
             kind::REQUEST => Self::Request(decode(body, "request")?),
@@ -468,6 +468,13 @@ impl Limited for Welcome {
     fn validate(&self) -> Result<(), Malformed> {
         addresses(&self.addresses)?;
         extension::validate(&self.extensions)
+    }
+}
+
+impl Limited for Entries {
+    fn validate(&self) -> Result<(), Malformed> {
+        let bytes = self.entries.iter().map(Entry::size).sum();
+        at_most("a batch of entries", bytes, limits::ENTRIES_BATCH)
     }
 }
 
@@ -908,5 +915,39 @@ mod tests {
                 prop_assert_eq!(read_back(&message), Ok(Some(message)));
             }
         }
+    }
+
+    #[test]
+    fn a_batch_of_entries_is_bounded() {
+        let key = PersonKey::from_seed(&[1; 32]);
+        let genesis = Genesis::new(key.person(), "Poems", [0; 16]);
+        let mut log = Log::new(Verified::sign(genesis, &key).expect("valid"));
+        let mut entry = |title: &str| {
+            let act = Act::Title {
+                title: Text::clean(title),
+            };
+            let action = Action::new(log.room(), key.person(), log.head(), 0, &act);
+            let action = Verified::sign(action, &key).expect("valid").signed().clone();
+            let applied = log.append(action, &key, 0).expect("the host may");
+            applied.entry.signed().clone()
+        };
+        let (mut entries, mut size) = (Vec::new(), 0);
+        loop {
+            let one = entry("title");
+            size += Entry::size(&one);
+            if size > limits::ENTRIES_BATCH {
+                break;
+            }
+            entries.push(one);
+        }
+        let more = true;
+        let full = Message::Entries(Entries { entries, more });
+        assert_eq!(read_back(&full), Ok(Some(full.clone())));
+        let Message::Entries(Entries { mut entries, .. }) = full else {
+            unreachable!("a batch")
+        };
+        entries.push(entry("title"));
+        let error = read_back(&Message::Entries(Entries { entries, more }));
+        assert!(matches!(error, Err(Malformed::TooLong { .. })), "{error:?}");
     }
 }

@@ -77,7 +77,10 @@ fn two_entries_at_one_place_are_proof_against_the_chair() {
     let EntryError::Equivocation(proof) = error else {
         panic!("{error}")
     };
-    assert_eq!(Some(&proof.ours), room.log.entry(2));
+    assert_eq!(
+        Some(proof.ours.signed()),
+        room.log.entry(2).map(|entry| entry.signed())
+    );
     assert_eq!((proof.theirs.sequence, proof.theirs.term), (2, 0));
     assert_ne!(proof.ours, proof.theirs);
 

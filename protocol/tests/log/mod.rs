@@ -1,5 +1,6 @@
 //! The room log: what it takes, what it refuses, and what it makes of a room.
 
+mod cover;
 mod entries;
 mod file;
 mod moderation;

@@ -7,7 +7,7 @@ use majlis_protocol::{
     log::{Act, Action, Entry, Head, Log, Role, State, kind, record, verify},
     person::Person,
     room::RoomId,
-    signed::{Signed, Verified},
+    signed::{Attested, Signed, Verified},
     text::Text,
 };
 use proptest::prelude::*;
@@ -237,7 +237,7 @@ proptest! {
         let folded = fold(accepted);
         prop_assert_eq!(log.state(), folded.state());
         let entries = log.entries_after(0, usize::MAX);
-        prop_assert!(entries.iter().map(Verified::signed).eq(accepted));
+        prop_assert!(entries.iter().map(Attested::signed).eq(accepted));
     }
 
     #[test]

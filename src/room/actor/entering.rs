@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use majlis_protocol::{
-    log::{self, Log},
+    log::{self, Broken, Log},
     member::{self, Member},
     person::Peer,
     wire::message::Alias,
@@ -26,7 +26,8 @@ pub(super) fn make_member(setup: &mut Setup, alias: Alias) -> Result<Member, Roo
     let mut member = match std::mem::replace(&mut setup.entry, Entry::Join { appeal: None }) {
         Entry::Open(genesis) => Member::host(config, *genesis, Duration::ZERO)?,
         Entry::OpenAgain => {
-            let log = stored_log(&mut setup.log)?.ok_or(RoomError::NotOurs)?;
+            let log = stored_log(&mut setup.log, |bytes| Ok(log::verify(bytes)?.log))?;
+            let log = log.ok_or(RoomError::NotOurs)?;
             if log.genesis().host != setup.key.person() {
                 return Err(RoomError::NotOurs);
             }
@@ -36,7 +37,7 @@ pub(super) fn make_member(setup: &mut Setup, alias: Alias) -> Result<Member, Roo
             Member::reopen(config, log, Duration::ZERO)?
         }
         Entry::Join { appeal } => {
-            let log = stored_log(&mut setup.log)?;
+            let log = stored_log(&mut setup.log, log::believe)?;
             let mut member = Member::join(config, setup.link.room, log, Duration::ZERO)?;
             if let Some(pass) = setup.log.pass() {
                 member.resume_pass(&pass);
@@ -53,14 +54,17 @@ pub(super) fn make_member(setup: &mut Setup, alias: Alias) -> Result<Member, Roo
     Ok(member)
 }
 
-fn stored_log(file: &mut RoomLog) -> Result<Option<Log>, RoomError> {
+fn stored_log(
+    file: &mut RoomLog,
+    read: impl FnOnce(&[u8]) -> Result<Log, Broken>,
+) -> Result<Option<Log>, RoomError> {
     let loaded = file.load()?;
     if loaded.bytes.is_empty() {
         return Ok(None);
     }
-    let report = log::verify(&loaded.bytes).map_err(|broken| RoomError::LogDamaged {
+    let log = read(&loaded.bytes).map_err(|broken| RoomError::LogDamaged {
         path: file.path().to_owned(),
         reason: broken.to_string(),
     })?;
-    Ok(Some(report.log))
+    Ok(Some(log))
 }

@@ -33,6 +33,7 @@ use tokio::{
 mod entering;
 mod report;
 mod sound;
+mod storing;
 mod taping;
 mod telling;
 
@@ -52,7 +53,7 @@ use super::{
 use crate::{
     audio::{Input, ReadyOutput},
     event::{Event, LeftReason, Stamped, Stats},
-    home::{self, RoomLog, Volumes},
+    home::{RoomLog, Volumes},
     media::{Plane, RoomMedia, Signal},
     net::Network,
     node::Uplink,
@@ -178,6 +179,8 @@ struct Actor {
     /// What the room was told of our microphone.
     told_on: bool,
     log: Option<RoomLog>,
+    /// Records that go into it with the next that cannot wait, or with the next count.
+    unstored: Vec<u8>,
     /// The newest entry, for the packets we send.
     head: Arc<AtomicU32>,
     links: BTreeMap<Neighbour, Link>,
@@ -254,6 +257,7 @@ impl Actor {
             mics: Mics::default(),
             told_on: false,
             log: Some(setup.log),
+            unstored: Vec::new(),
             head: Arc::default(),
             links: BTreeMap::new(),
             writers: JoinSet::new(),
@@ -308,6 +312,7 @@ impl Actor {
                 event = next_event(self.listening.as_ref()) => self.hear(event),
                 news = next_news(self.speaking.as_mut()) => self.handle_own_sound(news),
                 _ = stats.tick() => {
+                    self.store_rest().await;
                     if self.ready.is_none() {
                         self.tell(Event::Stats(self.stats()));
                         self.announce_if_due();
@@ -458,8 +463,15 @@ impl Actor {
             let mut outputs = Vec::new();
             while let Some(output) = self.member.poll_output() {
                 match output {
-                    MemberOutput::Store(record) => records.extend_from_slice(&record),
-                    MemberOutput::StoreAnew(whole) => (records, is_anew) = (whole.concat(), true),
+                    MemberOutput::StoreLater(record) => self.unstored.extend_from_slice(&record),
+                    MemberOutput::Store(record) => {
+                        records.append(&mut self.unstored);
+                        records.extend_from_slice(&record);
+                    }
+                    MemberOutput::StoreAnew(whole) => {
+                        self.unstored.clear();
+                        (records, is_anew) = (whole.concat(), true);
+                    }
                     output => outputs.push(output),
                 }
             }
@@ -478,7 +490,7 @@ impl Actor {
     fn do_output(&mut self, output: MemberOutput) {
         match output {
             // Stored already.
-            MemberOutput::Store(_) | MemberOutput::StoreAnew(_) => {}
+            MemberOutput::Store(_) | MemberOutput::StoreLater(_) | MemberOutput::StoreAnew(_) => {}
             MemberOutput::StorePass(pass) => self.keep_pass(pass.to_vec()),
             MemberOutput::Send { to, message } => self.send(to, &message),
             MemberOutput::Close(link) => drop(self.links.remove(&link)),
@@ -501,43 +513,6 @@ impl Actor {
             }
             MemberOutput::Event(event) => self.handle_event(event),
         }
-    }
-
-    /// Appends records to the log file, or puts them in the place of all it holds, on a thread that may wait for the
-    /// disk.
-    async fn store(&mut self, records: Vec<u8>, is_anew: bool) {
-        let Some(mut log) = self.log.take() else { return };
-        let stored = tokio::task::spawn_blocking(move || {
-            let result = if is_anew {
-                log.replace(&records)
-            } else {
-                log.append(&records)
-            };
-            (log, result)
-        });
-        match stored.await {
-            Ok((log, Ok(()))) => self.log = Some(log),
-            Ok((log, Err(error))) => {
-                self.log = Some(log);
-                self.tell(Event::Warning {
-                    text: format!("{error}; the room goes on, and what its log here lacks is tried again"),
-                });
-            }
-            Err(error) => tracing::error!(%error, "the log's thread is gone"),
-        }
-    }
-
-    /// Keeps what lets this person in again, on a thread that may wait for the disk. Without it the room takes this person
-    /// for a new one, which matters only while it is locked.
-    fn keep_pass(&self, pass: Vec<u8>) {
-        let Some(path) = self.log.as_ref().map(RoomLog::pass_path) else {
-            return;
-        };
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = home::keep_pass(&path, &pass) {
-                tracing::warn!(%error, "the pass into the room is not kept");
-            }
-        });
     }
 
     fn send(&mut self, to: Neighbour, message: &Message) {
@@ -601,6 +576,7 @@ impl Actor {
 
     /// Closes everything in the order in which it can still be of use, and tells the totals.
     async fn finish(mut self) {
+        self.store_rest().await;
         let reason = self.left.unwrap_or(LeftReason::Interrupted);
         let mut stats = self.stats();
         self.end_announcing();

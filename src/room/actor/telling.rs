@@ -60,6 +60,10 @@ impl Actor {
                     self.announce_if_due();
                 }
             }
+            member::Event::Verified { entries } => {
+                let ms = millis(self.started.elapsed());
+                self.tell(Event::Verified { entries, ms });
+            }
             member::Event::Parent { peer, depth, why } => {
                 let reason = why.into();
                 self.tell(Event::Parent { peer, depth, reason });

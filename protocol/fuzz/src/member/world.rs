@@ -297,7 +297,7 @@ impl World {
 
     fn take(&mut self, output: Output) {
         match output {
-            Output::Store(record) => self.file.extend_from_slice(&record),
+            Output::Store(record) | Output::StoreLater(record) => self.file.extend_from_slice(&record),
             Output::StoreAnew(records) => self.file = records.concat(),
             Output::Send { to, message } => {
                 assert!(

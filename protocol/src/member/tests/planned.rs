@@ -1,7 +1,10 @@
 //! A room that was announced ahead, when its host opens it.
 
 use super::*;
-use crate::log::{Entry, PlanStage};
+use crate::{
+    log::{Entry, PlanStage},
+    signed::Attested,
+};
 
 fn planned() -> Log {
     let genesis = Genesis {
@@ -69,6 +72,6 @@ fn a_guest_joins_it_by_the_id_that_it_was_announced_under() {
     let head = |member: &Member| member.log().map(Log::head);
     assert_eq!(head(&guest), head(&host));
     assert_eq!(guest.parent(), Some(Peer([1; 32])));
-    let entry: Option<&Verified<Entry>> = guest.log().and_then(|log| log.entry(1));
+    let entry: Option<&Attested<Entry>> = guest.log().and_then(|log| log.entry(1));
     assert_eq!(entry.map(|entry| entry.chair), Some(person(1)));
 }

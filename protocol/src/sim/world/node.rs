@@ -470,7 +470,11 @@ impl Life {
     fn perform(&mut self, desk: &mut Desk<'_>) {
         while let Some(output) = self.member.poll_output() {
             match output {
-                Output::Store(_) | Output::StoreAnew(_) | Output::StorePass(_) | Output::Audience { .. } => {}
+                Output::Store(_)
+                | Output::StoreLater(_)
+                | Output::StoreAnew(_)
+                | Output::StorePass(_)
+                | Output::Audience { .. } => {}
                 Output::Send { to, message } => self.send(to, &message, desk),
                 Output::Close(link) => self.wire.close(super::wire_number(link), desk),
                 Output::Dial { errand, candidates } => {
