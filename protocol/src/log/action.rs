@@ -84,6 +84,8 @@ pub mod kind {
     pub const SLOW_MODE: u16 = 0x8016;
     /// Says for how long a speaker stays on the stage.
     pub const SPEAKING_TIME: u16 = 0x8017;
+    /// Says whether the host records the room.
+    pub const RECORD: u16 = 0x8018;
     /// Pins a link for everyone to see.
     pub const PIN: u16 = 0x0040;
     /// Takes it off again.

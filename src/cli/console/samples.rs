@@ -69,6 +69,7 @@ pub(super) fn info(role: Role) -> RoomInfo {
             speaking_time_s: 0,
             slow_mode_s: 0,
         },
+        recorded: false,
         stats: Stats::default(),
     }
 }
@@ -85,6 +86,7 @@ fn person(key: Person, nick: &str, role: Role) -> PersonInfo {
         mic: on_stage.then_some(false),
         turn_left_ms: None,
         invited: false,
+        volume: 100,
         me: false,
     }
 }

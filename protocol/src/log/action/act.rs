@@ -174,6 +174,11 @@ pub enum Act {
         /// In seconds, within [`limits::SPEAKING_TIME_S`]; 0 for no limit.
         seconds: u16,
     },
+    /// The host records the room from now on, or no more.
+    Record {
+        /// Whether it does.
+        on: bool,
+    },
     /// A link is pinned: 1 to [`limits::PIN`] bytes that begin with `https://`, `http://` or `majlis:`, without spaces.
     Pin {
         /// The link.
@@ -227,6 +232,7 @@ impl Act {
             Self::Chat { .. } => kind::CHAT,
             Self::SlowMode { .. } => kind::SLOW_MODE,
             Self::SpeakingTime { .. } => kind::SPEAKING_TIME,
+            Self::Record { .. } => kind::RECORD,
             Self::Pin { .. } => kind::PIN,
             Self::Unpin { .. } => kind::UNPIN,
             Self::Unknown { kind, .. } => *kind,
@@ -266,6 +272,8 @@ impl Act {
             Self::Chat { .. } => "chat",
             Self::SlowMode { .. } => "slow-mode",
             Self::SpeakingTime { .. } => "speaking-time",
+            Self::Record { on: true } => "record",
+            Self::Record { on: false } => "record-off",
             Self::Pin { .. } => "pin",
             Self::Unpin { .. } => "unpin",
             Self::Unknown { .. } => "unknown",
@@ -306,6 +314,7 @@ impl Act {
             | Self::SpeakingTime { .. }
             | Self::Pin { .. }
             | Self::Unpin { .. }
+            | Self::Record { .. }
             | Self::Unknown { .. } => None,
         }
     }

@@ -141,6 +141,9 @@ impl Act {
                 }
                 Self::SpeakingTime { seconds }
             }
+            kind::RECORD => Self::Record {
+                on: field(body, "recording")?,
+            },
             kind::PIN => Self::Pin { link: link(body)? },
             kind::UNPIN => Self::Unpin { link: link(body)? },
             kind => Self::Unknown {
@@ -178,6 +181,7 @@ impl Act {
             Self::Speakers { most } => signed::encode(most),
             Self::Chat { who } => signed::encode(who),
             Self::SlowMode { seconds } | Self::SpeakingTime { seconds } => signed::encode(seconds),
+            Self::Record { on } => signed::encode(on),
             Self::Pin { link } | Self::Unpin { link } => signed::encode(link),
             Self::Grant { subject, role } => signed::encode(&(subject, number(*role))),
             Self::Revoke { subject, reason }

@@ -89,6 +89,7 @@ fn every_act_reads_back_from_its_body() {
         Act::Speakers { most: 32 },
         Act::Chat { who: Chat::Stage },
         Act::SlowMode { seconds: 3_600 },
+        Act::Record { on: true },
         Act::SpeakingTime { seconds: 0 },
         Act::SpeakingTime { seconds: 600 },
         Act::Pin {

@@ -170,7 +170,8 @@ impl State {
             | Act::SlowMode { .. }
             | Act::SpeakingTime { .. }
             | Act::Pin { .. }
-            | Act::Unpin { .. } => {
+            | Act::Unpin { .. }
+            | Act::Record { .. } => {
                 self.rules.apply(act, entry.clock);
                 vec![Change::Rules]
             }

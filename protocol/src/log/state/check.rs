@@ -278,7 +278,8 @@ impl State {
             | Act::SlowMode { .. }
             | Act::SpeakingTime { .. }
             | Act::Pin { .. }
-            | Act::Unpin { .. } => self.rules.would_change(act),
+            | Act::Unpin { .. }
+            | Act::Record { .. } => self.rules.would_change(act),
             Act::Schedule { .. } | Act::Cancel { .. } => return self.check_plan(act),
             Act::Chair { .. } => self.rank(author).is_some(),
             Act::Carried { .. } => author == self.chair,
