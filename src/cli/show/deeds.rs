@@ -95,6 +95,8 @@ pub(super) fn entry(event: &Event, names: &Names) -> Option<String> {
         ),
         "speaking-time" => both("say", "s how long a speaker has", " how long a speaker has"),
         "speakers" => both("say", "s how many the stage takes", " how many the stage takes"),
+        "record" => both("record", "s the room", " the room"),
+        "record-off" => both("stop", "s recording", " recording"),
         other => (format!("did: {other} {whom}"), format!("did: {other} {whom}")),
     };
     let mut text = format!("{author} {}", if own { you } else { she });
