@@ -27,7 +27,7 @@ use super::{
   majlis host \"Evening talk\" --output none   on a machine without loudspeakers
   majlis host \"Poems\" --tag poetry --input file:poem.wav --wait-listeners 1
   majlis host \"Only for you\" --visibility unlisted
-  majlis host \"Oud\" --music --input file:oud.wav   stereo, and nothing is filtered
+  majlis host \"Oud\" --music --input file:oud.wav   stereo, unfiltered
   majlis host --room ROOM-ID             open yours again, or on its day
   majlis host \"Poems\" --at 2026-12-01T20:00   announce it, and open it then
 
