@@ -1,6 +1,6 @@
 //! What a room looks like from this node: its counts, its people, its place.
 
-use std::collections::BTreeSet;
+use std::{cmp::Reverse, collections::BTreeSet};
 
 use majlis_protocol::{
     identity::Profile,
@@ -109,16 +109,12 @@ impl Actor {
             .or_else(|| self.named.get(&person).cloned())
     }
 
-    /// The people on the stage first, then those who keep order, then those invited, then the others at the ends of our links.
+    /// The people on the stage first, the host before the others, then those who keep order, then those invited, then the others at the ends of our links.
     fn people(&self, log: &Log, clock_ms: u64) -> Vec<PersonInfo> {
         let state = log.state();
-        let mut keys: Vec<Person> = state
-            .stage()
-            .keys()
-            .chain(state.officers().keys())
-            .chain(state.invited().keys())
-            .copied()
-            .collect();
+        let mut keys: Vec<Person> = state.stage().keys().copied().collect();
+        keys.sort_by_key(|person| Reverse(state.role(*person)));
+        keys.extend(state.officers().keys().chain(state.invited().keys()));
         keys.extend(self.member.people().map(|profile| profile.person));
         keys.push(self.me);
         let mut seen = BTreeSet::new();
