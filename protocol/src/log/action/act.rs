@@ -73,7 +73,7 @@ pub enum Act {
         reason: Text,
     },
     /// A person is put out of the room, loses every role, and may come back as a listener after
-    /// [`limits::KICK_MS`].
+    /// [`KICK_MS`](crate::limits::KICK_MS).
     Kick {
         /// Who.
         subject: Person,
@@ -96,7 +96,7 @@ pub enum Act {
         /// Why; may be empty.
         reason: Text,
     },
-    /// Who takes the chair when it is silent, in this order: at most [`limits::OFFICERS`] people, of whom those count
+    /// Who takes the chair when it is silent, in this order: at most [`OFFICERS`](crate::limits::OFFICERS) people, of whom those count
     /// who are co-hosts then. Without one, co-hosts do in the order in which they were made.
     Line {
         /// Whom, the first one first.
@@ -142,7 +142,7 @@ pub enum Act {
         /// What.
         list: GuestList,
     },
-    /// How many people the stage takes from now on, 1 to [`limits::STAGE`]. Who is on it stays.
+    /// How many people the stage takes from now on, 1 to [`STAGE`](crate::limits::STAGE). Who is on it stays.
     Speakers {
         /// How many, the host included.
         most: u8,
@@ -166,12 +166,12 @@ pub enum Act {
     },
     /// How far apart the lines of one person must lie in the chat from now on.
     SlowMode {
-        /// In seconds, at most [`limits::SLOW_MODE_S`]; 0 for no farther than ever.
+        /// In seconds, at most [`SLOW_MODE_S`](crate::limits::SLOW_MODE_S); 0 for no farther than ever.
         seconds: u16,
     },
     /// For how long a speaker without an office stays on the stage from now on; the chair then moves them to the audience.
     SpeakingTime {
-        /// In seconds, within [`limits::SPEAKING_TIME_S`]; 0 for no limit.
+        /// In seconds, within [`SPEAKING_TIME_S`](crate::limits::SPEAKING_TIME_S); 0 for no limit.
         seconds: u16,
     },
     /// The host records the room from now on, or no more.
@@ -179,7 +179,7 @@ pub enum Act {
         /// Whether it does.
         on: bool,
     },
-    /// A link is pinned: 1 to [`limits::PIN`] bytes that begin with `https://`, `http://` or `majlis:`, without spaces.
+    /// A link is pinned: 1 to [`PIN`](crate::limits::PIN) bytes that begin with `https://`, `http://` or `majlis:`, without spaces.
     Pin {
         /// The link.
         link: Text,
