@@ -4,7 +4,7 @@ use std::path::Path;
 
 use majlis::audio::{AudioSource as _, Channels, FileSource, Fill};
 
-use super::program::{fails, host, join, succeeds};
+use super::program::{Running, community, fails, host, id_of, join, succeeds};
 
 /// The seconds of a file, and those of them that sound.
 fn heard(path: &Path) -> (f64, f64) {
@@ -68,4 +68,50 @@ fn the_host_records_each_speaker_and_everyone_is_told() {
         // At the edges a packet or two are on their way.
         assert!(loud > length - 0.5, "{loud} of {length} s sound");
     }
+}
+
+#[test]
+fn a_host_that_cannot_record_says_so_once_and_the_room_is_recorded_no_more() {
+    let homes = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let [a, b, n] = homes.each_ref().map(tempfile::TempDir::path);
+    let (_node, meeting) = community(n);
+    let way = ["--bootstrap", &meeting];
+    let (mut first, link) = host(a, &way);
+    let (mut guest, joined) = join(b, &link, &way);
+    succeeds(a, &["ctl", "grant", joined["key"].as_str().unwrap(), "co-host"]);
+    guest.until_that("role", |event| event["role"] == "co-host");
+    succeeds(a, &["ctl", "record", "on"]);
+    guest.until_that("recording", |event| event["on"] == true);
+    first.signal("KILL");
+    drop(first);
+    guest.until_that("chair", |event| event["key"] == joined["key"]);
+
+    // When it comes back, another has the chair, and a file stands where the recordings are to lie.
+    let folder = a.join("rooms").join(id_of(&link)).join("recordings");
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+    std::fs::write(&folder, "no folder").unwrap();
+    let words = [
+        "host",
+        "--room",
+        id_of(&link),
+        "--input",
+        "none",
+        "--output",
+        "none",
+    ];
+    let mut again = Running::start(a, &[&words[..], &way].concat());
+    again.until_that("recording", |event| event["on"] == true);
+    let mut told = 0;
+    loop {
+        let event = again.next().expect("it goes on");
+        let text = event["text"].as_str().unwrap_or_default();
+        told += u32::from(text.contains("not recorded any more"));
+        if event["event"] == "recording" {
+            break;
+        }
+    }
+    assert_eq!(told, 1);
+    guest.until_that("recording", |event| event["on"] == false);
 }

@@ -193,6 +193,8 @@ struct Actor {
     tape: Option<Tape>,
     /// Whether it was told that the room is recorded.
     told_recorded: bool,
+    /// Whether a recording failed that the log still speaks of.
+    is_unrecordable: bool,
     input: Option<Input>,
     repeat: bool,
     treatment: Treatment,
@@ -268,6 +270,7 @@ impl Actor {
             announcing: None,
             tape: None,
             told_recorded: false,
+            is_unrecordable: false,
             input: Some(setup.seat.input),
             repeat: setup.seat.repeat,
             treatment: setup.seat.treatment,

@@ -24,10 +24,13 @@ impl Actor {
             self.told_recorded = is_recorded;
             self.tell(Event::Recording { on: is_recorded });
         }
+        if !is_recorded {
+            self.is_unrecordable = false;
+        }
         match &self.tape {
             Some(tape) if !is_on || tape.has_failed() => self.end_recording().await,
             Some(_) => self.introduce_speakers(),
-            None if is_on => self.begin_recording().await,
+            None if is_on && !self.is_unrecordable => self.begin_recording().await,
             None => {}
         }
     }
@@ -77,8 +80,9 @@ impl Actor {
         }
     }
 
-    /// Nobody is to believe that the room is recorded.
+    /// Nobody is to believe that the room is recorded. It is not tried again before the log says that it is not.
     fn give_recording_up(&mut self, error: &TapeError) {
+        self.is_unrecordable = true;
         let text = format!("{error}; the room is not recorded any more");
         self.tell(Event::Warning { text });
         let id = CommandId(self.next_command);
