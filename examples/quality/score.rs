@@ -1,33 +1,12 @@
-//! STOI, the short-time objective intelligibility measure: C. H. Taal, R. C. Hendriks, R. Heusdens, J. Jensen, "An
-//! Algorithm for Intelligibility Prediction of Time-Frequency Weighted Noisy Speech" (IEEE Transactions on Audio,
-//! Speech, and Language Processing, 2011). From 0 to 1; what is understood without effort has 0.95 and more.
+//! How intelligible speech is that came late, and not always by as much.
 //!
-//! The measure takes every shift in time for damage, so what was heard is first laid beside what was said, piece by
-//! piece: a delay that changed is no worse for who listens.
+//! STOI takes every shift in time for damage, so what was heard is first laid beside what was said, piece by piece: a delay
+//! that changed is no worse for who listens.
 
 use majlis::audio::Resampler;
 use realfft::RealFftPlanner;
 
-/// The rate that the measure works at, in samples a second.
-const RATE: u32 = 10_000;
-
-/// Samples of a frame, of the step between two, and of the transform.
-const FRAME: usize = 256;
-const HOP: usize = FRAME / 2;
-const TRANSFORM: usize = 512;
-
-/// Third-octave bands, and the centre of the first in hertz.
-const BANDS: usize = 15;
-const FIRST_BAND: f64 = 150.0;
-
-/// Frames of one segment: 384 ms.
-const SEGMENT: usize = 30;
-
-/// Frames this far below the loudest, in dB, are silence and left out.
-const RANGE: f64 = 40.0;
-
-/// The lower bound of the distortion in a segment, in dB.
-const BOUND: f64 = -15.0;
+use super::stoi::{self, RATE};
 
 /// The pieces that are laid beside each other: 400 ms, every 200 ms, from as much earlier or later than the piece before
 /// as delays change at once.
@@ -41,19 +20,7 @@ const CLEARLY: f64 = 1.1;
 pub(crate) fn stoi(said: &[f32], heard: &[f32]) -> anyhow::Result<f64> {
     let (said, heard) = (resampled(said)?, resampled(heard)?);
     let heard = beside(&said, &heard);
-    let (said, heard) = without_silence(&said, &heard);
-    let (said, heard) = (bands(&said), bands(&heard));
-    let mut sum = 0.0;
-    let mut count = 0;
-    for end in SEGMENT..=said.len() {
-        for band in 0..BANDS {
-            let segment =
-                |of: &[[f64; BANDS]]| of[end - SEGMENT..end].iter().map(|frame| frame[band]).collect();
-            sum += correlation(segment(&said), segment(&heard));
-            count += 1;
-        }
-    }
-    Ok(sum / f64::from(count.max(1)))
+    Ok(stoi::at_method_rate(&said, &heard).unwrap_or(0.0))
 }
 
 fn resampled(sound: &[f32]) -> anyhow::Result<Vec<f64>> {
@@ -150,89 +117,4 @@ fn best_shift(wanted: &[f64], around: &[f64]) -> usize {
     }
     // Where nothing is much more like it than the place where the last piece was, that is where it is.
     if best.0 > stays * CLEARLY { best.1 } else { SHIFT }
-}
-
-fn frames(sound: &[f64]) -> Vec<Vec<f64>> {
-    let window = window(FRAME);
-    sound
-        .windows(FRAME)
-        .step_by(HOP)
-        .map(|frame| {
-            frame
-                .iter()
-                .zip(&window)
-                .map(|(sample, weight)| sample * weight)
-                .collect()
-        })
-        .collect()
-}
-
-/// Leaves out of both what is silent in the first.
-fn without_silence(said: &[f64], heard: &[f64]) -> (Vec<f64>, Vec<f64>) {
-    let (said, heard) = (frames(said), frames(heard));
-    let level = |frame: &Vec<f64>| {
-        let power: f64 = frame.iter().map(|sample| sample * sample).sum();
-        10.0 * (power + 1e-20).log10()
-    };
-    let loudest = said.iter().map(level).fold(f64::MIN, f64::max);
-    let kept: Vec<usize> = (0..said.len().min(heard.len()))
-        .filter(|&index| level(&said[index]) > loudest - RANGE)
-        .collect();
-    let joined = |frames: &[Vec<f64>]| {
-        let mut sound = vec![0.0; kept.len() * HOP + HOP];
-        for (place, &index) in kept.iter().enumerate() {
-            let into = &mut sound[place * HOP..place * HOP + FRAME];
-            into.iter_mut()
-                .zip(&frames[index])
-                .for_each(|(sum, sample)| *sum += sample);
-        }
-        sound
-    };
-    (joined(&said), joined(&heard))
-}
-
-/// The magnitude in each third of an octave, frame by frame.
-fn bands(sound: &[f64]) -> Vec<[f64; BANDS]> {
-    let transform = RealFftPlanner::<f64>::new().plan_fft_forward(TRANSFORM);
-    let mut input = transform.make_input_vec();
-    let mut spectrum = transform.make_output_vec();
-    let bin = |hertz: f64| (hertz * TRANSFORM as f64 / f64::from(RATE)).round() as usize;
-    frames(sound)
-        .into_iter()
-        .map(|frame| {
-            input.fill(0.0);
-            input[..FRAME].copy_from_slice(&frame);
-            transform
-                .process(&mut input, &mut spectrum)
-                .expect("the buffers are the transform's own");
-            core::array::from_fn(|band| {
-                let centre = FIRST_BAND * 2f64.powf(band as f64 / 3.0);
-                let edges = bin(centre * 2f64.powf(-1.0 / 6.0))..bin(centre * 2f64.powf(1.0 / 6.0));
-                spectrum[edges]
-                    .iter()
-                    .map(|value| value.norm_sqr())
-                    .sum::<f64>()
-                    .sqrt()
-            })
-        })
-        .collect()
-}
-
-/// The correlation of a band's envelopes over one segment, what was heard brought to the level of what was said.
-fn correlation(said: Vec<f64>, heard: Vec<f64>) -> f64 {
-    let power = |of: &[f64]| of.iter().map(|value| value * value).sum::<f64>();
-    let gain = (power(&said) / (power(&heard) + 1e-20)).sqrt();
-    let most = 1.0 + 10f64.powf(-BOUND / 20.0);
-    let heard: Vec<f64> = heard
-        .iter()
-        .zip(&said)
-        .map(|(heard, said)| (heard * gain).min(said * most))
-        .collect();
-    let centred = |of: &[f64]| {
-        let mean = of.iter().sum::<f64>() / of.len() as f64;
-        of.iter().map(|value| value - mean).collect::<Vec<f64>>()
-    };
-    let (said, heard) = (centred(&said), centred(&heard));
-    let product: f64 = said.iter().zip(&heard).map(|(said, heard)| said * heard).sum();
-    product / ((power(&said) * power(&heard)).sqrt() + 1e-20)
 }

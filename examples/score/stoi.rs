@@ -9,7 +9,7 @@
 use std::f64::consts::{PI, TAU};
 
 /// The rate at which the method works, in samples a second.
-const RATE: u32 = 10_000;
+pub(crate) const RATE: u32 = 10_000;
 
 /// Samples of an analysis frame: 25.6 ms.
 const FRAME: usize = 256;
@@ -41,7 +41,12 @@ pub(crate) fn stoi(clean: &[f32], heard: &[f32], rate: u32) -> Option<f64> {
     let length = clean.len().min(heard.len());
     let clean = to_method_rate(&clean[..length], rate);
     let heard = to_method_rate(&heard[..length], rate);
-    let (clean, heard) = without_silence(&clean, &heard);
+    at_method_rate(&clean, &heard)
+}
+
+/// The same of signals that have [`RATE`] already, and the same length.
+pub(crate) fn at_method_rate(clean: &[f64], heard: &[f64]) -> Option<f64> {
+    let (clean, heard) = without_silence(clean, heard);
     let (clean, heard) = (bands(&clean), bands(&heard));
     let segments = (clean.len() + 1)
         .checked_sub(SEGMENT)

@@ -3,18 +3,15 @@
 //! What a program plays comes back into its microphone, and it must not go out again; what is said into the microphone
 //! must, and the silence around it hardly. On a machine without `pulseaudio` the tests say so and pass.
 
-use std::{
-    path::Path,
-    process::{Child, Command, Stdio},
-    time::Instant,
-};
+use std::{path::Path, process::Command};
 
 use serde_json::Value;
 
-use super::program::{PATIENCE, Running, join, majlis, succeeds};
+use super::program::{Running, join, majlis, succeeds};
 use crate::support::{
     ear,
     nodes::{Run, in_real_time},
+    sound_server::SoundServer,
 };
 
 #[path = "../../examples/score/mod.rs"]
@@ -24,19 +21,13 @@ mod score;
 /// Seconds of speech.
 const SECONDS: usize = 8;
 
-/// A sound server in a folder of its own; killed with the value.
-struct SoundServer {
-    process: Child,
-    folder: tempfile::TempDir,
-}
+/// A sound server whose loudspeakers are `spk` and whose microphone hears what is played to `mic`.
+struct Devices(SoundServer);
 
-impl SoundServer {
-    /// Starts one whose loudspeakers are `spk` and whose microphone hears what is played to `mic`; with `echo` also what
-    /// the loudspeakers play.
+impl Devices {
+    /// Starts it; with `echo` the microphone hears also what the loudspeakers play.
     fn start(echo: bool) -> Option<Self> {
-        let folder = tempfile::tempdir().expect("a directory");
         let mut modules = vec![
-            "module-native-protocol-unix auth-anonymous=1",
             "module-null-sink sink_name=spk rate=48000 channels=1",
             "module-null-sink sink_name=mic rate=48000 channels=1",
             "module-remap-source source_name=micsrc master=mic.monitor",
@@ -44,47 +35,13 @@ impl SoundServer {
         if echo {
             modules.push("module-loopback source=spk.monitor sink=mic latency_msec=30");
         }
-        let mut command = Command::new("pulseaudio");
-        command
-            .args(["-n", "--daemonize=no", "--exit-idle-time=-1", "--use-pid-file=no"])
-            .args(modules.iter().flat_map(|module| ["-L", module]))
-            .env("HOME", folder.path())
-            .env("XDG_RUNTIME_DIR", folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        let process = match command.spawn() {
-            Ok(process) => process,
-            Err(error) => {
-                println!("skipped: pulseaudio can't be started here ({error}); install it to run this test");
-                return None;
-            }
-        };
-        let server = Self { process, folder };
-        let start = Instant::now();
-        while std::os::unix::net::UnixStream::connect(server.folder.path().join("pulse/native")).is_err() {
-            assert!(
-                start.elapsed() < PATIENCE,
-                "the sound server has not begun to listen"
-            );
-            std::thread::yield_now();
-        }
-        Some(server)
-    }
-
-    /// A program that finds this server.
-    fn with(&self, mut command: Command) -> Command {
-        let socket = self.folder.path().join("pulse/native");
-        command
-            .env("PULSE_SERVER", format!("unix:{}", socket.display()))
-            .env("XDG_RUNTIME_DIR", self.folder.path());
-        command
+        SoundServer::start(&modules).map(Self)
     }
 
     /// A host at its microphone and loudspeakers.
     fn host(&self, home: &Path, args: &[&str]) -> (Running, String) {
         let words = [&["host", "A room", "--input", "mic", "--json"], args].concat();
-        let mut host = Running::of(self.with(majlis(home, &words)));
+        let mut host = Running::of(self.0.with(majlis(home, &words)));
         let link = host.until("room")["link"].as_str().expect("a link").to_owned();
         (host, link)
     }
@@ -93,15 +50,8 @@ impl SoundServer {
     fn say(&self, said: &Path) {
         let mut play = Command::new("paplay");
         play.arg("--device=mic").arg(said);
-        let status = self.with(play).status().expect("pulseaudio-utils are there");
+        let status = self.0.with(play).status().expect("pulseaudio-utils are there");
         assert!(status.success(), "paplay failed");
-    }
-}
-
-impl Drop for SoundServer {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 
@@ -111,7 +61,7 @@ async fn speech_at_a_microphone_is_understood_and_silence_around_it_is_hardly_se
 }
 
 fn speak() -> Run {
-    let Some(server) = SoundServer::start(false) else {
+    let Some(server) = Devices::start(false) else {
         return Run::Good;
     };
     let homes = tempfile::tempdir().expect("a directory");
@@ -171,7 +121,7 @@ fn echo() -> Run {
 
 /// How loud the speaker hears itself, in decibels, once the canceller has had some seconds.
 fn come_back(cancel: &str) -> Option<f32> {
-    let server = SoundServer::start(true)?;
+    let server = Devices::start(true)?;
     let homes = tempfile::tempdir().expect("a directory");
     let (at_host, at_guest) = (homes.path().join("host"), homes.path().join("guest"));
     let (said, heard) = (homes.path().join("said.wav"), homes.path().join("heard.wav"));

@@ -76,7 +76,7 @@ fn a_host_that_cannot_record_says_so_once_and_the_room_is_recorded_no_more() {
     let [a, b, n] = homes.each_ref().map(tempfile::TempDir::path);
     let (_node, meeting) = community(n);
     let way = ["--bootstrap", &meeting];
-    let (mut first, link) = host(a, &way);
+    let (first, link) = host(a, &way);
     let (mut guest, joined) = join(b, &link, &way);
     succeeds(a, &["ctl", "grant", joined["key"].as_str().unwrap(), "co-host"]);
     guest.until_that("role", |event| event["role"] == "co-host");

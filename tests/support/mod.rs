@@ -6,6 +6,8 @@ pub(crate) mod ear;
 pub(crate) mod nodes;
 pub(crate) mod rogue;
 pub(crate) mod scene;
+#[cfg(all(feature = "device", target_os = "linux"))]
+pub(crate) mod sound_server;
 pub(crate) mod stock;
 pub(crate) mod talk;
 #[cfg(unix)]

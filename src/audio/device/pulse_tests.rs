@@ -7,62 +7,31 @@
 use super::*;
 use crate::audio::FRAME_SAMPLES;
 use core::time::Duration;
+use sound_server::SoundServer;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 /// A generous limit for everything that only has to happen.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// A sound server in a folder of its own; killed with the value.
-struct Server {
-    process: Child,
-    folder: tempfile::TempDir,
-}
+#[path = "../../../tests/support/sound_server.rs"]
+mod sound_server;
+
+/// A sound server whose loudspeaker is heard by its microphone.
+struct Server(SoundServer);
 
 impl Server {
     /// Starts one with a null sink at `rate` with `channels`, whose monitor is the default microphone.
     fn start(rate: u32, channels: u8) -> Option<Self> {
-        let folder = tempfile::tempdir().expect("a temporary folder");
         let sink = format!("module-null-sink sink_name=spk rate={rate} channels={channels}");
-        let mut command = Command::new("pulseaudio");
-        command
-            .args(["-n", "--daemonize=no", "--exit-idle-time=-1", "--use-pid-file=no"])
-            .args(["-L", "module-native-protocol-unix auth-anonymous=1", "-L", &sink])
-            .args(["-L", "module-remap-source source_name=micsrc master=spk.monitor"])
-            .env("HOME", folder.path())
-            .env("XDG_RUNTIME_DIR", folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        let process = match command.spawn() {
-            Ok(process) => process,
-            Err(error) => {
-                println!("skipped: pulseaudio can't be started here ({error}); install it to run this test");
-                return None;
-            }
-        };
-        let server = Self { process, folder };
-        let start = Instant::now();
-        while std::os::unix::net::UnixStream::connect(server.socket()).is_err() {
-            assert!(
-                start.elapsed() < LIMIT,
-                "the sound server has not begun to listen"
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Some(server)
-    }
-
-    fn socket(&self) -> std::path::PathBuf {
-        self.folder.path().join("pulse/native")
+        let microphone = "module-remap-source source_name=micsrc master=spk.monitor";
+        SoundServer::start(&[&sink, microphone]).map(Self)
     }
 
     /// One of the ignored tests below as a process that finds this server.
     fn half(&self, test: &str) -> Command {
-        let mut command = half(test, self.folder.path());
-        command.env("PULSE_SERVER", format!("unix:{}", self.socket().display()));
-        command
+        self.0.with(half(test, self.0.folder()))
     }
 
     fn run(&self, test: &str) {
@@ -91,13 +60,6 @@ fn half(test: &str, folder: &Path) -> Command {
         .env("XDG_RUNTIME_DIR", folder)
         .env("MAJLIS_TEST_FOLDER", folder);
     command
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }
 
 #[test]
@@ -153,11 +115,11 @@ fn a_sound_server_that_dies_is_noticed_by_reader_and_writer() {
         .spawn()
         .expect("it runs");
     let start = Instant::now();
-    while !server.folder.path().join("open").exists() {
+    while !server.0.folder().join("open").exists() {
         assert!(start.elapsed() < LIMIT, "the devices were not opened");
         std::thread::sleep(Duration::from_millis(20));
     }
-    server.process.kill().expect("the server runs");
+    server.0.kill();
     assert!(half.wait().expect("it ends").success());
 }
 
