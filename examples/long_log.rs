@@ -108,21 +108,20 @@ fn join(dir: &Path, room: RoomId) -> anyhow::Result<()> {
         joined["confirmed"],
         newcomer.cpu_seconds()?
     );
-    let heard = newcomer.event("first_audio")?;
-    println!(
-        "  first_audio: ms {}, {:.2} s of processor time",
-        heard["ms"],
-        newcomer.cpu_seconds()?
-    );
-    // Its parent is the chair: what is not confirmed yet is the log.
+    // Its parent is the chair: what is not confirmed yet is the log. A short one may be verified before anything is heard.
+    let mut awaited = vec!["first_audio"];
     if joined["confirmed"] == false {
-        let verified = newcomer.event("verified")?;
+        awaited.push("verified");
+    }
+    while !awaited.is_empty() {
+        let event = newcomer.one_of(&awaited)?;
         println!(
-            "  verified: {} entries, ms {}, {:.2} s of processor time",
-            verified["entries"],
-            verified["ms"],
+            "  {}: ms {}, {:.2} s of processor time",
+            event["event"].as_str().unwrap_or_default(),
+            event["ms"],
             newcomer.cpu_seconds()?
         );
+        awaited.retain(|name| event["event"] != *name);
     }
     newcomer.read_on();
     std::thread::sleep(STAY);

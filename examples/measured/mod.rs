@@ -45,14 +45,19 @@ impl Running {
 
     /// Waits for an event of this name.
     pub(crate) fn event(&mut self, name: &str) -> anyhow::Result<Value> {
+        self.one_of(&[name])
+    }
+
+    /// Waits for an event of one of these names.
+    pub(crate) fn one_of(&mut self, names: &[&str]) -> anyhow::Result<Value> {
         let lines = self.lines.as_mut().context("it is read elsewhere")?;
         for line in lines {
             let event: Value = serde_json::from_str(&line?)?;
-            if event["event"] == name {
+            if names.iter().any(|name| event["event"] == *name) {
                 return Ok(event);
             }
         }
-        anyhow::bail!("the program ended before `{name}`")
+        anyhow::bail!("the program ended before `{}`", names.join("` or `"))
     }
 
     /// Reads on, or the program would wait for somebody who does.
